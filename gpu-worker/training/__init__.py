@@ -1,0 +1,1 @@
+"""Training of the embedded emoji-96 model: world, quantiser, generator, verifiers."""

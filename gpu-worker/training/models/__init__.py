@@ -1,0 +1,1 @@
+"""Network definitions; each file holds one network and nothing about its training."""

@@ -1,0 +1,92 @@
+"""Access to the committed sprite atlas: which drawings exist, and their pixels at a given size and colour."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.world.classes import CLASS_INDEX, CLASSES
+from training.world.recolor import recolor
+
+ATLAS_DIRECTORY = Path(__file__).parent.parent / "atlas"
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """One drawing of one class; `index` is its place in `sprites.json`."""
+
+    index: int
+    class_index: int
+    set: str
+    icon: str
+    cell: tuple[int, int]
+
+
+class Atlas:
+    """The drawings of the chosen sets, rendered on demand and cached."""
+
+    def __init__(self, sets: tuple[str, ...], fallback_sets: tuple[str, ...], directory: Path = ATLAS_DIRECTORY):
+        """Loads the atlas and chooses the drawings of each class.
+
+        Args:
+            sets: sets to use; every drawing they have of a class can appear.
+            fallback_sets: the first of these that draws a class is used when no set of `sets` does.
+            directory: folder with `sprites.json` and `sprites.png`.
+
+        Raises:
+            ValueError: a set is unknown or a class has no drawing at all.
+        """
+        index = json.loads((directory / "sprites.json").read_text())
+        unknown = sorted({*sets, *fallback_sets} - set(index["sets"]))
+        if unknown:
+            raise ValueError(f"unknown emoji sets {unknown}; the atlas has {index['sets']}")
+        self._cell = index["cell"]
+        self._image = np.asarray(Image.open(directory / "sprites.png").convert("RGBA"))
+        self.sprites = tuple(
+            Sprite(number, CLASS_INDEX[entry["class"]], entry["set"], entry["icon"], tuple(entry["cell"]))
+            for number, entry in enumerate(index["sprites"])
+        )
+        self.by_class = tuple(self._choose(class_index, sets, fallback_sets) for class_index in range(len(CLASSES)))
+        self._rendered: dict[tuple[int, str | None, int], tuple[np.ndarray, np.ndarray, tuple[int, ...]]] = {}
+
+    def _choose(self, class_index: int, sets: tuple[str, ...], fallback_sets: tuple[str, ...]) -> tuple[Sprite, ...]:
+        drawn = {sprite.set: sprite for sprite in self.sprites if sprite.class_index == class_index}
+        chosen = tuple(drawn[name] for name in sets if name in drawn)
+        if not chosen:
+            chosen = tuple(drawn[name] for name in fallback_sets if name in drawn)[:1]
+        if not chosen:
+            raise ValueError(f"no set of {sets} or {fallback_sets} draws {CLASSES[class_index]!r}")
+        return chosen
+
+    def render(self, sprite: Sprite, color: str | None, size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """Pixels of a drawing, ready for compositing.
+
+        Args:
+            sprite: which drawing.
+            color: one of `COLORS`, or None for the drawing's own colours.
+            size: cell side in pixels; the drawing touches at least two sides of the cell.
+
+        Returns:
+            (premultiplied, transparency, box): uint16 [size, size, 3] colour times alpha (0..255*255), uint16
+            [size, size, 1] 255 minus alpha, and the tight box (x0, y0, x1, y1) of visible pixels, x1 and y1 exclusive.
+            The arrays are shared by all callers and must not be written to.
+        """
+        key = (sprite.index, color, size)
+        if key not in self._rendered:
+            self._rendered[key] = self._render(sprite, color, size)
+        return self._rendered[key]
+
+    def _render(self, sprite: Sprite, color: str | None, size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        x, y = sprite.cell[0] * self._cell, sprite.cell[1] * self._cell
+        rgba = self._image[y : y + self._cell, x : x + self._cell]
+        if color is not None:
+            rgba = recolor(rgba, color)
+        # Pillow resizes RGBA with straight alpha through its premultiplied mode, which keeps dark fringes away.
+        resized = Image.fromarray(rgba, "RGBA").convert("RGBa").resize((size, size), Image.Resampling.BOX)
+        premultiplied = np.asarray(resized).astype(np.uint16)  # (size, size, 4), colour already times alpha / 255
+        visible = premultiplied[..., 3] > 64
+        columns, rows = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
+        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        return premultiplied[..., :3] * 255, 255 - premultiplied[..., 3:], box

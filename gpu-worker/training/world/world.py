@@ -1,0 +1,135 @@
+"""Draws specs, composes scenes that satisfy them, and words their prompts."""
+
+import numpy as np
+
+from training.world.atlas import Atlas
+from training.world.classes import CLASS_INDEX, CLASSES, COLORABLE, COLORS, RELATIONS, TASKS
+from training.world.config import WorldConfig
+from training.world.prompts import geneval_prompt, paraphrase
+from training.world.scene import Scene, SceneObject
+from training.world.spec import Spec, satisfies
+
+_PLACEMENT_ATTEMPTS = 1000
+
+
+class World:
+    """The distribution of scenes and prompts. Holds no random state: every method takes the generator it draws from."""
+
+    def __init__(self, config: WorldConfig):
+        self.config = config
+        self.atlas = Atlas(config.sets, config.fallback_sets)
+        self._task_shares = np.asarray(config.task_weights) / sum(config.task_weights)
+
+    def sample_spec(self, rng: np.random.Generator, task: str | None = None) -> Spec:
+        """Draws what a picture must contain, in GenEval's metadata form.
+
+        Args:
+            rng: source of randomness.
+            task: one of `TASKS`, or None to draw one by `task_weights`.
+
+        Raises:
+            ValueError: the task is unknown.
+        """
+        if task is None:
+            task = str(rng.choice(TASKS, p=self._task_shares))
+        match task:
+            case "single_object":
+                include = [_entry(name) for name in _names(rng, CLASSES, 1)]
+            case "two_object":
+                include = [_entry(name) for name in _names(rng, CLASSES, 2)]
+            case "counting":
+                count = int(rng.integers(2, 5))
+                name = _names(rng, CLASSES, 1)[0]
+                exclude = [{"class": name, "count": count + 1}]
+                return {"tag": task, "include": [{"class": name, "count": count}], "exclude": exclude}
+            case "colors":
+                include = [{**_entry(_names(rng, COLORABLE, 1)[0]), "color": str(rng.choice(COLORS))}]
+            case "position":
+                target, subject = _names(rng, CLASSES, 2)
+                relation = str(rng.choice(RELATIONS))
+                include = [_entry(target), {**_entry(subject), "position": [relation, 0]}]
+            case "color_attr":
+                colors = rng.choice(COLORS, size=2, replace=False)
+                names = _names(rng, COLORABLE, 2)
+                include = [{**_entry(name), "color": str(color)} for name, color in zip(names, colors, strict=True)]
+            case _:
+                raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
+        return {"tag": task, "include": include}
+
+    def compose(self, rng: np.random.Generator, spec: Spec) -> Scene:
+        """Draws a scene that satisfies a spec and holds nothing else.
+
+        Returns:
+            Scene with image uint8 [image_size, image_size, 3].
+
+        Raises:
+            ValueError: the spec asks for more objects than a scene can hold, or for what no placement can fulfil.
+        """
+        wanted = [entry for entry in spec["include"] for _ in range(entry["count"])]
+        if not 1 <= len(wanted) <= len(self.config.object_sizes):
+            raise ValueError(f"a scene holds 1 to {len(self.config.object_sizes)} objects, the spec asks for {len(wanted)}")
+        size = self.config.object_sizes[len(wanted) - 1]
+        drawings = [(self._pick_sprite(rng, entry), self._pick_color(rng, entry)) for entry in wanted]
+        for _ in range(_PLACEMENT_ATTEMPTS):
+            corners = self._place(rng, len(wanted), size)
+            objects = tuple(
+                self._locate(sprite, color, corner, size)
+                for (sprite, color), corner in zip(drawings, corners, strict=True)
+            )
+            if satisfies(objects, spec):
+                return Scene(self._draw(rng, objects, size), objects)
+        raise ValueError(f"no placement of {len(wanted)} objects of {size} px satisfies {spec}")
+
+    def prompt(self, rng: np.random.Generator, spec: Spec) -> str:
+        """Words a spec: GenEval's template, or with probability `paraphrase_rate` an ordinary paraphrase."""
+        return paraphrase(rng, spec) if rng.random() < self.config.paraphrase_rate else geneval_prompt(spec)
+
+    def _pick_sprite(self, rng: np.random.Generator, entry: dict):
+        choices = self.atlas.by_class[CLASS_INDEX[entry["class"]]]
+        return choices[int(rng.integers(len(choices)))]
+
+    def _pick_color(self, rng: np.random.Generator, entry: dict) -> str | None:
+        if "color" in entry:
+            return entry["color"]
+        free = entry["class"] in COLORABLE and rng.random() < self.config.free_color_rate
+        return str(rng.choice(COLORS)) if free else None
+
+    def _place(self, rng: np.random.Generator, count: int, size: int) -> list[tuple[int, int]]:
+        """Top-left corners of `count` squares on the lattice that do not overlap."""
+        positions = (self.config.image_size - size) // self.config.lattice + 1
+        corners: list[tuple[int, int]] = []
+        for _ in range(_PLACEMENT_ATTEMPTS):
+            x, y = (int(value) * self.config.lattice for value in rng.integers(positions, size=2))
+            if all(abs(x - other[0]) >= size or abs(y - other[1]) >= size for other in corners):
+                corners.append((x, y))
+                if len(corners) == count:
+                    return corners
+            # A few squares can block all room for the next one: begin again rather than search on.
+            elif rng.random() < 0.1:
+                corners.clear()
+        raise ValueError(f"could not place {count} squares of {size} px in {self.config.image_size} px")
+
+    def _locate(self, sprite, color: str | None, corner: tuple[int, int], size: int) -> SceneObject:
+        x, y = corner
+        left, top, right, bottom = self.atlas.render(sprite, color, size)[2]
+        box = (x + left, y + top, x + right, y + bottom)
+        return SceneObject(sprite.class_index, color, box, (x, y, x + size, y + size), sprite.index)
+
+    def _draw(self, rng: np.random.Generator, objects: tuple[SceneObject, ...], size: int) -> np.ndarray:
+        background = self.config.backgrounds[int(rng.integers(len(self.config.backgrounds)))]
+        image = np.empty((self.config.image_size, self.config.image_size, 3), dtype=np.uint8)
+        image[:] = background
+        for known in objects:
+            premultiplied, transparency, _ = self.atlas.render(self.atlas.sprites[known.sprite], known.color, size)
+            x0, y0, x1, y1 = known.cell
+            under = image[y0:y1, x0:x1].astype(np.uint16)
+            image[y0:y1, x0:x1] = (premultiplied.astype(np.uint32) + under.astype(np.uint32) * transparency + 127) // 255
+        return image
+
+
+def _entry(name: str) -> dict:
+    return {"class": name, "count": 1}
+
+
+def _names(rng: np.random.Generator, names: tuple[str, ...], count: int) -> list[str]:
+    return [names[int(index)] for index in rng.choice(len(names), size=count, replace=False)]
