@@ -1,0 +1,107 @@
+import { z } from 'zod'
+import { Sha256Hex } from './job.ts'
+import { LIMITS } from './limits.ts'
+import { Probability } from './verdict.ts'
+
+/** A file name inside the bundle's own folder; no separators, so that a manifest cannot point outside it. */
+const FileName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'expected a plain file name')
+const TokenId = z.int().min(0)
+
+/** The verifier's three questions; a verifier without a task answers 1 for it. */
+export const TASKS = ['clarity', 'potential', 'alignment'] as const
+
+const VerifierEntry = z.strictObject({
+  graph: FileName,
+  tasks: z.array(z.enum(TASKS)).min(1),
+  /** A task passes at or above its threshold. */
+  thresholds: z.strictObject({ clarity: Probability, potential: Probability, alignment: Probability }),
+  /** Step indices at which clarity is asked in a run of `judgedStepsOf` steps; scaled for other step counts. */
+  judgedSteps: z.array(z.int().min(0)),
+  judgedStepsOf: z.int().positive(),
+  /** Measured cost of one picture, milliseconds, on the machine that wrote the manifest. */
+  callMs: z.number().positive(),
+})
+export type VerifierEntry = z.infer<typeof VerifierEntry>
+
+/**
+ * manifest.json of a bundle: what the engine may know about a model. Written by Python (training.export_bundle), read here.
+ * Graph inputs and outputs are listed in gpu-worker/src/models/README.md.
+ */
+export const BundleManifest = z
+  .strictObject({
+    format: z.literal(1),
+    id: z.string().min(1).max(100),
+    /** SHA-256 over the sorted lines `name:sha256\n` of `files`. */
+    revision: Sha256Hex,
+    license: z.string().min(1),
+    attribution: z.string().min(1),
+    files: z.record(FileName, z.strictObject({ sha256: Sha256Hex, bytes: z.int().positive() })),
+    generator: z.strictObject({
+      architecture: z.string().min(1),
+      /** [height, width] in pixels. */
+      imageSize: z.tuple([z.int().positive(), z.int().positive()]),
+      /** [rows, columns] of image tokens. */
+      grid: z.tuple([z.int().positive(), z.int().positive()]),
+      /** Image codes are 0..codebookSize-1; the mask token is codebookSize. */
+      codebookSize: z.int().min(2),
+      prefixGraph: FileName,
+      stepGraph: FileName,
+      decodeGraph: FileName,
+      layers: z.int().positive(),
+      heads: z.int().positive(),
+      headDim: z.int().positive(),
+      defaults: z.strictObject({
+        steps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+        guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
+        /** Gumbel noise scale of the first re-masking; anneals linearly to 0. */
+        temperature: z.number().min(0),
+      }),
+      maxSteps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+    }),
+    prompt: z.strictObject({
+      /** A Hugging Face tokenizer.json. */
+      tokenizer: FileName,
+      maxTokens: z.int().positive(),
+      /** Ids put before and after the words; the rest of maxTokens is `pad`, on `padSide`. */
+      prefix: z.array(TokenId),
+      suffix: z.array(TokenId),
+      pad: TokenId,
+      padSide: z.enum(['left', 'right']),
+      /** Words that become this id are dropped and named in the job's warnings. */
+      unknown: TokenId,
+      /** The empty prompt of classifier-free guidance, maxTokens ids. */
+      unconditional: z.array(TokenId),
+      examples: z.array(z.string().min(1)).min(1),
+    }),
+    verifiers: z.record(z.string().min(1).max(100), VerifierEntry),
+    defaultVerifier: z.string().min(1).max(100),
+    /** Scores pictures for GenEval; never asked while a picture is made. */
+    detector: z
+      .strictObject({
+        graph: FileName,
+        classes: z.array(z.string().min(1)).min(1),
+        colors: z.array(z.string().min(1)).min(1),
+        thresholds: z.strictObject({ score: Probability, counting: Probability }),
+      })
+      .optional(),
+    golden: FileName,
+  })
+  .superRefine((manifest, context) => {
+    const listed = new Set(Object.keys(manifest.files))
+    const need = (file: string, path: (string | number)[]) => {
+      if (!listed.has(file)) context.addIssue({ code: 'custom', path, message: `file ${file} is not listed in files` })
+    }
+    need(manifest.generator.prefixGraph, ['generator', 'prefixGraph'])
+    need(manifest.generator.stepGraph, ['generator', 'stepGraph'])
+    need(manifest.generator.decodeGraph, ['generator', 'decodeGraph'])
+    need(manifest.prompt.tokenizer, ['prompt', 'tokenizer'])
+    need(manifest.golden, ['golden'])
+    if (manifest.detector) need(manifest.detector.graph, ['detector', 'graph'])
+    for (const [name, verifier] of Object.entries(manifest.verifiers))
+      need(verifier.graph, ['verifiers', name, 'graph'])
+    if (!(manifest.defaultVerifier in manifest.verifiers))
+      context.addIssue({ code: 'custom', path: ['defaultVerifier'], message: 'names no entry of verifiers' })
+    if (manifest.prompt.unconditional.length !== manifest.prompt.maxTokens)
+      context.addIssue({ code: 'custom', path: ['prompt', 'unconditional'], message: 'must have maxTokens ids' })
+  })
+export type BundleManifest = z.infer<typeof BundleManifest>

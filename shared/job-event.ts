@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { JobFailure, JobResult } from './job.ts'
+import { Verdict } from './verdict.ts'
+
+/** The worker took the job. `warnings` name words that the model does not know and ignores. */
+const Started = z.strictObject({
+  type: z.literal('started'),
+  attempt: z.int().positive(),
+  worker: z.string().max(200),
+  warnings: z.array(z.string()),
+})
+
+/**
+ * A candidate changed phase. running: it got a slot. pruned: judged hopeless. finished: all steps done.
+ * stopped: no longer needed (a sibling was accepted). resumed: nobody survived and this one is being finished after all.
+ */
+export const CANDIDATE_PHASES = ['running', 'pruned', 'finished', 'stopped', 'resumed'] as const
+const CandidateChanged = z.strictObject({
+  type: z.literal('candidate'),
+  candidate: z.int().min(0),
+  phase: z.enum(CANDIDATE_PHASES),
+  /** Steps done so far. */
+  stepsDone: z.int().min(0),
+})
+
+const VerdictGiven = z.strictObject({ type: z.literal('verdict'), ...Verdict.shape })
+
+/** The full x0 prediction of a candidate after `stepIndex`, as the verifier saw it. */
+const Preview = z.strictObject({
+  type: z.literal('preview'),
+  candidate: z.int().min(0),
+  stepIndex: z.int().min(0),
+  /** A PNG, base64. */
+  png: z.base64(),
+})
+
+const Succeeded = z.strictObject({ type: z.literal('succeeded'), result: JobResult })
+const Failed = z.strictObject({ type: z.literal('failed'), error: JobFailure })
+
+/** What a worker reports. The last event of an attempt is `succeeded` or `failed`. */
+export const WorkerEvent = z.discriminatedUnion('type', [
+  Started,
+  CandidateChanged,
+  VerdictGiven,
+  Preview,
+  Succeeded,
+  Failed,
+])
+export type WorkerEvent = z.infer<typeof WorkerEvent>
+
+const Queued = z.strictObject({ type: z.literal('queued') })
+const Canceled = z.strictObject({ type: z.literal('canceled') })
+const Expired = z.strictObject({ type: z.literal('expired') })
+
+/**
+ * What a caller sees at `GET /v1/jobs/:id/events`; `event:` is the type, `id:` the position in the job's log, 1, 2, 3 …
+ * A new `started` means a new attempt: what earlier attempts said about candidates is void.
+ */
+export const JobEvent = z.discriminatedUnion('type', [...WorkerEvent.options, Queued, Canceled, Expired])
+export type JobEvent = z.infer<typeof JobEvent>
+
+export const TERMINAL_EVENT_TYPES = ['succeeded', 'failed', 'canceled', 'expired'] as const
+
+export function isTerminalEvent(event: JobEvent): boolean {
+  return (TERMINAL_EVENT_TYPES as readonly string[]).includes(event.type)
+}

@@ -1,0 +1,120 @@
+import { z } from 'zod'
+import { ERROR_CODES } from './error-code.ts'
+import { LIMITS } from './limits.ts'
+import { Probability } from './verdict.ts'
+
+/**
+ * Which judge is asked, and when (the paper's Table 1 and section 3).
+ * baseline: nobody; the first candidate wins. orm: the finished pictures only. prm: every judged step, score of the last.
+ * parm: clarity, then potential, then alignment of the survivors.
+ */
+export const STRATEGIES = ['baseline', 'orm', 'prm', 'parm'] as const
+export type Strategy = (typeof STRATEGIES)[number]
+
+/**
+ * When a job ends. best: all survivors are judged, the highest alignment wins (the paper).
+ * first: at the first finished candidate whose alignment passes the verifier's threshold.
+ */
+export const ACCEPT_RULES = ['best', 'first'] as const
+export type AcceptRule = (typeof ACCEPT_RULES)[number]
+
+/** Scheduling lane: one SQS queue each. */
+export const LANES = ['interactive', 'batch'] as const
+export type Lane = (typeof LANES)[number]
+
+export const Sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 lower-case hexadecimal digits')
+export const JobId = z.string().regex(/^job_[0-9a-z]{26}$/, 'expected job_ and 26 characters')
+
+/** Everything that decides the picture, with all defaults filled in; the cache key is the hash of exactly this. */
+export const JobParameters = z.strictObject({
+  /** Bundle id, `emoji-96`. */
+  model: z.string().min(1).max(100),
+  /** Bundle revision: two revisions draw different pictures. */
+  revision: Sha256Hex,
+  /** Normalised by `normalizePrompt`. */
+  prompt: z.string().min(1),
+  seed: z.int().min(LIMITS.seed.min).max(LIMITS.seed.max),
+  candidates: z.int().min(LIMITS.candidates.min).max(LIMITS.candidates.max),
+  strategy: z.enum(STRATEGIES),
+  accept: z.enum(ACCEPT_RULES),
+  steps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+  guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
+  /** Name of the verifier inside the bundle. */
+  verifier: z.string().min(1).max(100),
+})
+export type JobParameters = z.infer<typeof JobParameters>
+
+/** The SQS message. Versioned; a worker refuses versions it does not know (`message_invalid`). */
+export const JobMessage = z.strictObject({
+  version: z.literal(1),
+  jobId: JobId,
+  parameters: JobParameters,
+  lane: z.enum(LANES),
+  /** Also the SQS MessageGroupId, for fair queues. */
+  tenant: z.string().min(1).max(128),
+  /** Absolute, milliseconds since the epoch; work past it is wasted. */
+  deadline: z.int().positive(),
+  /** Origin of the edge, no trailing slash: `https://api.example.com`. */
+  callbackUrl: z.url(),
+  /** Per-job HMAC-SHA256 key, base64url of 32 bytes; opens this job's callbacks and nothing else. */
+  callbackKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'expected base64url of 32 bytes'),
+  /** W3C trace context, passed through. */
+  traceparent: z.string().max(100).optional(),
+})
+export type JobMessage = z.infer<typeof JobMessage>
+
+/** Work done and avoided. The unit is the row-step: one candidate advanced by one step. */
+export const JobCost = z.strictObject({
+  rowSteps: z.int().min(0),
+  /** candidates x steps - rowSteps: what finishing every candidate would have cost on top. */
+  rowStepsSaved: z.int().min(0),
+  /** Pictures shown to the verifier. */
+  judgeCalls: z.int().min(0),
+  candidatesStarted: z.int().min(0),
+  /** Wall clock from the worker's first tick of this job to its end, milliseconds; 0 for a cached answer. */
+  workMs: z.number().min(0),
+})
+export type JobCost = z.infer<typeof JobCost>
+
+export const ImageRef = z.strictObject({
+  sha256: Sha256Hex,
+  bytes: z.int().positive(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  contentType: z.literal('image/png'),
+})
+export type ImageRef = z.infer<typeof ImageRef>
+
+/**
+ * Why this candidate won. accepted: first to pass (accept first). best: highest alignment of the survivors.
+ * only: baseline, nobody was asked. fallback: none survived, so the pruned path with the highest potential was finished
+ * (the paper's N'=0 rule).
+ */
+export const WIN_REASONS = ['accepted', 'best', 'only', 'fallback'] as const
+
+export const JobResult = z.strictObject({
+  image: ImageRef,
+  candidate: z.int().min(0),
+  /** Absent for `baseline`, which asks nobody. */
+  alignment: Probability.optional(),
+  reason: z.enum(WIN_REASONS),
+  cost: JobCost,
+  warnings: z.array(z.string()),
+})
+export type JobResult = z.infer<typeof JobResult>
+
+export const JobFailure = z.strictObject({ code: z.enum(ERROR_CODES), message: z.string() })
+export type JobFailure = z.infer<typeof JobFailure>
+
+/**
+ * queued: accepted, in the outbox or the queue. running: claimed by a worker. succeeded, failed, canceled, expired: the
+ * one terminal record; nothing follows it.
+ */
+export const JOB_STATUSES = ['queued', 'running', 'succeeded', 'failed', 'canceled', 'expired'] as const
+export type JobStatus = (typeof JOB_STATUSES)[number]
+export const TERMINAL_STATUSES = ['succeeded', 'failed', 'canceled', 'expired'] as const
+export type TerminalStatus = (typeof TERMINAL_STATUSES)[number]
+
+export function isTerminal(status: JobStatus): status is TerminalStatus {
+  return (TERMINAL_STATUSES as readonly JobStatus[]).includes(status)
+}

@@ -1,0 +1,34 @@
+/**
+ * Every bound that a caller, the edge and the worker must agree on, once. Each entry is inclusive.
+ * Bodies are bytes of UTF-8, prompts are counted in Unicode code points after normalisation.
+ */
+export const LIMITS = {
+  /** Long enough for any caption; a longer one is nearly always a pasted document. */
+  promptChars: { min: 1, max: 1000 },
+  /** The paper compares up to 20 candidates; 32 leaves room for its Figure 2 and one more doubling would double the bill. */
+  candidates: { min: 1, max: 32 },
+  /** Mask-predict gains little past 50 steps, and one token a step needs no more than the grid has. */
+  steps: { min: 1, max: 50 },
+  /** Weight of the conditional logits, `(1+g)*cond - g*uncond`; past 20 every sample saturates. */
+  guidance: { min: 0, max: 20 },
+  /** uint32: survives JSON, SQL and typed arrays unchanged. */
+  seed: { min: 0, max: 4294967295 },
+  /** From accepting a job to its terminal record, in milliseconds. */
+  deadlineMs: { min: 1000, max: 600_000, default: 120_000 },
+  /** A request body: 1,000 code points at 4 bytes, JSON-escaped, with the other fields. */
+  requestBodyBytes: 32_768,
+  /** SQS takes 256 KiB or more; ours stay far below, so that ten fit one receive. */
+  queueMessageBytes: 65_536,
+  /** One batch of worker events, previews included. */
+  eventBatchBytes: 1_048_576,
+  eventsPerBatch: 256,
+  /** One stored image. */
+  imageBytes: 8_388_608,
+  /** A signed worker request is refused when its clock differs by more than this. */
+  signatureSkewMs: 300_000,
+} as const
+
+/** Images in one answer of the OpenAI route: `n` is accepted at 1 only, because candidates compete for one place. */
+export const IMAGES_PER_REQUEST = { min: 1, max: 1 } as const
+/** Previews of the leading candidate in one OpenAI stream (`partial_images`). */
+export const PARTIAL_IMAGES = { min: 0, max: 3 } as const

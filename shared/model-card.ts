@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import type { BundleManifest } from './bundle.ts'
+import { Sha256Hex } from './job.ts'
+import { LIMITS } from './limits.ts'
+
+/**
+ * What the edge must know of a bundle to validate and complete a request, without having the bundle.
+ * The edge gets a list of these in its `MODELS` variable; the first is the default model.
+ */
+export const ModelCard = z.strictObject({
+  id: z.string().min(1).max(100),
+  revision: Sha256Hex,
+  /** [height, width] in pixels. */
+  imageSize: z.tuple([z.int().positive(), z.int().positive()]),
+  maxSteps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+  defaults: z.strictObject({
+    steps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+    guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
+  }),
+  verifiers: z.array(z.string().min(1).max(100)).min(1),
+  defaultVerifier: z.string().min(1).max(100),
+  examples: z.array(z.string().min(1)).min(1),
+})
+export type ModelCard = z.infer<typeof ModelCard>
+export const ModelCards = z.array(ModelCard).min(1)
+
+export function modelCard(manifest: BundleManifest): ModelCard {
+  const { generator, prompt } = manifest
+  return {
+    id: manifest.id,
+    revision: manifest.revision,
+    imageSize: generator.imageSize,
+    maxSteps: generator.maxSteps,
+    defaults: { steps: generator.defaults.steps, guidance: generator.defaults.guidance },
+    verifiers: Object.keys(manifest.verifiers),
+    defaultVerifier: manifest.defaultVerifier,
+    examples: prompt.examples,
+  }
+}

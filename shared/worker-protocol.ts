@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import { WorkerEvent } from './job-event.ts'
+import { LIMITS } from './limits.ts'
+
+/**
+ * Worker -> edge. Three calls, all signed with the job's own key:
+ *   POST /internal/v1/jobs/:id/claim    ClaimRequest -> ClaimReply
+ *   POST /internal/v1/jobs/:id/events   EventBatch   -> ControlReply
+ *   PUT  /internal/v1/images/:sha256    PNG bytes    -> 201 stored, 200 already there
+ * Signature: hex HMAC-SHA256 under JobMessage.callbackKey (the 32 decoded bytes) of `signingString(...)`.
+ */
+export const SIGNATURE_HEADERS = {
+  job: 'parm-job',
+  /** Milliseconds since the epoch, decimal. */
+  timestamp: 'parm-timestamp',
+  signature: 'parm-signature',
+} as const
+
+/**
+ * @param path        path and query as sent, `/internal/v1/jobs/job_…/claim`
+ * @param bodySha256  lower-case hex SHA-256 of the body bytes
+ */
+export function signingString(method: string, path: string, timestamp: string, bodySha256: string): string {
+  return `${method.toUpperCase()}\n${path}\n${timestamp}\n${bodySha256}`
+}
+
+export const claimPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/claim`
+export const eventsPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/events`
+export const imagePath = (sha256: string): string => `/internal/v1/images/${sha256}`
+
+export const ClaimRequest = z.strictObject({ worker: z.string().min(1).max(200) })
+export type ClaimRequest = z.infer<typeof ClaimRequest>
+
+/**
+ * go: the job is yours under `attempt`, the fencing token; every later claim gets a higher one.
+ * done: it has its terminal record, delete the message. busy: another attempt was heard from lately, ask again later.
+ */
+export const ClaimReply = z.discriminatedUnion('decision', [
+  z.strictObject({ decision: z.literal('go'), attempt: z.int().positive(), deadline: z.int().positive() }),
+  z.strictObject({ decision: z.literal('done') }),
+  z.strictObject({ decision: z.literal('busy'), retryAfterMs: z.int().positive() }),
+])
+export type ClaimReply = z.infer<typeof ClaimReply>
+
+/**
+ * `sequence` counts the batches of one attempt from 0. A batch seen before is answered again and not stored twice;
+ * a gap or a lower attempt is refused with `attempt_superseded`. An empty batch is a heartbeat.
+ */
+export const EventBatch = z.strictObject({
+  attempt: z.int().positive(),
+  sequence: z.int().min(0),
+  events: z.array(WorkerEvent).max(LIMITS.eventsPerBatch),
+})
+export type EventBatch = z.infer<typeof EventBatch>
+
+/** `continue: false` means stop now, whatever the reason: cancelled, expired, or already terminal. */
+export const ControlReply = z.strictObject({
+  continue: z.boolean(),
+  /** Candidates the caller no longer wants. */
+  cancel: z.array(z.int().min(0)),
+  deadline: z.int().positive(),
+})
+export type ControlReply = z.infer<typeof ControlReply>

@@ -1,0 +1,13 @@
+import type { ModelCard } from '../../shared/model-card.ts'
+
+/** The model that edge tests know; no bundle stands behind it. */
+export const TEST_MODEL: ModelCard = {
+  id: 'test-model',
+  revision: 'a'.repeat(64),
+  imageSize: [96, 96],
+  maxSteps: 50,
+  defaults: { steps: 12, guidance: 2 },
+  verifiers: ['parm', 'orm'],
+  defaultVerifier: 'parm',
+  examples: ['a photo of a red apple'],
+}

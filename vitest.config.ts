@@ -1,0 +1,56 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+// wrangler.toml requires these secrets; tests get values of their own, so that nobody's .dev.vars matters.
+for (const name of ['CALLBACK_SECRET', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) process.env[name] ??= 'test'
+// No look-ups of Cloudflare hosts while testing.
+Object.assign(process.env, {
+  WRANGLER_SEND_METRICS: 'false',
+  WRANGLER_HIDE_BANNER: 'true',
+  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  WRANGLER_WRITE_LOGS: 'false',
+})
+
+export default defineConfig({
+  test: {
+    globalSetup: ['./test/support/fauxqs.setup.ts'],
+    projects: [
+      {
+        plugins: [
+          cloudflareTest(({ inject }) => ({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: {
+              bindings: {
+                CALLBACK_SECRET: 'test-callback-secret',
+                AWS_ACCESS_KEY_ID: 'test',
+                AWS_SECRET_ACCESS_KEY: 'test',
+                QUEUE_URL_INTERACTIVE: inject('queueUrlInteractive'),
+                QUEUE_URL_BATCH: inject('queueUrlBatch'),
+                MODELS: inject('models'),
+              },
+            },
+          })),
+        ],
+        test: { name: 'edge', include: ['test/edge/**/*.test.ts'] },
+      },
+      {
+        test: {
+          name: 'node',
+          environment: 'node',
+          include: ['test/{shared,gpu-worker,infra}/**/*.test.ts', 'test/*.test.ts'],
+        },
+      },
+      {
+        // Whole processes: edge, queue and worker; one file at a time, they share two cores.
+        test: {
+          name: 'end-to-end',
+          environment: 'node',
+          include: ['test/end-to-end/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
