@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { BundleManifest } from '../../../shared/bundle.ts'
+import { AppError } from '../../../shared/error-code.ts'
+
+/**
+ * Reads and checks a bundle's manifest; touches no other file, so that a model card can be made without loading models.
+ *
+ * @throws AppError `bundle_invalid`  naming the file, or the field and what it must be
+ */
+export async function readManifest(dir: string): Promise<BundleManifest> {
+  const path = join(dir, 'manifest.json')
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new AppError('bundle_invalid', `no bundle at ${dir}: cannot read manifest.json (${reason(cause)})`, { cause })
+  })
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new AppError('bundle_invalid', `${path} is not JSON: ${reason(cause)}`, { cause })
+  }
+  const parsed = BundleManifest.safeParse(json)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'manifest'}: ${issue.message}`)
+  throw new AppError('bundle_invalid', `${path} is not a bundle manifest: ${problems.join('; ')}`)
+}
+
+/**
+ * Checks that every listed file is there, whole and unaltered, and that `revision` names exactly these files.
+ * Files are hashed as streams: a bundle may hold gigabytes.
+ *
+ * @throws AppError `bundle_invalid`  naming the first wrong file, what was expected and what was found
+ */
+export async function checkFiles(dir: string, manifest: BundleManifest): Promise<void> {
+  const revision = bundleRevision(manifest.files)
+  if (revision !== manifest.revision) {
+    throw new AppError(
+      'bundle_invalid',
+      `manifest.json: revision is ${manifest.revision}, but its files add up to ${revision}; export the bundle again`,
+    )
+  }
+  for (const [name, expected] of Object.entries(manifest.files)) await checkFile(join(dir, name), name, expected)
+}
+
+async function checkFile(path: string, name: string, expected: { sha256: string; bytes: number }): Promise<void> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw new AppError('bundle_invalid', `bundle file ${name} is missing (${reason(cause)})`, { cause })
+  })
+  if (found.size !== expected.bytes) {
+    throw new AppError('bundle_invalid', `bundle file ${name} has ${found.size} bytes, expected ${expected.bytes}`)
+  }
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path), hash)
+  const sha256 = hash.digest('hex')
+  if (sha256 !== expected.sha256) {
+    throw new AppError(
+      'bundle_invalid',
+      `bundle file ${name} was altered: sha256 ${sha256}, expected ${expected.sha256}`,
+    )
+  }
+}
+
+/** @returns SHA-256 over the lines `name:sha256\n`, sorted by name in code-unit order; lower-case hexadecimal. */
+export function bundleRevision(files: BundleManifest['files']): string {
+  const hash = createHash('sha256')
+  for (const name of Object.keys(files).sort()) hash.update(`${name}:${files[name]?.sha256}\n`)
+  return hash.digest('hex')
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

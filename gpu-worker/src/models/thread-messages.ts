@@ -1,0 +1,95 @@
+/**
+ * What the main thread and the model thread say to each other. Typed arrays are transferred, not copied: whoever sends
+ * one must not touch it again. R rows, N image tokens, L prompt tokens, H x W pixels.
+ */
+import type { ErrorCode } from '../../../shared/error-code.ts'
+import type { BundleContracts } from './graph-contract.ts'
+import type { Provider } from './session.ts'
+
+export interface OpenRequest {
+  readonly dir: string
+  readonly graphs: {
+    readonly prefix: string
+    readonly step: string
+    readonly decode: string
+    /** File by verifier name. */
+    readonly verifiers: Readonly<Record<string, string>>
+    readonly detector: string | undefined
+  }
+  readonly contracts: BundleContracts
+  readonly codebookSize: number
+  /** Prompt ids of the unconditional prompt, [L]. */
+  readonly unconditional: Int32Array
+  /** Tried in this order. */
+  readonly providers: readonly Provider[]
+  readonly threads: number
+}
+
+export interface OpenReply {
+  readonly provider: Provider
+  /** One sentence for each provider that was tried before and could not start. */
+  readonly refused: readonly string[]
+}
+
+export interface StepRequest {
+  readonly rowCount: number
+  /** [R * N], mask token = codebookSize. */
+  readonly tokens: Int32Array<ArrayBuffer>
+  /** [R * N], 0 <= u < 1. */
+  readonly uniform: Float32Array<ArrayBuffer>
+  /** [R]. */
+  readonly guidance: Float32Array<ArrayBuffer>
+  /** Prompt key of each row. */
+  readonly prompts: readonly string[]
+}
+
+export interface StepReply {
+  /** [R * N], 0..codebookSize-1. */
+  readonly ids: Int32Array<ArrayBuffer>
+  /** [R * N], 0..1. */
+  readonly prob: Float32Array<ArrayBuffer>
+}
+
+export interface DetectReply {
+  /** K, detections per picture. */
+  readonly perPicture: number
+  /** [R * K * 4], x0, y0, x1, y1 in pixels. */
+  readonly boxes: Float32Array<ArrayBuffer>
+  /** [R * K], 0..1. */
+  readonly scores: Float32Array<ArrayBuffer>
+  /** [R * K], index into the detector's classes. */
+  readonly labels: Int32Array<ArrayBuffer>
+  /** [R * K * C]. */
+  readonly colors: Float32Array<ArrayBuffer>
+}
+
+/** Calls with an answer, by name. */
+export interface ThreadCalls {
+  open: { request: OpenRequest; reply: OpenReply }
+  /** Computes and keeps the prefix of one prompt; `ids` is [L]. */
+  prefix: { request: { key: string; ids: Int32Array<ArrayBuffer> }; reply: undefined }
+  step: { request: StepRequest; reply: StepReply }
+  /** `codes` [R * N] -> `pixels` [R * H * W * 3]. */
+  decode: { request: { rowCount: number; codes: Int32Array<ArrayBuffer> }; reply: Uint8Array<ArrayBuffer> }
+  /** `pixels` [R * H * W * 3] and `ids` [R * L] -> [R * 3]: clarity, potential, alignment, each 0..1. */
+  judge: {
+    request: { verifier: string; rowCount: number; pixels: Uint8Array<ArrayBuffer>; ids: Int32Array<ArrayBuffer> }
+    reply: Float32Array<ArrayBuffer>
+  }
+  /** `pixels` [R * H * W * 3]. */
+  detect: { request: { rowCount: number; pixels: Uint8Array<ArrayBuffer> }; reply: DetectReply }
+  /** Releases the sessions; the thread ends after its answer. */
+  close: { request: undefined; reply: undefined }
+}
+export type CallName = keyof ThreadCalls
+
+export type ThreadCall = {
+  [N in CallName]: { type: 'call'; id: number; name: N; request: ThreadCalls[N]['request'] }
+}[CallName]
+
+/** `forget` has no answer: the prefix of `key` is no longer needed. */
+export type ToThread = ThreadCall | { type: 'forget'; key: string }
+
+export type FromThread =
+  | { type: 'answer'; id: number; reply: unknown }
+  | { type: 'refusal'; id: number; code: ErrorCode; message: string }

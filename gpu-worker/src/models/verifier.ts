@@ -1,0 +1,60 @@
+import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
+import type { Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
+import { packPictures } from './pictures.ts'
+import type { ThreadClient } from './thread-client.ts'
+
+/** A verifier of a bundle behind the engine's port. */
+export class BundleVerifier implements Verifier {
+  readonly name: string
+  readonly thresholds: Judgement
+  readonly #entry: VerifierEntry
+  readonly #pictureBytes: number
+  readonly #thread: ThreadClient
+
+  /** @param pictureBytes  height * width * 3 */
+  constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: ThreadClient) {
+    this.name = name
+    this.thresholds = entry.thresholds
+    this.#entry = entry
+    this.#pictureBytes = pictureBytes
+    this.#thread = thread
+  }
+
+  judgedSteps(stepCount: number): readonly number[] {
+    return scaleSteps(this.#entry.judgedSteps, this.#entry.judgedStepsOf, stepCount)
+  }
+
+  async judge(rows: readonly { readonly pixels: Pixels; readonly prompt: PreparedPrompt }[]): Promise<Judgement[]> {
+    if (rows.length === 0) return []
+    const pixels = packPictures(
+      rows.map((row) => row.pixels),
+      this.#pictureBytes,
+    )
+    const ids = Int32Array.from(rows.flatMap((row) => row.prompt.ids))
+    const request = { verifier: this.name, rowCount: rows.length, pixels, ids }
+    const yes = await this.#thread.call('judge', request, [pixels.buffer, ids.buffer])
+    const asked = (task: (typeof TASKS)[number], value: number | undefined): number =>
+      // Verdicts promise 0..1; a sigmoid in float32 may end a rounding error outside.
+      this.#entry.tasks.includes(task) ? Math.min(1, Math.max(0, value ?? 0)) : 1
+    return rows.map((_, index) => ({
+      clarity: asked('clarity', yes[index * 3]),
+      potential: asked('potential', yes[index * 3 + 1]),
+      alignment: asked('alignment', yes[index * 3 + 2]),
+    }))
+  }
+}
+
+/**
+ * Moves judged steps from a run of `measuredCount` steps to one of `stepCount`, at the same share of steps done.
+ *
+ * @param steps  step indices, 0..measuredCount-1
+ * @returns      ascending, distinct, each 0..stepCount-2: the last step has a picture of its own to judge
+ */
+export function scaleSteps(steps: readonly number[], measuredCount: number, stepCount: number): number[] {
+  if (stepCount < 2) return []
+  const scaled = steps.map((step) => {
+    const stepsDone = Math.round(((step + 1) * stepCount) / measuredCount)
+    return Math.min(Math.max(stepsDone - 1, 0), stepCount - 2)
+  })
+  return [...new Set(scaled)].sort((a, b) => a - b)
+}
