@@ -2,8 +2,9 @@
  * What the engine needs from outside, and what it offers. Pure types: no onnxruntime, no AWS, no clock of its own.
  * R rows, N image tokens (grid rows x columns), H x W pixels.
  */
-import type { JobEvent } from '../../../shared/job-event.ts'
+
 import type { JobParameters } from '../../../shared/job.ts'
+import type { JobEvent } from '../../../shared/job-event.ts'
 
 /** A prompt after tokenisation. The generator keeps its prefix K/V under `key` until `release`. */
 export interface PreparedPrompt {

@@ -1,0 +1,178 @@
+import { AppError, InvariantError } from '../../../shared/error-code.ts'
+import { slotOf } from './candidate.ts'
+import { type Job, promptOf } from './job.ts'
+import type { Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
+import { decide, type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
+import { fillUniform } from './random.ts'
+import { completeX0, Remasker } from './sampling.ts'
+import type { Seat } from './scheduler.ts'
+
+/** What one tick did to one running candidate. */
+export interface Progress extends Seat {
+  /** The step that was taken. */
+  readonly stepIndex: number
+  /** Whether it was the last one. */
+  readonly isLast: boolean
+  /** int32 [N], complete: the picture's codes if the path ended here. Absent after a failure. */
+  x0?: Int32Array
+  /** Decoded x0, where somebody wants to see it: the verifier, the caller, or the end of the path. */
+  pixels?: Pixels
+  /** The verifier's answers, where it was asked; `ms` is this row's share of the call. */
+  verdict?: { readonly ruling: Ruling; readonly ms: number }
+  /** The model call with this row in it failed; what came after it was not done. */
+  failure?: { readonly error: unknown }
+}
+
+/**
+ * The model work of a tick: every running candidate takes one step, then the pictures that are due are decoded and judged.
+ * One generator call, at most one decoder call and one call per verifier, however many jobs have rows in them.
+ */
+export class Batch {
+  readonly #generator: Generator
+  readonly #clock: Clock
+  readonly #remasker: Remasker
+  /** By slot, so that no tick allocates: float32 [slots][N]. */
+  readonly #codeUniform: readonly Float32Array[]
+  readonly #maskUniform: Float32Array
+
+  constructor(generator: Generator, clock: Clock, slots: number) {
+    const { tokenCount, codebookSize } = generator
+    this.#generator = generator
+    this.#clock = clock
+    this.#remasker = new Remasker(tokenCount, codebookSize)
+    this.#codeUniform = Array.from({ length: slots }, () => new Float32Array(tokenCount))
+    this.#maskUniform = new Float32Array(tokenCount)
+  }
+
+  /**
+   * Advances the path of each seat by one step.
+   *
+   * @param seats  running candidates of ready jobs
+   * @returns      one entry a seat, in the same order; never rejects for a failed model call
+   */
+  async advance(seats: readonly Seat[]): Promise<Progress[]> {
+    const rows = seats.map(({ job, candidate }): Progress => {
+      const stepIndex = candidate.path.stepsDone
+      return { job, candidate, stepIndex, isLast: stepIndex === job.schedule.stepCount - 1 }
+    })
+    await this.#step(rows)
+    await this.#decode(rows.filter(isPictureDue))
+    for (const [verifier, asked] of groupByVerifier(rows)) await this.#judge(verifier, asked)
+    return rows
+  }
+
+  async #step(rows: readonly Progress[]): Promise<void> {
+    const outputs = await attempt(rows, async () => {
+      const stepRows = rows.map((row) => this.#toStepRow(row))
+      return sameCount('generator step', rows.length, await this.#generator.step(stepRows))
+    })
+    for (const [index, output] of outputs.entries()) {
+      const row = rows[index] as Progress
+      // One row at a time: a broken row must not fail its batch-mates' jobs.
+      await attempt([row], () => [this.#commit(row, output)])
+    }
+  }
+
+  #toStepRow({ job, candidate, stepIndex }: Progress): StepRow {
+    const { seed, guidance } = job.request.parameters
+    const uniform = this.#codeUniform[slotOf(candidate)] as Float32Array
+    fillUniform(uniform, seed, candidate.index, stepIndex, 'code')
+    return { tokens: candidate.path.tokens, prompt: promptOf(job), guidance, uniform }
+  }
+
+  /** Takes a step's sample into the path: the surest codes are committed, the others masked again. */
+  #commit(row: Progress, output: StepOutput): void {
+    const { job, candidate, stepIndex } = row
+    const { path } = candidate
+    row.x0 = completeX0(path.tokens, output, this.#generator.codebookSize)
+    const noiseScale = job.schedule.noiseScale[stepIndex] as number
+    if (noiseScale > 0) {
+      fillUniform(this.#maskUniform, job.request.parameters.seed, candidate.index, stepIndex, 'mask')
+    }
+    const maskCount = job.schedule.maskedAfter[stepIndex] as number
+    this.#remasker.commit(path.tokens, row.x0, output.prob, maskCount, noiseScale, this.#maskUniform)
+    path.stepsDone = stepIndex + 1
+  }
+
+  async #decode(rows: readonly Progress[]): Promise<void> {
+    if (rows.length === 0) return
+    const pictures = await attempt(rows, async () => {
+      const codes = rows.map((row) => row.x0 as Int32Array)
+      return sameCount('generator decode', rows.length, await this.#generator.decode(codes))
+    })
+    for (const [index, pixels] of pictures.entries()) (rows[index] as Progress).pixels = pixels
+  }
+
+  async #judge(verifier: Verifier, rows: readonly Progress[]): Promise<void> {
+    const startedMs = this.#clock.now()
+    const judgements = await attempt(rows, async () => {
+      const questions = rows.map((row) => ({ pixels: row.pixels as Pixels, prompt: promptOf(row.job) }))
+      return sameCount(`verifier ${verifier.name}`, rows.length, await verifier.judge(questions))
+    })
+    const ms = (this.#clock.now() - startedMs) / rows.length
+    for (const [index, judgement] of judgements.entries()) {
+      const row = rows[index] as Progress
+      await attempt([row], () => {
+        const ruling = decide(questionsFor(row), checkJudgement(verifier, judgement), policyOf(row.job))
+        row.verdict = { ruling, ms }
+        return []
+      })
+    }
+  }
+}
+
+/**
+ * Does one model call for `rows`; a failure is noted in all of them and answers with no rows. Only a broken invariant gets
+ * through: after it nothing that the engine believes can be relied on.
+ */
+async function attempt<T>(rows: readonly Progress[], call: () => T[] | Promise<T[]>): Promise<T[]> {
+  try {
+    return await call()
+  } catch (error) {
+    if (error instanceof InvariantError) throw error
+    for (const row of rows) row.failure = { error }
+    return []
+  }
+}
+
+function sameCount<T>(what: string, expected: number, answers: T[]): T[] {
+  if (answers.length === expected) return answers
+  throw new AppError('model_failed', `${what}: expected ${expected} rows, got ${answers.length}`)
+}
+
+/** A NaN would pass some thresholds and fail others without a word, so it must not get any further. */
+function checkJudgement(verifier: Verifier, judgement: Judgement): Judgement {
+  for (const [task, probability] of Object.entries(judgement)) {
+    if (!(probability >= 0 && probability <= 1)) {
+      throw new AppError('model_failed', `verifier ${verifier.name}: expected ${task} from 0 to 1, got ${probability}`)
+    }
+  }
+  return judgement
+}
+
+function isPictureDue(row: Progress): boolean {
+  if (row.failure !== undefined) return false
+  return row.isLast || isPreviewDue(row) || questionsFor(row).length > 0
+}
+
+/** Previews follow the verifier's steps in every strategy, so that their pictures can be compared side by side. */
+export function isPreviewDue({ job, stepIndex, isLast }: Progress): boolean {
+  return job.request.previews && (isLast || job.judgedSteps.has(stepIndex))
+}
+
+function questionsFor({ job, candidate, stepIndex, isLast }: Progress): readonly Task[] {
+  const isJudgedStep = job.judgedSteps.has(stepIndex)
+  return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear: candidate.path.isClear })
+}
+
+function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {
+  const asked = rows.filter((row) => row.pixels !== undefined && questionsFor(row).length > 0)
+  return Map.groupBy(asked, (row) => row.job.request.verifier)
+}
+
+/** A path that is finished only because all were pruned was not accepted by anybody, whatever its alignment. */
+function policyOf(job: Job): Policy {
+  const { strategy, accept } = job.request.parameters
+  const isFallback = job.state.phase === 'fallback'
+  return { strategy, accept: isFallback ? 'best' : accept, thresholds: job.request.verifier.thresholds }
+}

@@ -1,0 +1,83 @@
+import type { TASKS } from '../../../shared/bundle.ts'
+import type { AcceptRule, Strategy } from '../../../shared/job.ts'
+import type { Decision } from '../../../shared/verdict.ts'
+import type { Judgement } from './ports.ts'
+
+export type Task = (typeof TASKS)[number]
+
+/** Where a candidate stands when a picture of it could be judged. */
+export interface JudgingPoint {
+  /** Whether this was the last step, so that the picture is final. */
+  readonly isLast: boolean
+  /** Whether the verifier wants to see this step. */
+  readonly isJudgedStep: boolean
+  /** Whether clarity has passed at an earlier step. */
+  readonly isClear: boolean
+}
+
+export interface Policy {
+  readonly strategy: Strategy
+  readonly accept: AcceptRule
+  /** A task passes at or above its threshold, 0..1. */
+  readonly thresholds: Judgement
+}
+
+/** The answers that were asked for, and what they lead to. A probability is absent where its question was not asked. */
+export type Ruling =
+  | { readonly decision: 'prune'; readonly clarity: number; readonly potential: number; readonly alignment?: never }
+  | {
+      readonly decision: Exclude<Decision, 'prune'>
+      readonly clarity?: number
+      readonly potential?: number
+      readonly alignment?: number
+    }
+
+/**
+ * What a strategy asks at a point of a path; empty where it asks nothing.
+ *
+ * baseline asks nothing. orm asks for the alignment of final pictures. prm asks for the potential after every step.
+ * parm asks for clarity at the judged steps until it passes, for potential where it passed, and for the alignment of
+ * what is finished.
+ * Source: PARM, arXiv 2501.13926, sections 2.2 and 3.3.
+ */
+export function questionsAt(strategy: Strategy, point: JudgingPoint): readonly Task[] {
+  switch (strategy) {
+    case 'baseline':
+      return []
+    case 'orm':
+      return point.isLast ? ['alignment'] : []
+    case 'prm':
+      // The last step is a step like the others to a process reward; alignment is for the caller's information.
+      return point.isLast ? ['potential', 'alignment'] : ['potential']
+    case 'parm':
+      if (point.isLast) return ['alignment']
+      return point.isJudgedStep && !point.isClear ? ['clarity', 'potential'] : []
+    default: {
+      const never: never = strategy
+      throw new TypeError(`unknown strategy ${never}`)
+    }
+  }
+}
+
+/**
+ * @param asked      what `questionsAt` gave; not empty
+ * @param judgement  the verifier's answers, each 0..1
+ */
+export function decide(asked: readonly Task[], judgement: Judgement, policy: Policy): Ruling {
+  const { thresholds } = policy
+  if (asked.includes('clarity')) {
+    const { clarity, potential } = judgement
+    if (clarity < thresholds.clarity) return { clarity, decision: 'unclear' }
+    return { clarity, potential, decision: potential < thresholds.potential ? 'prune' : 'keep' }
+  }
+  const potential = asked.includes('potential') ? { potential: judgement.potential } : {}
+  if (!asked.includes('alignment')) return { ...potential, decision: 'keep' }
+  const { alignment } = judgement
+  const isAccepted = policy.accept === 'first' && alignment >= thresholds.alignment
+  return { ...potential, alignment, decision: isAccepted ? 'accept' : 'keep' }
+}
+
+/** What ranks a finished candidate: the potential after the last step for `prm`, the alignment otherwise. */
+export function scoreOf(strategy: Strategy, ruling: Ruling | undefined): number | undefined {
+  return strategy === 'prm' ? ruling?.potential : ruling?.alignment
+}
