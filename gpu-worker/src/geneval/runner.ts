@@ -1,0 +1,104 @@
+import { AppError } from '../../../shared/error-code.ts'
+import type { Engine, Verifier } from '../engine/ports.ts'
+import type { BundleDetector } from '../models/detector.ts'
+import { encodePng } from '../png.ts'
+import type { GenevalPrompt } from './metadata.ts'
+import { judgePicture } from './rules.ts'
+import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
+
+export interface RunParts {
+  readonly engine: Engine
+  readonly verifier: Verifier
+  readonly detector: BundleDetector
+  /** [height, width] in pixels. */
+  readonly imageSize: readonly [number, number]
+  /** Jobs in flight; more than slots, so that a slot that falls free finds work in the same tick. */
+  readonly jobsInFlight: number
+}
+
+interface Picture {
+  readonly prompt: number
+  readonly image: number
+}
+
+/**
+ * Makes and scores every picture that the folder does not hold yet. The engine must be running.
+ *
+ * @param onResult  called after each picture is stored
+ * @returns all results, those of earlier runs included, in the order of prompts and images
+ * @throws whatever the first failed job failed with; the pictures finished until then stay in the folder
+ */
+export async function runPictures(
+  prompts: readonly GenevalPrompt[],
+  configuration: RunConfiguration,
+  folder: RunFolder,
+  parts: RunParts,
+  onResult: (result: ImageResult) => void,
+): Promise<ImageResult[]> {
+  const results = new Map(folder.finished.map((result) => [pictureKey(result), result]))
+  const missing: Picture[] = prompts
+    .flatMap((_, prompt) => Array.from({ length: configuration.images }, (_, image) => ({ prompt, image })))
+    .filter((picture) => !results.has(pictureKey(picture)))
+  // Taken from one iterator by several loops: each picture once, in order.
+  const queue = missing.values()
+  const work = async (): Promise<void> => {
+    for (const picture of queue) {
+      const prompt = prompts[picture.prompt] as GenevalPrompt
+      const result = await makePicture(picture, prompt, configuration, folder, parts)
+      results.set(pictureKey(picture), result)
+      onResult(result)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(parts.jobsInFlight, missing.length) }, work))
+  return [...results.values()].sort((a, b) => a.prompt - b.prompt || a.image - b.image)
+}
+
+async function makePicture(
+  picture: Picture,
+  prompt: GenevalPrompt,
+  configuration: RunConfiguration,
+  folder: RunFolder,
+  parts: RunParts,
+): Promise<ImageResult> {
+  const { strategy, accept, candidates, steps, guidance } = configuration
+  const seed = pictureSeed(configuration.seed, picture)
+  const job = parts.engine.submit(
+    {
+      id: pictureKey(picture),
+      parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, guidance },
+      verifier: parts.verifier,
+      previews: false,
+    },
+    () => {},
+  )
+  const outcome = await job.outcome
+  if (outcome.status === 'failed') throw outcome.error
+  if (outcome.status === 'stopped')
+    throw new AppError('internal', 'a benchmark job was stopped, which nobody asked for')
+  const [detections = []] = await parts.detector.detect([outcome.pixels])
+  const { correct, reasons } = judgePicture(detections, prompt, parts.detector.entry.thresholds)
+  const result: ImageResult = {
+    ...picture,
+    tag: prompt.tag,
+    correct,
+    reasons: [...reasons],
+    seed,
+    candidate: outcome.candidate,
+    ...(outcome.alignment === undefined ? {} : { alignment: outcome.alignment }),
+    rowSteps: outcome.cost.rowSteps,
+    rowStepsSaved: outcome.cost.rowStepsSaved,
+    judgeCalls: outcome.cost.judgeCalls,
+  }
+  const [height, width] = parts.imageSize
+  await folder.add(result, prompt, encodePng(outcome.pixels, width, height))
+  return result
+}
+
+/** Depends on nothing but the run's seed and the picture's place, so that strategies compare the same candidates. */
+function pictureSeed(seed: number, { prompt, image }: Picture): number {
+  return (seed + Math.imul(prompt, 0x9e3779b1) + image) >>> 0
+}
+
+function pictureKey({ prompt, image }: Picture): string {
+  return `${prompt}/${image}`
+}
