@@ -1,0 +1,1 @@
+"""Hand-built ONNX graphs of the bundle: what `gpu-worker/src/models` runs."""

@@ -1,0 +1,96 @@
+"""The trained models that a bundle is made of."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from training.checkpoint import load_weights
+from training.models.detector import Detector, DetectorConfig
+from training.models.generator import Generator, GeneratorConfig
+from training.models.quantizer import Quantizer, QuantizerConfig
+from training.models.verifier import Verifier, VerifierConfig
+from training.tokenizer import PAD, build_tokenizer
+from training.world.classes import CLASSES, COLORS
+
+VERIFIER_NAME = "parm"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a verifier's training found out about how to use it.
+
+    Attributes:
+        tasks: the questions it answers.
+        thresholds: by task, the P(yes) at or above which it passes.
+        judged_steps: 0-based step indices of a run of `judged_steps_of` steps.
+        judged_steps_of: number of steps of that run.
+    """
+
+    tasks: tuple[str, ...]
+    thresholds: dict[str, float]
+    judged_steps: tuple[int, ...]
+    judged_steps_of: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Calibration":
+        """Reads what `training.train_verifier` wrote."""
+        content = json.loads(path.read_text())
+        return cls(tuple(content["tasks"]), content["thresholds"], tuple(content["judgedSteps"]), content["judgedStepsOf"])
+
+
+@dataclass(frozen=True)
+class BundleModels:
+    """All models in evaluation mode, float32, and the verifier's calibration."""
+
+    tokenizer: Tokenizer
+    quantizer: Quantizer
+    generator: Generator
+    verifier: Verifier
+    calibration: Calibration
+    detector: Detector
+
+
+def load_models(weights: Path) -> BundleModels:
+    """Reads the released weights of every model.
+
+    Raises:
+        FileNotFoundError: one is missing; the message names it.
+    """
+    return BundleModels(
+        tokenizer=build_tokenizer(),
+        quantizer=load_weights(weights / "quantizer.pt", Quantizer, QuantizerConfig),
+        generator=load_weights(weights / "generator.pt", Generator, GeneratorConfig),
+        verifier=load_weights(weights / f"{VERIFIER_NAME}.pt", Verifier, VerifierConfig),
+        calibration=Calibration.read(weights / f"{VERIFIER_NAME}.json"),
+        detector=load_weights(weights / "detector.pt", Detector, DetectorConfig),
+    )
+
+
+def untrained_models(seed: int = 0) -> BundleModels:
+    """Models of the released shapes with random weights: for measuring graphs before there is anything trained.
+
+    Weights that training starts at zero are drawn too, because zeros would hide errors of the export.
+    """
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    vocabulary_size = tokenizer.get_vocab_size()
+    models = (
+        Quantizer(QuantizerConfig()),
+        Generator(GeneratorConfig(vocabulary_size)),
+        Verifier(VerifierConfig(vocabulary_size, pad_id=PAD)),
+        Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS))),
+    )
+    for model in models:
+        for weight in model.parameters():
+            if weight.ndim > 1 and not weight.any():
+                torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+            # Released weights are float16: what they cannot hold must not appear as an error of the export.
+            weight.data = weight.data.half().float()
+        model.eval()
+    quantizer, generator, verifier, detector = models
+    thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
+    calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12)
+    return BundleModels(tokenizer, quantizer, generator, verifier, calibration, detector)

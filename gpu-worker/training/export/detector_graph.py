@@ -1,0 +1,52 @@
+"""`detector.onnx`: objects of a picture."""
+
+import numpy as np
+import onnx
+
+from training.export.conv_layers import convolve_module, residual_trunk
+from training.export.graph_builder import GraphBuilder
+from training.models.detector import Detector
+
+
+def build_detector_graph(model: Detector) -> onnx.ModelProto:
+    """image uint8 [R, H, W, 3] -> boxes, scores, labels, colors of the K highest peaks, as `Detector.detect`."""
+    config = model.config
+    size, kept, cells = config.image_size, config.max_objects, config.cells
+    graph = GraphBuilder("detector")
+    image = graph.input("image", "uint8", ["R", size, size, 3])
+    features = residual_trunk(graph, image, model.trunk)
+    heat = graph.op("Sigmoid", convolve_module(graph, features, model.heat))
+    highest = graph.op("MaxPool", heat, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
+    peaks = graph.op("Mul", heat, graph.op("Cast", graph.op("Equal", heat, highest), to=1))
+    flat = graph.reshape(peaks, [0, -1])  # (R, classes*G*G)
+    scores, index = graph.ops("TopK", flat, graph.constant([kept]), outputs=2, axis=1)
+    cell_count = graph.constant(np.int64(cells**2))
+    labels, cell = graph.op("Div", index, cell_count), graph.op("Mod", index, cell_count)
+
+    side = graph.constant(np.int64(cells))
+    column, row = graph.op("Mod", cell, side), graph.op("Div", cell, side)
+    center = graph.op("Concat", _cell_center(graph, column), _cell_center(graph, row), axis=2)  # (R, K, 2)
+    extents = _gather_cells(graph, convolve_module(graph, features, model.extents), cell)  # (R, K, 4)
+    low = graph.op("Sub", center, graph.slice(extents, 0, 2, 2))
+    high = graph.op("Add", center, graph.slice(extents, 2, 4, 2))
+    boxes = graph.op("Mul", graph.op("Concat", low, high, axis=2), graph.constant(np.float32(config.trunk.stride)))
+    boxes = graph.op("Clip", boxes, graph.constant(np.float32(0)), graph.constant(np.float32(size)))
+    colors = _gather_cells(graph, convolve_module(graph, features, model.colors), cell)
+
+    graph.output(boxes, "boxes", "float32", ["R", kept, 4])
+    graph.output(scores, "scores", "float32", ["R", kept])
+    graph.output(labels, "labels", "int64", ["R", kept])
+    graph.output(graph.op("Softmax", colors, axis=-1), "colors", "float32", ["R", kept, config.color_count])
+    return graph.model()
+
+
+def _cell_center(graph: GraphBuilder, index: str) -> str:
+    """Cell index int64 [R, K] to the cell's middle, float32 [R, K, 1], in cells."""
+    middle = graph.op("Add", graph.op("Cast", index, to=1), graph.constant(np.float32(0.5)))
+    return graph.op("Unsqueeze", middle, graph.constant([2]))
+
+
+def _gather_cells(graph: GraphBuilder, values: str, cell: str) -> str:
+    """Reads [R, C, G, G] at flat cell indices [R, K]; returns [R, K, C]."""
+    flat = graph.op("Transpose", graph.reshape(values, [0, 0, -1]), perm=[0, 2, 1])  # (R, G*G, C)
+    return graph.op("GatherND", flat, graph.op("Unsqueeze", cell, graph.constant([2])), batch_dims=1)

@@ -1,0 +1,147 @@
+"""`prefix.onnx` and `step.onnx`: the generator and its sampler.
+
+Letters as in `training.models.generator`: P prompts, L prompt tokens, R rows, N image tokens, D layers, H heads, C codes.
+"""
+
+import numpy as np
+import onnx
+from torch import Tensor
+
+from training.export.graph_builder import CONTRIB_DOMAIN, GraphBuilder
+from training.export.int8_linear import int8_linear, quantize_rows
+from training.export.inverse_cdf import sample_categories
+from training.models.generator import Block, Generator
+
+_NORM_EPSILON = 1e-6
+# Large enough to vanish in a softmax, small enough to stay finite when added to a score.
+_MASKED = -1e9
+
+
+def build_prefix_graph(model: Generator) -> onnx.ModelProto:
+    """prompt_ids int64 [P, L] -> prefix_kv float32 [D, 2, P, H, L, head_dim], as `Generator.prefix`."""
+    config = model.config
+    length, width = config.max_prompt_tokens, config.width
+    graph = GraphBuilder("prefix")
+    prompt_ids = graph.input("prompt_ids", "int64", ["P", length])
+    x = _embed(graph, model.text_table.weight, prompt_ids, model.text_position)
+    x = graph.reshape(x, [-1, width])  # (P*L, width)
+    causal = np.triu(np.full((length, length), _MASKED, np.float32), 1)
+    layers = []
+    for block in model.blocks:
+        query, key, value = _project(graph, block, x, length)
+        layers += [graph.op("Unsqueeze", part, graph.constant([0, 1])) for part in (key, value)]
+        mixed = _attend(graph, query, key, value, config.head_dim, bias=graph.constant(causal))
+        x = _finish_block(graph, block, x, mixed)
+    pairs = graph.op("Concat", *layers, axis=0)  # (2D, 1, P, H, L, head_dim)
+    shape = graph.constant([config.layers, 2, -1, config.heads, length, config.head_dim])
+    graph.output(
+        graph.op("Reshape", pairs, shape), "prefix_kv", "float32",
+        [config.layers, 2, "P", config.heads, length, config.head_dim],
+    )  # fmt: skip
+    return graph.model()
+
+
+def build_step_graph(model: Generator) -> onnx.ModelProto:
+    """One guided and sampled prediction of every image token.
+
+    Inputs: tokens int64 [R, N] (C where masked), prefix_kv float32 [D, 2, P, H, L, head_dim] whose prompt 0 is the
+    unconditional one, row_prompt int64 [R] within 0..P-1, guidance float32 [R] (0 is none), uniform float32 [R, N] in
+    [0, 1). Outputs: ids int64 [R, N] within 0..C-1, prob float32 [R, N] of the sampled id.
+    """
+    config = model.config
+    tokens_count, width = config.image_tokens, config.width
+    graph = GraphBuilder("step")
+    tokens = graph.input("tokens", "int64", ["R", tokens_count])
+    prefix_shape = [config.layers, 2, "P", config.heads, config.max_prompt_tokens, config.head_dim]
+    prefix_kv = graph.input("prefix_kv", "float32", prefix_shape)
+    row_prompt = graph.input("row_prompt", "int64", ["R"])
+    guidance = graph.input("guidance", "float32", ["R"])
+    uniform = graph.input("uniform", "float32", ["R", tokens_count])
+
+    positions = (model.row_position + model.column_position + model.cell_position).flatten(0, 1)
+    x = _embed(graph, model.input_table(), tokens, positions)  # (R, N, width)
+    x = graph.op("Concat", x, x, axis=0)  # conditional rows, then the same rows unconditional
+    x = graph.reshape(x, [-1, width])  # (2R*N, width)
+    unconditional = graph.op("Sub", row_prompt, row_prompt)
+    prompts = graph.op("Concat", row_prompt, unconditional, axis=0)  # (2R,)
+    for index, block in enumerate(model.blocks):
+        query, key, value = _project(graph, block, x, tokens_count)
+        layer = graph.op("Gather", prefix_kv, graph.constant(np.int64(index)), axis=0)  # (2, P, H, L, head_dim)
+        text = graph.op("Gather", layer, prompts, axis=1)  # (2, 2R, H, L, head_dim)
+        text_key, text_value = (graph.op("Gather", text, graph.constant(np.int64(i)), axis=0) for i in (0, 1))
+        key = graph.op("Concat", text_key, key, axis=2)
+        value = graph.op("Concat", text_value, value, axis=2)
+        mixed = _attend(graph, query, key, value, config.head_dim)
+        x = _finish_block(graph, block, x, mixed)
+    hidden = _row_norm(graph, x, model.output_norm.gain)
+    hidden = _guide(graph, hidden, guidance, tokens_count, width)
+    logits = int8_linear(graph, quantize_rows(graph, hidden), model.output_matrix().detach(), model.head.bias)
+    probability = graph.op("Softmax", logits, axis=-1)  # (R*N, C)
+    ids, prob = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
+    graph.output(graph.reshape(ids, [-1, tokens_count]), "ids", "int64", ["R", tokens_count])
+    graph.output(graph.reshape(prob, [-1, tokens_count]), "prob", "float32", ["R", tokens_count])
+    return graph.model()
+
+
+def _embed(graph: GraphBuilder, table: Tensor, ids: str, positions: Tensor) -> str:
+    """table[ids] + positions; the table is stored as float16 and its rows are widened after the look-up."""
+    rows = graph.op("Gather", graph.constant(table.detach().numpy(), "float16"), ids, axis=0)
+    return graph.op("Add", graph.op("Cast", rows, to=1), graph.constant(positions.detach().numpy()))
+
+
+def _row_norm(graph: GraphBuilder, x: str, gain: Tensor) -> str:
+    """Root-mean-square norm in the operators that ONNX Runtime fuses into one."""
+    power = graph.op("Pow", x, graph.constant(np.float32(2)))
+    mean = graph.op("ReduceMean", power, graph.constant([-1]), keepdims=1)
+    root = graph.op("Sqrt", graph.op("Add", mean, graph.constant(np.float32(_NORM_EPSILON))))
+    return graph.op("Mul", graph.op("Div", x, root), graph.constant(gain.detach().numpy()))
+
+
+def _project(graph: GraphBuilder, block: Block, x: str, length: int) -> tuple[str, str, str]:
+    """Queries, keys and values of x [B*T, width] with T = length: each [B, H, T, head_dim]."""
+    attention = block.attention
+    heads, head_dim = attention.heads, attention.head_dim
+    weights = [attention.query.weight, attention.key.weight, attention.value.weight]
+    stacked = np.concatenate([weight.detach().numpy() for weight in weights])
+    normed = quantize_rows(graph, _row_norm(graph, x, block.attention_norm.gain))
+    joined = graph.reshape(int8_linear(graph, normed, stacked), [-1, length, 3 * heads, head_dim])
+    query, key, value = graph.ops("Split", joined, outputs=3, axis=2, num_outputs=3)
+    # The scale of attention scores rides on the gain of the query's norm.
+    query = _row_norm(graph, query, attention.query_norm.gain * head_dim**-0.5)
+    key = _row_norm(graph, key, attention.key_norm.gain)
+    return tuple(graph.op("Transpose", part, perm=[0, 2, 1, 3]) for part in (query, key, value))
+
+
+def _attend(graph: GraphBuilder, query: str, key: str, value: str, head_dim: int, bias: str | None = None) -> str:
+    """Attention over [B, H, T, head_dim]; returns [B*T, width]."""
+    scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))
+    if bias is not None:
+        scores = graph.op("Add", scores, bias)
+    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)
+    mixed = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])  # (B, T, H, head_dim)
+    return graph.op("Reshape", mixed, graph.constant([-1, head_dim]))
+
+
+def _finish_block(graph: GraphBuilder, block: Block, x: str, mixed: str) -> str:
+    """Output projection and MLP with their residuals; x and mixed [M, width]."""
+    width = block.attention.output.weight.shape[1]
+    mixed = graph.reshape(mixed, [-1, width])
+    x = graph.op("Add", x, int8_linear(graph, quantize_rows(graph, mixed), block.attention.output.weight.detach()))
+    normed = quantize_rows(graph, _row_norm(graph, x, block.mlp_norm.gain))
+    wide = int8_linear(graph, normed, block.widen.weight.detach())
+    wide = graph.op("FastGelu", wide, graph.constant(block.widen.bias.detach().numpy()), domain=CONTRIB_DOMAIN)
+    narrow = int8_linear(graph, quantize_rows(graph, wide), block.narrow.weight.detach(), block.narrow.bias)
+    return graph.op("Add", x, narrow)
+
+
+def _guide(graph: GraphBuilder, hidden: str, guidance: str, length: int, width: int) -> str:
+    """(1 + g) * conditional - g * unconditional, on hidden states [2R*N, width]; returns [R*N, width].
+
+    The output layer is linear, so guiding its input equals guiding the logits at half the output layer's cost.
+    """
+    rows = graph.reshape(hidden, [2, -1, length, width])
+    conditional, unconditional = (graph.op("Gather", rows, graph.constant(np.int64(i)), axis=0) for i in (0, 1))
+    strength = graph.reshape(guidance, [-1, 1, 1])
+    difference = graph.op("Sub", conditional, unconditional)
+    guided = graph.op("Add", conditional, graph.op("Mul", strength, difference))
+    return graph.reshape(guided, [-1, width])

@@ -1,0 +1,113 @@
+"""Which golden vectors a bundle carries: every graph against PyTorch, and one whole trajectory."""
+
+import numpy as np
+import torch
+
+from training.export.bundle_models import BundleModels
+from training.export.golden import GoldenVectors, Tolerance
+from training.export.runtime import GraphSession
+from training.export.trajectory import sample_trajectory
+from training.sampling import SamplingSettings, random_uniforms
+from training.tokenizer import encode_prompts
+
+# Float32 sums in another order; graphs without integer layers against PyTorch.
+_ROUNDING = Tolerance(absolute=2e-3)
+# The same graph in another build of ONNX Runtime; a uniform next to a category's edge may fall on its other side.
+_SAME_GRAPH = Tolerance(absolute=2e-3, mismatch=0.02)
+_SAME_GRAPH_IDS = Tolerance(absolute=0, mismatch=0.02)
+# One diverging token changes what later steps see, so a trajectory may drift where CPUs round differently.
+_TRAJECTORY_IDS = Tolerance(absolute=0, mismatch=0.25)
+# One grey level where a value lies half way between two.
+_PIXELS = Tolerance(absolute=1)
+# Eight-bit activations and seven-bit weights against float32, on keys that are normalised to about 1.
+_INT8_KEYS_VALUES = Tolerance(absolute=0.3, mismatch=0.02)
+_SEED = 96
+
+
+def add_golden_cases(
+    golden: GoldenVectors, sessions: dict[str, GraphSession], models: BundleModels, settings: dict, verifier_graph: str
+) -> None:
+    """Fills `golden` with the bundle's cases.
+
+    Args:
+        golden: collects them.
+        sessions: every graph of the bundle by file name.
+        models: the PyTorch models behind the graphs.
+        settings: content of `configs/bundle.toml`.
+        verifier_graph: file name of the verifier's graph.
+    """
+    config = models.generator.config
+    defaults = settings["generator"]["defaults"]
+    sampling = SamplingSettings(defaults["steps"], defaults["guidance"], defaults["temperature"])
+    prompts = ["", *settings["prompt"]["examples"][:2]]
+    prompt_ids = encode_prompts(models.tokenizer, prompts, config.max_prompt_tokens)
+    row_prompt = np.array([1, 2], dtype=np.int64)
+
+    with torch.inference_mode():
+        expected = models.generator.prefix(torch.from_numpy(prompt_ids[1:2])).numpy()
+    inputs = {"prompt_ids": prompt_ids[1:2]}
+    golden.add(
+        "keys and values of a prompt", "prefix.onnx", "pytorch", inputs, {"prefix_kv": expected},
+        {"prefix_kv": _INT8_KEYS_VALUES},
+    )  # fmt: skip
+
+    prefix_kv = sessions["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"]
+    token_uniform, mask_uniform = (
+        uniform.numpy() for uniform in random_uniforms(_SEED, sampling, len(row_prompt), config.image_tokens)
+    )
+    trajectory = sample_trajectory(
+        sessions["step.onnx"], prefix_kv, row_prompt, token_uniform, mask_uniform, sampling, config.codebook_size
+    )
+    _add_step(golden, sessions["step.onnx"], trajectory.tokens, prefix_kv[:, :, :2], token_uniform, sampling)
+    golden.add(
+        "two whole trajectories: tokens before each step and the complete prediction after it", "step.onnx",
+        "onnxruntime",
+        {
+            "prompt_ids": prompt_ids, "row_prompt": row_prompt, "token_uniform": token_uniform,
+            "mask_uniform": mask_uniform,
+        },
+        {"tokens": trajectory.tokens, "ids": trajectory.predictions},
+        {"tokens": _TRAJECTORY_IDS, "ids": _TRAJECTORY_IDS},
+    )  # fmt: skip
+
+    final = torch.from_numpy(trajectory.predictions[-1])
+    with torch.inference_mode():
+        images = models.quantizer.decode(final)
+        yes = models.verifier(images, torch.from_numpy(prompt_ids[row_prompt]))
+        seen = models.detector.detect(images)
+    golden.add(
+        "the trajectories' pictures", "decode.onnx", "pytorch", {"ids": final.numpy()}, {"image": images.numpy()},
+        {"image": _PIXELS},
+    )  # fmt: skip
+    golden.add(
+        "verdicts on the pictures", verifier_graph, "pytorch",
+        {"image": images.numpy(), "prompt_ids": prompt_ids[row_prompt]}, {"yes": yes.numpy()}, {"yes": _ROUNDING},
+    )  # fmt: skip
+    # Peaks of nearly equal height may swap places: only their heights are compared one by one.
+    golden.add(
+        "objects in the pictures", "detector.onnx", "pytorch", {"image": images.numpy()},
+        {"scores": seen.scores.numpy()}, {"scores": _ROUNDING},
+    )  # fmt: skip
+
+
+def _add_step(
+    golden: GoldenVectors,
+    session: GraphSession,
+    tokens: np.ndarray,
+    prefix_kv: np.ndarray,
+    token_uniform: np.ndarray,
+    sampling: SamplingSettings,
+) -> None:
+    """One step half way, where known and masked tokens mix; rows differ in prompt and guidance."""
+    middle = len(tokens) // 2
+    inputs = {
+        "tokens": tokens[middle],
+        "prefix_kv": np.ascontiguousarray(prefix_kv),
+        "row_prompt": np.array([1, 0], dtype=np.int64),
+        "guidance": np.array([sampling.guidance, 0.0], dtype=np.float32),
+        "uniform": token_uniform[middle],
+    }
+    golden.add(
+        "one step half way through", "step.onnx", "onnxruntime", inputs, session.run(inputs),
+        {"ids": _SAME_GRAPH_IDS, "prob": _SAME_GRAPH},
+    )  # fmt: skip

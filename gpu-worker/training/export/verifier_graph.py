@@ -1,0 +1,75 @@
+"""`<verifier>.onnx`: the three questions."""
+
+import numpy as np
+import onnx
+from torch import nn
+
+from training.export.conv_layers import half_stored, residual_trunk
+from training.export.graph_builder import CONTRIB_DOMAIN, GraphBuilder
+from training.models.verifier import TASKS, MultiHeadAttention, Verifier, WordLayer
+
+
+def build_verifier_graph(model: Verifier) -> onnx.ModelProto:
+    """image uint8 [R, H, W, 3], prompt_ids int64 [R, L] -> yes float32 [R, 3], as `Verifier.forward`."""
+    config = model.config
+    size, length = config.image_size, config.max_prompt_tokens
+    graph = GraphBuilder("verifier")
+    image = graph.input("image", "uint8", ["R", size, size, 3])
+    prompt_ids = graph.input("prompt_ids", "int64", ["R", length])
+
+    features = graph.reshape(residual_trunk(graph, image, model.trunk), [0, 0, -1])
+    picture = _linear(graph, graph.op("Transpose", features, perm=[0, 2, 1]), model.picture_input)
+    picture = graph.op("Add", picture, half_stored(graph, model.picture_position))
+    picture = _layer_norm(graph, picture, model.picture_norm)  # (R, cells, width)
+
+    words = graph.op("Gather", half_stored(graph, model.word_table.weight), prompt_ids, axis=0)
+    words = graph.op("Add", words, half_stored(graph, model.word_position))  # (R, L, width)
+    is_pad = graph.op("Cast", graph.op("Equal", prompt_ids, graph.constant(np.int64(config.pad_id))), to=1)
+    word_bias = graph.op("Mul", is_pad, graph.constant(np.float32(-1e9)))
+    word_bias = graph.op("Unsqueeze", word_bias, graph.constant([1, 2]))  # (R, 1, 1, L)
+    for layer in model.layers:
+        words = _word_layer(graph, words, picture, word_bias, layer)
+    # All words pass the head although one is read: a product of R rows would round otherwise when R is 1.
+    logits = _linear(graph, _layer_norm(graph, words, model.output_norm), model.head)
+    answer = graph.op("Gather", logits, graph.constant(np.int64(0)), axis=1)
+    graph.output(graph.op("Sigmoid", answer), "yes", "float32", ["R", len(TASKS)])
+    return graph.model()
+
+
+def _word_layer(graph: GraphBuilder, words: str, picture: str, word_bias: str, layer: WordLayer) -> str:
+    normed = _layer_norm(graph, words, layer.picture_norm)
+    words = graph.op("Add", words, _attention(graph, normed, picture, layer.picture, None))
+    normed = _layer_norm(graph, words, layer.words_norm)
+    words = graph.op("Add", words, _attention(graph, normed, normed, layer.words, word_bias))
+    wide = _product(graph, _layer_norm(graph, words, layer.mlp_norm), layer.widen)
+    wide = graph.op("FastGelu", wide, half_stored(graph, layer.widen.bias), domain=CONTRIB_DOMAIN)
+    return graph.op("Add", words, _linear(graph, wide, layer.narrow))
+
+
+def _attention(graph: GraphBuilder, x: str, context: str, layer: MultiHeadAttention, bias: str | None) -> str:
+    heads, width = layer.heads, layer.query.out_features
+    head_dim = width // heads
+    query = graph.reshape(_linear(graph, x, layer.query), [0, 0, heads, head_dim])
+    query = graph.op("Transpose", query, perm=[0, 2, 1, 3])  # (R, heads, T, head_dim)
+    joined = graph.reshape(_linear(graph, context, layer.key_value), [0, 0, 2 * heads, head_dim])
+    key, value = graph.ops("Split", joined, outputs=2, axis=2, num_outputs=2)  # (R, S, heads, head_dim)
+    scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 2, 3, 1]))
+    scores = graph.op("Mul", scores, graph.constant(np.float32(head_dim**-0.5)))
+    if bias is not None:
+        scores = graph.op("Add", scores, bias)
+    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), graph.op("Transpose", value, perm=[0, 2, 1, 3]))
+    mixed = graph.reshape(graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), [0, 0, width])
+    return _linear(graph, mixed, layer.output)
+
+
+def _product(graph: GraphBuilder, x: str, layer: nn.Linear) -> str:
+    return graph.op("MatMul", x, half_stored(graph, layer.weight.T))
+
+
+def _linear(graph: GraphBuilder, x: str, layer: nn.Linear) -> str:
+    return graph.op("Add", _product(graph, x, layer), half_stored(graph, layer.bias))
+
+
+def _layer_norm(graph: GraphBuilder, x: str, norm: nn.LayerNorm) -> str:
+    gain, bias = half_stored(graph, norm.weight), half_stored(graph, norm.bias)
+    return graph.op("LayerNormalization", x, gain, bias, axis=-1, epsilon=norm.eps)

@@ -1,0 +1,169 @@
+"""Writes the bundle that the GPU worker serves: `python -m training.export_bundle`.
+
+Graphs, tokenizer, golden vectors and `manifest.json` go to `bundles/<id>/`. The manifest's schema is
+`shared/bundle.ts`; the graphs' inputs and outputs are listed in `gpu-worker/training/README.md`.
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from training.export.bundle_models import VERIFIER_NAME, BundleModels, load_models, untrained_models
+from training.export.decode_graph import build_decode_graph
+from training.export.detector_graph import build_detector_graph
+from training.export.generator_graphs import build_prefix_graph, build_step_graph
+from training.export.golden import GoldenVectors
+from training.export.golden_cases import add_golden_cases
+from training.export.runtime import GraphSession
+from training.export.verifier_graph import build_verifier_graph
+from training.tokenizer import BOS, EOS, PAD, UNK, encode_prompt
+from training.world.classes import CLASSES, COLORS
+
+_TRAINING_DIRECTORY = Path(__file__).parent
+_LARGEST_BUNDLE_BYTES = 40_000_000
+_VERIFIER_GRAPH = f"{VERIFIER_NAME}.onnx"
+
+
+def build_graphs(models: BundleModels) -> dict[str, onnx.ModelProto]:
+    """All graphs of the bundle by file name."""
+    return {
+        "prefix.onnx": build_prefix_graph(models.generator),
+        "step.onnx": build_step_graph(models.generator),
+        "decode.onnx": build_decode_graph(models.quantizer),
+        _VERIFIER_GRAPH: build_verifier_graph(models.verifier),
+        "detector.onnx": build_detector_graph(models.detector),
+    }
+
+
+def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict:
+    """Writes every file of the bundle and returns the manifest.
+
+    Args:
+        models: what to export.
+        settings: content of `configs/bundle.toml`.
+        directory: the bundle's folder; files of an earlier export in it are replaced or removed.
+
+    Raises:
+        ValueError: the bundle is larger than a repository should carry; the message gives its size.
+    """
+    graphs = build_graphs(models)
+    sessions = {name: GraphSession(graph) for name, graph in graphs.items()}
+    golden = GoldenVectors("golden.bin")
+    add_golden_cases(golden, sessions, models, settings, _VERIFIER_GRAPH)
+
+    contents = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    contents["tokenizer.json"] = _tokenizer_bytes(models)
+    contents["golden.json"] = json.dumps(golden.index(), indent=1).encode()
+    contents["golden.bin"] = golden.binary()
+    total = sum(map(len, contents.values()))
+    if total > _LARGEST_BUNDLE_BYTES:
+        raise ValueError(f"the bundle has {total:,} bytes; at most {_LARGEST_BUNDLE_BYTES:,} may be committed")
+
+    manifest = _manifest(models, settings, contents, _verifier_milliseconds(sessions[_VERIFIER_GRAPH], models))
+    contents["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in directory.iterdir():
+        if stale.name not in contents:
+            stale.unlink()
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    return manifest
+
+
+def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], verifier_ms: float) -> dict:
+    files = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in sorted(contents.items())
+    }
+    lines = "".join(f"{name}:{entry['sha256']}\n" for name, entry in files.items())
+    generator, calibration = models.generator.config, models.calibration
+    return {
+        "format": 1,
+        "id": settings["id"],
+        "revision": hashlib.sha256(lines.encode()).hexdigest(),
+        "license": settings["license"],
+        "attribution": settings["attribution"],
+        "files": files,
+        "generator": {
+            "architecture": settings["generator"]["architecture"],
+            "imageSize": [models.quantizer.config.image_size] * 2,
+            "grid": [generator.grid] * 2,
+            "codebookSize": generator.codebook_size,
+            "prefixGraph": "prefix.onnx",
+            "stepGraph": "step.onnx",
+            "decodeGraph": "decode.onnx",
+            "layers": generator.layers,
+            "heads": generator.heads,
+            "headDim": generator.head_dim,
+            "defaults": settings["generator"]["defaults"],
+            "maxSteps": settings["generator"]["max_steps"],
+        },
+        "prompt": {
+            "tokenizer": "tokenizer.json",
+            "maxTokens": generator.max_prompt_tokens,
+            "prefix": [BOS],
+            "suffix": [EOS],
+            "pad": PAD,
+            "padSide": "right",
+            "unknown": UNK,
+            "unconditional": encode_prompt(models.tokenizer, "", generator.max_prompt_tokens).tolist(),
+            "examples": settings["prompt"]["examples"],
+        },
+        "verifiers": {
+            VERIFIER_NAME: {
+                "graph": _VERIFIER_GRAPH,
+                "tasks": list(calibration.tasks),
+                "thresholds": calibration.thresholds,
+                "judgedSteps": list(calibration.judged_steps),
+                "judgedStepsOf": calibration.judged_steps_of,
+                "callMs": round(verifier_ms, 2),
+            }
+        },
+        "defaultVerifier": VERIFIER_NAME,
+        "detector": {
+            "graph": "detector.onnx",
+            "classes": list(CLASSES),
+            "colors": list(COLORS),
+            "thresholds": settings["detector"]["thresholds"],
+        },
+        "golden": "golden.json",
+    }
+
+
+def _tokenizer_bytes(models: BundleModels) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        models.tokenizer.save(str(path))
+        return path.read_bytes()
+
+
+def _verifier_milliseconds(session: GraphSession, models: BundleModels) -> float:
+    """Cost of judging one picture alone, on two threads."""
+    config = models.verifier.config
+    image = np.zeros((1, config.image_size, config.image_size, 3), np.uint8)
+    prompt_ids = encode_prompt(models.tokenizer, "a photo of a red apple", config.max_prompt_tokens)[None]
+    return session.best_milliseconds({"image": image, "prompt_ids": prompt_ids})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
+    parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights")
+    parser.add_argument("--out", type=Path, help="bundle folder; default bundles/<id> beside this package")
+    parser.add_argument("--untrained", action="store_true", help="random weights, to try the graphs before training")
+    arguments = parser.parse_args()
+    settings = tomllib.loads(arguments.settings.read_text())
+    models = untrained_models() if arguments.untrained else load_models(arguments.weights)
+    directory = arguments.out or _TRAINING_DIRECTORY.parent / "bundles" / settings["id"]
+    manifest = export_bundle(models, settings, directory)
+    total = sum(entry["bytes"] for entry in manifest["files"].values())
+    print(f"{directory}: {len(manifest['files'])} files, {total / 1e6:.1f} MB, revision {manifest['revision'][:12]}")
+
+
+if __name__ == "__main__":
+    main()
