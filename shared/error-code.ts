@@ -13,6 +13,7 @@ export const ERROR_GROUPS = {
     'image_not_found',
     'route_not_found',
     'method_not_allowed',
+    'unauthorized',
     'signature_invalid',
     'job_canceled',
     'job_expired',

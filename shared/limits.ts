@@ -26,6 +26,8 @@ export const LIMITS = {
   imageBytes: 8_388_608,
   /** A signed worker request is refused when its clock differs by more than this. */
   signatureSkewMs: 300_000,
+  /** An attempt not heard from for this long is given up: the next claim supersedes it. Heartbeats come several times faster. */
+  attemptLeaseMs: 15_000,
 } as const
 
 /** Images in one answer of the OpenAI route: `n` is accepted at 1 only, because candidates compete for one place. */

@@ -1,0 +1,68 @@
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { AppError, errorGroup } from '../shared/error-code.ts'
+import { allowedMethods } from './allowed-methods.ts'
+import type { AppEnv } from './app-env.ts'
+import { errorResponse, publicError } from './error-response.ts'
+import { generations } from './routes/generations.ts'
+import { health } from './routes/health.ts'
+import { images } from './routes/images.ts'
+import { internal } from './routes/internal.ts'
+import { jobs } from './routes/jobs.ts'
+import { models } from './routes/models.ts'
+
+/** Middleware, then every route in reading order. */
+export function createApp(): Hono<AppEnv> {
+  const app = new Hono<AppEnv>()
+
+  app.use(async function identifyRequest(c, next) {
+    c.set('requestId', crypto.randomUUID())
+    await next()
+    c.header('x-request-id', c.var.requestId)
+    c.header('x-content-type-options', 'nosniff')
+  })
+  // Open to any origin: callers are known by API key, never by cookie.
+  app.use(
+    '/v1/*',
+    cors({
+      origin: '*',
+      allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'],
+      allowHeaders: ['authorization', 'content-type', 'last-event-id', 'prefer', 'traceparent'],
+      exposeHeaders: ['cache-status', 'location', 'preference-applied', 'retry-after', 'x-request-id'],
+      maxAge: 86_400,
+    }),
+  )
+
+  app.route('/v1/images/generations', generations)
+  app.route('/v1/images', images)
+  app.route('/v1/jobs', jobs)
+  app.route('/v1/models', models)
+  app.route('/healthz', health)
+  app.route('/internal/v1', internal)
+
+  app.notFound((c) => {
+    const allowed = allowedMethods(app.routes, c.req.path)
+    if (allowed.length === 0) {
+      const error = new AppError('route_not_found', 'There is no such address; GET /openapi.json lists them')
+      return errorResponse(error, c.var.requestId)
+    }
+    const error = new AppError(
+      'method_not_allowed',
+      `${c.req.method} is not possible here; permitted: ${allowed.join(', ')}`,
+    )
+    const response = errorResponse(error, c.var.requestId)
+    response.headers.set('allow', allowed.join(', '))
+    return response
+  })
+
+  app.onError((thrown, c) => {
+    const error = publicError(thrown)
+    if (errorGroup(error.code) !== 'caller') {
+      const cause = error.cause instanceof Error ? error.cause.stack : error.cause
+      console.error(JSON.stringify({ requestId: c.var.requestId, code: error.code, message: error.message, cause }))
+    }
+    return errorResponse(thrown, c.var.requestId)
+  })
+
+  return app
+}

@@ -1,0 +1,107 @@
+import { AppError, type ErrorCode, errorGroup, type FieldProblem } from '../shared/error-code.ts'
+
+/** The one table from error code to HTTP status. */
+export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+  invalid_request: 400,
+  invalid_json: 400,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  model_not_found: 404,
+  job_not_found: 404,
+  image_not_found: 404,
+  route_not_found: 404,
+  method_not_allowed: 405,
+  unauthorized: 401,
+  signature_invalid: 401,
+  job_canceled: 409,
+  job_expired: 504,
+  attempt_superseded: 409,
+  queue_unavailable: 503,
+  edge_unavailable: 503,
+  worker_lost: 503,
+  service_unavailable: 503,
+  message_invalid: 500,
+  bundle_mismatch: 500,
+  bundle_invalid: 500,
+  config_invalid: 500,
+  internal: 500,
+  invariant_broken: 500,
+  model_failed: 500,
+}
+
+const STATUS_TITLE: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+}
+
+const RETRY_AFTER_SECONDS = 2
+
+/** The OpenAI error member: what the official SDKs read. */
+export interface OpenAiError {
+  message: string
+  type: string
+  code: ErrorCode
+  param: string | null
+}
+
+/** RFC 9457 problem details with OpenAI's `error` inside, so that one body serves both kinds of client. */
+export interface Problem {
+  type: 'about:blank'
+  title: string
+  status: number
+  detail: string
+  instance: string
+  error: OpenAiError
+  errors: readonly FieldProblem[]
+}
+
+/** Whatever was thrown, as an AppError; the text of an error that is not ours, or that is our bug, stays inside. */
+export function publicError(thrown: unknown): AppError {
+  if (thrown instanceof AppError && errorGroup(thrown.code) !== 'bug') return thrown
+  const code = thrown instanceof AppError ? thrown.code : 'internal'
+  return new AppError(code, 'Something went wrong on our side; the request id identifies it in our log', {
+    cause: thrown,
+  })
+}
+
+export function openAiError(error: AppError): OpenAiError {
+  const status = HTTP_STATUS[error.code]
+  return {
+    message: error.message,
+    type: status === 401 ? 'authentication_error' : status < 500 ? 'invalid_request_error' : 'server_error',
+    code: error.code,
+    param: error.problems[0]?.field || null,
+  }
+}
+
+/**
+ * @param thrown     any caught value
+ * @param requestId  a UUID, also in the `x-request-id` header
+ */
+export function errorResponse(thrown: unknown, requestId: string): Response {
+  const error = publicError(thrown)
+  const status = HTTP_STATUS[error.code]
+  const problem: Problem = {
+    type: 'about:blank',
+    title: STATUS_TITLE[status] ?? 'Error',
+    status,
+    detail: error.message,
+    instance: `urn:uuid:${requestId}`,
+    error: openAiError(error),
+    errors: error.problems,
+  }
+  const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
+  // The official OpenAI clients retry 409 and 5xx by themselves; this says when that cannot help.
+  headers.set('x-should-retry', String(error.retryable))
+  if (error.retryable) headers.set('retry-after', String(RETRY_AFTER_SECONDS))
+  if (status === 401) headers.set('www-authenticate', 'Bearer')
+  return new Response(JSON.stringify(problem), { status, headers })
+}

@@ -1,0 +1,6 @@
+import { createApp } from './app.ts'
+
+export { CacheEntry } from './objects/cache-entry.ts'
+export { Job } from './objects/job.ts'
+
+export default createApp()

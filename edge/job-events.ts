@@ -1,0 +1,121 @@
+import { AppError } from '../shared/error-code.ts'
+import type { Env } from './env.ts'
+import { jobObjectName } from './job-id.ts'
+import { LOG_ENDED, type LoggedEvent } from './logged-event.ts'
+
+const RECONNECT_MS = 250
+const MAX_FRUITLESS_CONNECTIONS = 8
+
+/** nothing: the log has ended at or before the asked position. lost: the connection broke; ask again from where it did. */
+type Subscription =
+  | { outcome: 'events'; events: AsyncGenerator<LoggedEvent, 'ended' | 'lost'> }
+  | { outcome: 'nothing' }
+
+/**
+ * Follows a job's log. The job's object holds only a hibernatable WebSocket, so it may sleep, be evicted or be deployed
+ * anew meanwhile; a broken connection is resumed from the last event seen.
+ *
+ * @param after   id of the last event already seen, 0 for all
+ * @param signal  aborts when the caller leaves; the generator then ends
+ * @returns       undefined when nothing can follow `after`; otherwise a generator that ends after the terminal event
+ * @throws AppError `job_not_found`, `edge_unavailable`
+ */
+export async function followJob(
+  env: Env,
+  id: string,
+  after: number,
+  signal: AbortSignal,
+): Promise<AsyncGenerator<LoggedEvent, void> | undefined> {
+  const first = await subscribe(env, id, after, signal)
+  return first.outcome === 'nothing' ? undefined : resume(env, id, after, signal, first)
+}
+
+async function* resume(
+  env: Env,
+  id: string,
+  after: number,
+  signal: AbortSignal,
+  first: Subscription,
+): AsyncGenerator<LoggedEvent, void> {
+  let subscription = first
+  let last = after
+  let fruitless = 0
+  try {
+    while (subscription.outcome === 'events' && !signal.aborted) {
+      const before = last
+      for (;;) {
+        const next = await subscription.events.next()
+        if (next.done) {
+          if (next.value === 'ended') return
+          break
+        }
+        last = next.value.id
+        yield next.value
+      }
+      fruitless = last > before ? 0 : fruitless + 1
+      if (fruitless >= MAX_FRUITLESS_CONNECTIONS) {
+        throw new AppError('edge_unavailable', 'The live connection to the job keeps breaking; resume later')
+      }
+      await sleep(RECONNECT_MS, signal)
+      if (!signal.aborted) subscription = await subscribe(env, id, last, signal)
+    }
+  } finally {
+    // The reader may have stopped at a yield, with the socket still open.
+    if (subscription.outcome === 'events') await subscription.events.return('ended')
+  }
+}
+
+async function subscribe(env: Env, id: string, after: number, signal: AbortSignal): Promise<Subscription> {
+  const stub = env.JOB.getByName(jobObjectName(id))
+  const response = await stub.fetch(`https://job/?id=${id}&after=${after}`, { headers: { upgrade: 'websocket' } })
+  if (response.status === 404) throw new AppError('job_not_found', `There is no job ${id}`)
+  if (response.status === 204) return { outcome: 'nothing' }
+  const socket = response.webSocket
+  if (!socket) throw new AppError('edge_unavailable', 'The job did not open its event log')
+  return { outcome: 'events', events: readSocket(socket, signal) }
+}
+
+async function* readSocket(socket: WebSocket, signal: AbortSignal): AsyncGenerator<LoggedEvent, 'ended' | 'lost'> {
+  const queue: LoggedEvent[] = []
+  let over: 'ended' | 'lost' | undefined
+  let wake = (): void => undefined
+  const finish = (how: 'ended' | 'lost') => {
+    over ??= how
+    wake()
+  }
+  const onAbort = () => finish('ended')
+  socket.addEventListener('message', ({ data }) => {
+    queue.push(JSON.parse(String(data)))
+    wake()
+  })
+  socket.addEventListener('close', ({ code }) => finish(code === LOG_ENDED ? 'ended' : 'lost'))
+  socket.addEventListener('error', () => finish('lost'))
+  signal.addEventListener('abort', onAbort)
+  if (signal.aborted) onAbort()
+  socket.accept()
+  try {
+    for (;;) {
+      const next = queue.shift()
+      if (next) yield next
+      else if (over) return over
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    socket.close(1000)
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}

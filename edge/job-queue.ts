@@ -1,0 +1,55 @@
+import { AwsClient } from 'aws4fetch'
+import { AppError } from '../shared/error-code.ts'
+import type { JobMessage } from '../shared/job.ts'
+import { LIMITS } from '../shared/limits.ts'
+import type { Config } from './env.ts'
+
+const SEND_TIMEOUT_MS = 5000
+
+/**
+ * Puts one job message into its lane's SQS queue. The caller owns retries: a job's outbox does.
+ *
+ * @throws AppError `queue_unavailable`, whatever the reason; `cause` has it
+ */
+export async function sendJobMessage(queue: Config['queue'], message: JobMessage): Promise<void> {
+  const body = JSON.stringify(message)
+  const bytes = new TextEncoder().encode(body).byteLength
+  if (bytes > LIMITS.queueMessageBytes) {
+    throw new AppError(
+      'queue_unavailable',
+      `The job's message has ${bytes} bytes, more than ${LIMITS.queueMessageBytes}`,
+    )
+  }
+  const client = new AwsClient({
+    accessKeyId: queue.accessKeyId,
+    secretAccessKey: queue.secretAccessKey,
+    region: queue.region,
+    service: 'sqs',
+    retries: 0,
+  })
+  const url = queue.urls[message.lane]
+  const response = await post(client, url, {
+    QueueUrl: url,
+    MessageBody: body,
+    // On a standard queue this turns on SQS fair queues: one tenant's backlog does not delay the others.
+    MessageGroupId: message.tenant,
+  })
+  // Read even when unused: an unread body holds one of the six connections.
+  const answer = await response.text()
+  if (!response.ok) {
+    throw new AppError('queue_unavailable', `SQS answered ${response.status}: ${answer.slice(0, 300)}`)
+  }
+}
+
+async function post(client: AwsClient, queueUrl: string, input: object): Promise<Response> {
+  try {
+    return await client.fetch(new URL('/', queueUrl).href, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.SendMessage' },
+      body: JSON.stringify(input),
+      signal: AbortSignal.timeout(SEND_TIMEOUT_MS),
+    })
+  } catch (cause) {
+    throw new AppError('queue_unavailable', 'SQS cannot be reached', { cause })
+  }
+}

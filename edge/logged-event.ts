@@ -1,0 +1,11 @@
+import type { JobEvent } from '../shared/job-event.ts'
+
+/** One entry of a job's log, as it travels from the job's object to the Worker that holds the caller's connection. */
+export interface LoggedEvent {
+  /** Position in the log, 1, 2, 3 … */
+  id: number
+  event: JobEvent
+}
+
+/** WebSocket close code that says nothing can follow, so that the Worker does not subscribe again. */
+export const LOG_ENDED = 4000

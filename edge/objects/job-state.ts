@@ -1,0 +1,66 @@
+import { type ErrorCode, InvariantError } from '../../shared/error-code.ts'
+import type { JobFailure, JobResult, TerminalStatus } from '../../shared/job.ts'
+
+/**
+ * The states of a job's work.
+ *
+ *   queued ──claim──> running ──succeeded/failed──> succeeded | failed
+ *      │                │  └─claim (the attempt fell silent)─> running, attempt + 1
+ *      └──last ticket closed──> canceled | expired <──┘
+ *
+ * queued   in the outbox or in SQS; no worker has claimed it.
+ * running  claimed. `attempt` is the fencing token: only reports that carry it count. `nextSequence` is the batch expected
+ *          next; `heardAt` is when the attempt last spoke, and a silence of LIMITS.attemptLeaseMs frees the job.
+ * the rest are terminal: exactly one is reached, its event is the last of the log, and nothing leaves it.
+ */
+export type JobState =
+  | { phase: 'queued' }
+  | { phase: 'running'; attempt: number; startedAt: number; heardAt: number; nextSequence: number }
+  | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: JobResult }
+  | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
+  | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number }
+
+export type RunningState = Extract<JobState, { phase: 'running' }>
+export type EndedState = Extract<JobState, { phase: TerminalStatus }>
+/** Why one request lost interest in the work. */
+export type CloseReason = 'canceled' | 'expired'
+
+export const CLOSE_ERRORS: Readonly<Record<CloseReason, JobFailure & { code: ErrorCode }>> = {
+  canceled: { code: 'job_canceled', message: 'The job was canceled' },
+  expired: { code: 'job_expired', message: 'The job did not end before its deadline' },
+}
+
+export function hasEnded(state: JobState): state is EndedState {
+  return state.phase !== 'queued' && state.phase !== 'running'
+}
+
+export function attemptOf(state: JobState): number {
+  return state.phase === 'queued' ? 0 : state.attempt
+}
+
+/** A worker takes the job, or takes it over from a silent attempt. */
+export function claimed(state: JobState, now: number): RunningState {
+  if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was claimed`)
+  const startedAt = state.phase === 'running' ? state.startedAt : now
+  return { phase: 'running', attempt: attemptOf(state) + 1, startedAt, heardAt: now, nextSequence: 0 }
+}
+
+/** The live attempt spoke. `stored` says whether it was a new batch or one seen before. */
+export function heard(state: RunningState, now: number, stored: boolean): RunningState {
+  return { ...state, heardAt: now, nextSequence: state.nextSequence + (stored ? 1 : 0) }
+}
+
+export function succeeded({ attempt, startedAt }: RunningState, result: JobResult, now: number): EndedState {
+  return { phase: 'succeeded', attempt, startedAt, finishedAt: now, result }
+}
+
+export function failed({ attempt, startedAt }: RunningState, error: JobFailure, now: number): EndedState {
+  return { phase: 'failed', attempt, startedAt, finishedAt: now, error }
+}
+
+/** Nobody waits for the work any more; `why` is how the last request left. */
+export function abandoned(state: JobState, why: CloseReason, now: number): EndedState {
+  if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was ${why}`)
+  const started = state.phase === 'running' ? { startedAt: state.startedAt } : {}
+  return { phase: why, attempt: attemptOf(state), finishedAt: now, ...started }
+}

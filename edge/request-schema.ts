@@ -1,0 +1,130 @@
+import { z } from 'zod'
+import { ACCEPT_RULES, LANES, STRATEGIES } from '../shared/job.ts'
+import { IMAGES_PER_REQUEST, LIMITS, PARTIAL_IMAGES } from '../shared/limits.ts'
+import { normalizePrompt, promptProblem } from '../shared/prompt.ts'
+import { permittedValues } from './field-problems.ts'
+
+/** What callers may send. Unknown fields are refused and nothing is coerced; defaults are filled in by job-parameters.ts. */
+
+interface Range {
+  min: number
+  max: number
+}
+
+const field = <S extends z.ZodType>(schema: S, permitted: string, about: string): S => {
+  const described = schema.meta({ ...schema.meta(), description: `${about} Permitted: ${permitted}.` }) as S
+  permittedValues.add(described, { permitted })
+  return described
+}
+
+const integer = ({ min, max }: Range, about: string) =>
+  field(z.int().min(min).max(max), `an integer from ${min} to ${max}`, about)
+
+const choice = <const T extends readonly string[]>(values: T, about: string) =>
+  field(z.enum(values), `one of ${values.map((value) => `"${value}"`).join(', ')}`, about)
+
+const PROMPT_PERMITTED = `a string of ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters, not only white space or control characters`
+
+const Prompt = field(
+  z
+    .string()
+    .superRefine((text, context) => {
+      const message = promptProblem(normalizePrompt(text))
+      if (message) context.addIssue({ code: 'custom', message })
+    })
+    // For readers of the OpenAPI document; the check itself is the one above.
+    .meta({ minLength: 1, pattern: '[^\\p{Cc}\\p{Cf}\\p{Z}]', examples: ['a photo of a red apple'] }),
+  PROMPT_PERMITTED,
+  'What the picture shows. Counted in Unicode code points after normalisation (NFC, white space folded, trimmed).',
+)
+
+const Model = field(z.string(), 'the id of a model listed by GET /v1/models', 'Default: the first one listed.')
+
+const JOB_OPTIONS = {
+  seed: integer(
+    LIMITS.seed,
+    'Same seed and parameters, same picture. Default: 0, so that a repeat is answered from cache.',
+  ),
+  candidates: integer(LIMITS.candidates, 'Independent samples that compete for the one picture. Default: 4.'),
+  strategy: choice(STRATEGIES, 'Which judge is asked, and when. Default: parm.'),
+  accept: choice(
+    ACCEPT_RULES,
+    'first ends the job at the first finished candidate that passes; best judges all survivors. Default: first.',
+  ),
+  steps: integer(LIMITS.steps, "Decoding steps of one candidate; a model may permit fewer. Default: the model's own."),
+  guidance: field(
+    z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
+    `a number from ${LIMITS.guidance.min} to ${LIMITS.guidance.max}`,
+    "Classifier-free guidance weight. Default: the model's own.",
+  ),
+  verifier: field(z.string(), 'the name of a verifier of the model', "Default: the model's own."),
+  deadlineMs: integer(
+    LIMITS.deadlineMs,
+    `Milliseconds after which the job ends as expired. Default: ${LIMITS.deadlineMs.default}.`,
+  ),
+  lane: choice(LANES, 'Scheduling lane. Default: interactive.'),
+}
+
+const optionalOptions = z.object(JOB_OPTIONS).partial().shape
+
+const body = (name: string) => ({ permitted: `a JSON object, see ${name} in /openapi.json` })
+
+/** `POST /v1/jobs` */
+export const JobRequest = z
+  .strictObject({ prompt: Prompt, model: Model.optional(), ...optionalOptions })
+  .meta({ id: 'JobRequest' })
+  .register(permittedValues, body('JobRequest'))
+export type JobRequest = z.infer<typeof JobRequest>
+
+const ParmOptions = z
+  .strictObject({
+    ...optionalOptions,
+    events: field(
+      z.boolean(),
+      'true or false',
+      "With stream: also send this job's own events, each as `parm.` and its type. Default: false.",
+    ).optional(),
+  })
+  .register(permittedValues, { permitted: "an object of this service's own options" })
+export type JobOptions = z.infer<z.ZodObject<typeof optionalOptions>>
+
+const SIZE_PERMITTED = '"auto", or the "WIDTHxHEIGHT" of the model'
+
+/**
+ * `POST /v1/images/generations`: OpenAI's fields, of which only values that can be honoured are taken, and our own under
+ * `parm`. As with OpenAI, null means absent.
+ * Source: openai-node 7.57.0, `resources/images.ts`, `ImageGenerateParams`.
+ */
+export const ImageRequest = z
+  .strictObject({
+    prompt: Prompt,
+    model: Model.nullish(),
+    n: field(
+      z.int().min(IMAGES_PER_REQUEST.min).max(IMAGES_PER_REQUEST.max),
+      '1 (candidates compete for one picture; ask again with another seed for more)',
+      'Pictures in the answer.',
+    ).nullish(),
+    size: field(z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/), SIZE_PERMITTED, 'Default: auto.').nullish(),
+    response_format: choice(['b64_json', 'url'], 'Default: b64_json. A stream always carries b64_json.').nullish(),
+    quality: choice(['auto', 'standard'], 'There is one quality; spend more with parm.candidates.').nullish(),
+    background: choice(['auto', 'opaque'], 'Pictures are opaque.').nullish(),
+    style: choice(['natural'], 'There is one style.').nullish(),
+    output_format: choice(['png'], 'Pictures are PNG.').nullish(),
+    output_compression: field(z.literal(100), '100 (PNG is lossless)', 'Has no meaning for PNG.').nullish(),
+    moderation: choice(['auto', 'low'], 'Prompts are not moderated.').nullish(),
+    user: field(z.string().max(512), 'a string of at most 512 characters', 'Accepted and ignored.').nullish(),
+    safety_identifier: field(
+      z.string().max(512),
+      'a string of at most 512 characters',
+      'Accepted and ignored.',
+    ).nullish(),
+    stream: field(z.boolean(), 'true or false', 'Answer as server-sent events. Default: false.').nullish(),
+    partial_images: integer(
+      PARTIAL_IMAGES,
+      'With stream: at most so many previews of the leading candidate, spread over the run. Default: 0.',
+    ).nullish(),
+    parm: ParmOptions.optional(),
+  })
+  .meta({ id: 'ImageRequest' })
+  .register(permittedValues, body('ImageRequest'))
+export type ImageRequest = z.infer<typeof ImageRequest>

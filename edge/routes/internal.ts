@@ -1,0 +1,97 @@
+import { type Context, Hono } from 'hono'
+import { AppError } from '../../shared/error-code.ts'
+import { Sha256Hex } from '../../shared/job.ts'
+import { LIMITS } from '../../shared/limits.ts'
+import { ClaimRequest, EventBatch } from '../../shared/worker-protocol.ts'
+import type { AppEnv } from '../app-env.ts'
+import { sha256Hex } from '../bytes.ts'
+import { verifyCallback } from '../callback-signature.ts'
+import { parseEnv } from '../env.ts'
+import { invalidRequest } from '../field-problems.ts'
+import { jobObjectName } from '../job-id.ts'
+import { parseJson, readBytes } from '../request-body.ts'
+
+/** `/internal/v1`: what workers call, every call signed with its job's own key. See shared/worker-protocol.ts. */
+export const internal = new Hono<AppEnv>()
+
+const CLAIM_BODY_BYTES = 4096
+
+internal.post('/jobs/:id/claim', async (c) => {
+  const { id, bytes } = await signedForJob(c, CLAIM_BODY_BYTES)
+  parseJson(bytes, ClaimRequest)
+  const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id)
+  if (!reply) throw notFound(id)
+  return c.json(reply)
+})
+
+internal.post('/jobs/:id/events', async (c) => {
+  const { id, bytes } = await signedForJob(c, LIMITS.eventBatchBytes)
+  const batch = parseJson(bytes, EventBatch)
+  await requireStoredImage(c, batch)
+  const report = await c.env.JOB.getByName(jobObjectName(id)).report(id, batch)
+  switch (report.outcome) {
+    case 'taken':
+      return c.json(report.reply)
+    case 'refused':
+      throw new AppError(report.code, report.message)
+    case 'unknown':
+      throw notFound(id)
+    default: {
+      const never: never = report
+      throw never
+    }
+  }
+})
+
+internal.put('/images/:sha256', async (c) => {
+  const bytes = await readBytes(c.req.raw, LIMITS.imageBytes)
+  await verifyCallback(c.req.raw, bytes, parseEnv(c.env).callbackSecret)
+  const sha256 = c.req.param('sha256')
+  if (!Sha256Hex.safeParse(sha256).success || (await sha256Hex(bytes)) !== sha256) {
+    const problem = 'is not the SHA-256 of the body'
+    throw invalidRequest([{ field: 'sha256', problem, permitted: 'the lower-case hex SHA-256 of the bytes sent' }])
+  }
+  if (!isPng(bytes)) {
+    throw invalidRequest([{ field: '', problem: 'is not a PNG file', permitted: 'the bytes of one PNG image' }])
+  }
+  if (await c.env.IMAGES.head(sha256)) return c.json({ sha256 }, 200)
+  await c.env.IMAGES.put(sha256, bytes, { sha256, httpMetadata: { contentType: 'image/png' } })
+  return c.json({ sha256 }, 201)
+})
+
+/** @returns the job id of the path and the body, once the signature was found to cover both */
+async function signedForJob(c: Context<AppEnv>, maxBytes: number): Promise<{ id: string; bytes: Uint8Array }> {
+  const bytes = await readBytes(c.req.raw, maxBytes)
+  const signer = await verifyCallback(c.req.raw, bytes, parseEnv(c.env).callbackSecret)
+  const id = c.req.param('id') ?? ''
+  if (signer !== id)
+    throw new AppError('signature_invalid', 'The call is signed for another job than the one in its path')
+  return { id, bytes }
+}
+
+/** A job must not succeed with a picture that nobody can fetch. */
+async function requireStoredImage(c: Context<AppEnv>, { events }: EventBatch): Promise<void> {
+  for (const [index, event] of events.entries()) {
+    if (event.type !== 'succeeded') continue
+    const { sha256, bytes } = event.result.image
+    const stored = await c.env.IMAGES.head(sha256)
+    if (stored?.size === bytes) continue
+    throw invalidRequest([
+      {
+        field: `events.${index}.result.image`,
+        problem: stored ? `has ${bytes} bytes, but ${stored.size} are stored` : 'is not stored here',
+        permitted: 'an image that was uploaded before, PUT /internal/v1/images/:sha256',
+      },
+    ])
+  }
+}
+
+/** Signature and a whole IHDR chunk; what follows is the worker's business. */
+function isPng(bytes: Uint8Array): boolean {
+  const start = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52]
+  return bytes.length > 33 && start.every((byte, index) => bytes[index] === byte)
+}
+
+function notFound(id: string): AppError {
+  return new AppError('job_not_found', `There is no job ${id}`)
+}
