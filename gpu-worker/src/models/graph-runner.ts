@@ -9,7 +9,8 @@ import {
 } from './graph-contract.ts'
 import { toInt32, toInt64 } from './int64.ts'
 import { PrefixTable } from './prefix-table.ts'
-import { type Feed, openSession, type Provider, type Result, type Session } from './session.ts'
+import type { Provider } from './providers.ts'
+import { type Feed, openSession, type Result, type Session } from './session.ts'
 import type { DetectReply, OpenReply, OpenRequest, StepReply, StepRequest, ThreadCalls } from './thread-messages.ts'
 
 interface Sessions {

@@ -5,9 +5,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { AppError } from '../../../shared/error-code.ts'
 import { type ElementType, formatDims, type TensorFound } from './graph-contract.ts'
-
-export const PROVIDERS = ['cpu', 'cuda', 'webgpu'] as const
-export type Provider = (typeof PROVIDERS)[number]
+import type { Provider } from './providers.ts'
 
 export interface Feed {
   readonly type: ElementType

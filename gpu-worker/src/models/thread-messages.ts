@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../../../shared/error-code.ts'
 import type { BundleContracts } from './graph-contract.ts'
-import type { Provider } from './session.ts'
+import type { Provider } from './providers.ts'
 
 export interface OpenRequest {
   readonly dir: string

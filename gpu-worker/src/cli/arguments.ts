@@ -1,0 +1,105 @@
+import { parseArgs } from 'node:util'
+import { LIMITS } from '../../../shared/limits.ts'
+
+/** The caller wrote something that cannot be meant: exit code 2, and a message that names flag, value and what is permitted. */
+export class UsageError extends Error {}
+
+export interface Range {
+  readonly min: number
+  readonly max: number
+}
+
+/** Threads and slots have no natural upper bound; past this a number is a slip of the finger. */
+export const RESOURCE_RANGE: Range = { min: 1, max: 1024 }
+
+/** Flags of a command line, each with one value; `--help` alone has none. */
+export class Arguments {
+  readonly positionals: readonly string[]
+  readonly help: boolean
+  readonly #values: ReadonlyMap<string, string>
+
+  /**
+   * @param flags  permitted names, without dashes
+   * @throws UsageError  for an unknown flag or one without its value
+   */
+  constructor(argv: readonly string[], flags: readonly string[]) {
+    const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' as const }]))
+    const parsed = parseArgs({
+      args: [...argv],
+      options: { ...options, help: { type: 'boolean', short: 'h' } },
+      // Not strict: its own messages name no permitted values, and it takes "--seed -1" for a mistake in the dash.
+      strict: false,
+      allowPositionals: true,
+      tokens: true,
+    })
+    const values = new Map<string, string>()
+    for (const token of parsed.tokens) {
+      if (token.kind !== 'option' || token.name === 'help') continue
+      if (!flags.includes(token.name)) {
+        throw new UsageError(
+          `${token.rawName}: unknown flag; permitted are ${flags.map((flag) => `--${flag}`).join(' ')}`,
+        )
+      }
+      if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('--'))) {
+        throw new UsageError(`--${token.name}: expected a value after it`)
+      }
+      values.set(token.name, token.value)
+    }
+    this.#values = values
+    this.positionals = parsed.positionals
+    this.help = parsed.values.help === true
+  }
+
+  text(flag: string): string | undefined {
+    return this.#values.get(flag)
+  }
+
+  integer(flag: string, range: Range, fallback: number): number {
+    const text = this.#values.get(flag)
+    if (text === undefined) return fallback
+    const value = Number(text)
+    if (text.trim() === '' || !Number.isInteger(value) || value < range.min || value > range.max) {
+      throw wrongValue(flag, text, `an integer from ${range.min} to ${range.max}`)
+    }
+    return value
+  }
+
+  number(flag: string, range: Range, fallback: number): number {
+    const text = this.#values.get(flag)
+    if (text === undefined) return fallback
+    const value = Number(text)
+    if (text.trim() === '' || !(value >= range.min && value <= range.max)) {
+      throw wrongValue(flag, text, `a number from ${range.min} to ${range.max}`)
+    }
+    return value
+  }
+
+  choice<T extends string>(flag: string, permitted: readonly T[], fallback: T): T {
+    const text = this.#values.get(flag)
+    return text === undefined ? fallback : oneOf(flag, text, permitted)
+  }
+
+  /** Values separated by commas. */
+  choices<T extends string>(flag: string, permitted: readonly T[], fallback: readonly T[]): readonly T[] {
+    const text = this.#values.get(flag)
+    return text === undefined ? fallback : text.split(',').map((value) => oneOf(flag, value.trim(), permitted))
+  }
+}
+
+function oneOf<T extends string>(flag: string, text: string, permitted: readonly T[]): T {
+  const value = permitted.find((candidate) => candidate === text)
+  if (value === undefined) throw wrongValue(flag, text, permitted.join(', '))
+  return value
+}
+
+function wrongValue(flag: string, got: string, permitted: string): UsageError {
+  return new UsageError(`--${flag}: expected ${permitted}, got "${got}"`)
+}
+
+/** @returns `--steps`, bounded by what the bundle can do. */
+export function readSteps(
+  parsed: Arguments,
+  bundle: { readonly maxSteps: number; readonly defaults: { readonly steps: number } },
+): number {
+  return parsed.integer('steps', { min: LIMITS.steps.min, max: bundle.maxSteps }, bundle.defaults.steps)
+}
