@@ -1,0 +1,98 @@
+/**
+ * The right side of the page: one run on show, and which of its candidates is looked at.
+ *
+ * @import { Run } from './run.js'
+ */
+import { imageUrl } from './api.js'
+import { createContactSheet } from './contact-sheet.js'
+import { byId, element } from './element.js'
+import { createInspector } from './inspector.js'
+import { createLedger } from './ledger.js'
+import { curlCommand, fileName } from './repeat.js'
+import { leadingCandidate } from './run.js'
+
+export function createBench() {
+  const sheet = createContactSheet({ onPick: pick })
+  const inspector = createInspector({ onPickStep: pickStep })
+  const ledger = createLedger()
+  const warnings = byId('warnings', HTMLUListElement)
+  /** @type {Run | undefined} */
+  let run
+  /** @type {number | undefined} picked by hand; otherwise the leading candidate is looked at */
+  let picked
+  /** @type {number | undefined} */
+  let pickedStep
+  let drawRequested = false
+
+  /** @param {number} candidate */
+  function pick(candidate) {
+    picked = candidate
+    pickedStep = undefined
+    requestDraw()
+  }
+
+  /** @param {number} stepIndex  the one already shown goes back to the newest */
+  function pickStep(stepIndex) {
+    if (!run) return
+    picked ??= leadingCandidate(run)
+    pickedStep = pickedStep === stepIndex ? undefined : stepIndex
+    requestDraw()
+  }
+
+  /** Draws once a frame, however many events came. */
+  function requestDraw() {
+    if (drawRequested) return
+    drawRequested = true
+    requestAnimationFrame(() => {
+      drawRequested = false
+      if (run) draw(run)
+    })
+  }
+
+  /** @param {Run} shown */
+  function draw(shown) {
+    const candidate = picked ?? leadingCandidate(shown)
+    ledger.show(shown)
+    sheet.show(shown, candidate)
+    inspector.show(shown, candidate, pickedStep)
+    warnings.hidden = shown.warnings.length === 0
+    warnings.replaceChildren(...shown.warnings.map((warning) => element('li', {}, warning)))
+    showTakeAway(shown)
+  }
+
+  return {
+    /** Before the first job: as many empty frames as candidates are asked for. @param {number} candidates */
+    showBlank(candidates) {
+      ledger.hide()
+      inspector.showBlank()
+      sheet.showBlank(candidates)
+    },
+
+    /** @param {Run} shown  a change of job lets go of what was picked */
+    show(shown) {
+      if (shown.jobId !== run?.jobId) {
+        picked = undefined
+        pickedStep = undefined
+      }
+      run = shown
+      requestDraw()
+    },
+  }
+}
+
+/** @param {Run} run */
+function showTakeAway({ result, parameters, jobId }) {
+  byId('take-away', HTMLDivElement).hidden = result === undefined
+  byId('repeat', HTMLDetailsElement).hidden = result === undefined
+  if (!result) return
+  const download = byId('download', HTMLAnchorElement)
+  download.href = imageUrl(result.image.sha256)
+  download.download = fileName(parameters)
+  byId('curl', HTMLPreElement).textContent = curlCommand(parameters)
+  byId('parameters', HTMLDListElement).replaceChildren(
+    ...Object.entries({ ...parameters, job: jobId, image: result.image.sha256 }).flatMap(([name, value]) => [
+      element('dt', {}, name),
+      element('dd', {}, String(value)),
+    ]),
+  )
+}

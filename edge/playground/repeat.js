@@ -1,0 +1,38 @@
+/**
+ * Everything needed to make a picture again: link, curl command, parameters.
+ *
+ * @import { JobParameters } from '../../shared/job.ts'
+ * @import { FormValues } from './permalink.js'
+ */
+import { FIELDS, hashOf } from './permalink.js'
+
+/** @param {Readonly<JobParameters>} parameters @returns {FormValues} */
+export function formValues(parameters) {
+  return Object.fromEntries(FIELDS.map((field) => [field, String(parameters[field])]))
+}
+
+/** @param {Readonly<JobParameters>} parameters */
+export function linkTo(parameters) {
+  return `${location.origin}${location.pathname}${hashOf(formValues(parameters))}`
+}
+
+/** @param {Readonly<JobParameters>} parameters @returns {string} a POSIX shell command that writes picture.png */
+export function curlCommand(parameters) {
+  const { model, prompt, revision: _, ...parm } = parameters
+  const body = JSON.stringify({ model, prompt, parm })
+  return [
+    `curl -s ${location.origin}/v1/images/generations \\`,
+    `  -H 'content-type: application/json' \\`,
+    `  -d '${body.replaceAll("'", `'\\''`)}' \\`,
+    `  | jq -r '.data[0].b64_json' | base64 -d > picture.png`,
+  ].join('\n')
+}
+
+/** @param {Readonly<JobParameters>} parameters */
+export function fileName({ prompt, seed }) {
+  const words = prompt
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, '-')
+    .replace(/^-|-$/g, '')
+  return `${words.slice(0, 60) || 'picture'}-${seed}.png`
+}

@@ -1,0 +1,210 @@
+/**
+ * The form: what a person typed, and what the service says about it. Values are sent as typed and judged by the service
+ * alone, so that page and API cannot disagree about what is permitted.
+ *
+ * @import { FieldProblem } from '../../shared/error-code.ts'
+ * @import { ModelCard } from '../../shared/model-card.ts'
+ * @import { JobBody } from './api.js'
+ * @import { FormValues } from './permalink.js'
+ */
+import { byId, element } from './element.js'
+import { FIELDS } from './permalink.js'
+
+const NUMERIC = /** @type {ReadonlySet<string>} */ (new Set(['candidates', 'seed', 'steps', 'guidance']))
+const IN_MORE = /** @type {ReadonlySet<string>} */ (new Set(['steps', 'guidance', 'model', 'verifier']))
+
+/** @type {Record<string, string>} */
+const HINTS = {
+  parm: 'Judged while forming: clarity, then potential; survivors by alignment.',
+  prm: 'A score at every judged step; the last one counts.',
+  orm: 'Only finished pictures are judged; nothing is saved.',
+  baseline: 'Nobody is asked; the first candidate is the picture.',
+  first: 'Ends at the first finished picture that passes. Fastest.',
+  best: 'Every survivor is finished and judged; the highest wins.',
+}
+
+/**
+ * @typedef {object} FormListener
+ * @property {() => void} onSubmit
+ * @property {() => void} onCancel
+ * @property {() => void} onChange  a value was changed by hand
+ */
+
+/** @param {FormListener} listener */
+export function createRequestForm(listener) {
+  const form = byId('request', HTMLFormElement)
+  const prompt = byId('prompt', HTMLTextAreaElement)
+  const candidates = byId('candidates', HTMLInputElement)
+  const model = byId('model', HTMLSelectElement)
+  const verifier = byId('verifier', HTMLSelectElement)
+  const seed = byId('seed', HTMLInputElement)
+  const generate = byId('generate', HTMLButtonElement)
+  const cancel = byId('cancel', HTMLButtonElement)
+  const formProblem = byId('form-problem', HTMLParagraphElement)
+  /** @type {readonly ModelCard[]} */
+  let cards = []
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    if (generate.getAttribute('aria-disabled') !== 'true') listener.onSubmit()
+  })
+  // A prompt is one line to the model, so Enter submits as in a one-line field.
+  prompt.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+    event.preventDefault()
+    form.requestSubmit()
+  })
+  form.addEventListener('input', (event) => {
+    if (event.target instanceof Element) clearProblem(event.target.getAttribute('name') ?? '')
+    describe()
+    listener.onChange()
+  })
+  model.addEventListener('change', showModel)
+  cancel.addEventListener('click', listener.onCancel)
+  byId('new-seed', HTMLButtonElement).addEventListener('click', () => {
+    const [random] = crypto.getRandomValues(new Uint32Array(1))
+    seed.value = String(random)
+    clearProblem('seed')
+    listener.onChange()
+  })
+
+  function describe() {
+    const { strategy = '', accept = '' } = values()
+    byId('candidates-shown', HTMLOutputElement).value = candidates.value
+    byId('strategy-hint', HTMLParagraphElement).textContent = HINTS[strategy] ?? ''
+    byId('accept-hint', HTMLParagraphElement).textContent =
+      strategy === 'baseline' ? 'Without effect: baseline asks no verifier.' : (HINTS[accept] ?? '')
+  }
+
+  function card() {
+    return cards.find(({ id }) => id === model.value) ?? cards[0]
+  }
+
+  /** Placeholders, verifiers and examples are the chosen model's. */
+  function showModel() {
+    const shown = card()
+    if (!shown) return
+    byId('steps', HTMLInputElement).placeholder = String(shown.defaults.steps)
+    byId('guidance', HTMLInputElement).placeholder = String(shown.defaults.guidance)
+    verifier.replaceChildren(
+      ...shown.verifiers.map((name) =>
+        element('option', name === shown.defaultVerifier ? { value: name, selected: '' } : { value: name }, name),
+      ),
+    )
+    byId('examples', HTMLUListElement).replaceChildren(
+      ...shown.examples.map((example) => {
+        const button = element('button', { type: 'button', class: 'example' }, example)
+        button.addEventListener('click', () => {
+          prompt.value = example
+          clearProblem('prompt')
+          listener.onChange()
+          prompt.focus()
+        })
+        return element('li', {}, button)
+      }),
+    )
+  }
+
+  /** @returns {FormValues} */
+  function values() {
+    const data = new FormData(form)
+    return Object.fromEntries(FIELDS.map((field) => [field, String(data.get(field) ?? '')]))
+  }
+
+  /** @param {string} field */
+  function controlsOf(field) {
+    return [...form.elements].filter((control) => control.getAttribute('name') === field)
+  }
+
+  /** @param {string} field */
+  function clearProblem(field) {
+    const line = document.getElementById(`${field}-problem`)
+    if (!line) return
+    line.hidden = true
+    for (const control of controlsOf(field)) control.removeAttribute('aria-invalid')
+  }
+
+  return {
+    values,
+
+    /** @param {readonly ModelCard[]} models */
+    setModels(models) {
+      cards = models
+      const chosen = model.value
+      model.replaceChildren(...models.map(({ id }) => element('option', { value: id }, id)))
+      if (models.some(({ id }) => id === chosen)) model.value = chosen
+      showModel()
+    },
+
+    /** Fields that are absent go back to their defaults. @param {FormValues} filled */
+    fill(filled) {
+      form.reset()
+      if (filled.model) model.value = filled.model
+      showModel()
+      for (const field of FIELDS) {
+        const value = filled[field]
+        if (value === undefined || field === 'model') continue
+        const control = form.elements.namedItem(field)
+        if (control && 'value' in control) control.value = value
+        if (IN_MORE.has(field)) byId('more', HTMLDetailsElement).open ||= isUnusual(field, value)
+      }
+      for (const field of FIELDS) clearProblem(field)
+      describe()
+    },
+
+    /** @returns {JobBody} */
+    body() {
+      /** @type {JobBody} */
+      const body = { prompt: values().prompt ?? '' }
+      for (const [field, text] of Object.entries(values())) {
+        const value = text.trim()
+        if (field === 'prompt' || value === '') continue
+        // What is no number goes as it is: the service says what is wrong with it.
+        body[field] = NUMERIC.has(field) && Number.isFinite(Number(value)) ? Number(value) : value
+      }
+      return body
+    },
+
+    /** @param {string} message @param {readonly FieldProblem[]} fields */
+    showProblems(message, fields) {
+      let placed = 0
+      for (const { field, problem, permitted } of fields) {
+        const line = document.getElementById(`${field}-problem`)
+        if (!line) continue
+        line.textContent = `${sentence(problem)} Permitted: ${permitted}.`
+        line.hidden = false
+        if (IN_MORE.has(field)) byId('more', HTMLDetailsElement).open = true
+        const controls = controlsOf(field)
+        for (const control of controls) control.setAttribute('aria-invalid', 'true')
+        const [first] = controls
+        if (placed === 0 && first instanceof HTMLElement) first.focus()
+        placed += 1
+      }
+      formProblem.hidden = placed > 0 && placed === fields.length
+      formProblem.textContent = message
+    },
+
+    clearProblems() {
+      for (const field of FIELDS) clearProblem(field)
+      formProblem.hidden = true
+    },
+
+    /** Not `disabled`, which would throw the focus away. @param {boolean} busy */
+    setBusy(busy) {
+      generate.setAttribute('aria-disabled', String(busy))
+      if (!busy && document.activeElement === cancel) generate.focus()
+      cancel.hidden = !busy
+    },
+  }
+
+  /** Whether a value differs from the model's default, so that the fold must be open to see it. @param {string} field @param {string} value */
+  function isUnusual(field, value) {
+    const defaults = card()?.defaults
+    if (field === 'steps') return value !== String(defaults?.steps)
+    if (field === 'guidance') return value !== String(defaults?.guidance)
+    return value !== card()?.defaultVerifier
+  }
+}
+
+/** @param {string} problem  `is empty` becomes `It is empty.` */
+const sentence = (problem) => `${problem.charAt(0).toUpperCase()}${problem.slice(1).replace(/\.$/, '')}.`

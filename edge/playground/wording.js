@@ -1,0 +1,114 @@
+/**
+ * How states are put into words, once for the eye and the screen reader alike.
+ *
+ * @import { Decision } from '../../shared/verdict.ts'
+ * @import { JobResult } from '../../shared/job.ts'
+ * @import { Candidate, CandidatePhase, Run } from './run.js'
+ */
+import { countPhases, latestVerdict } from './run.js'
+
+/** @type {Record<CandidatePhase, string>} */
+const PHASE_WORDS = {
+  waiting: 'waiting',
+  running: 'running',
+  pruned: 'pruned',
+  finished: 'finished',
+  stopped: 'not needed',
+  resumed: 'resumed',
+}
+
+/** @type {Record<JobResult['reason'], string>} */
+const WIN_WORDS = {
+  accepted: 'The first finished picture to pass the alignment check.',
+  best: 'The highest alignment of all that finished.',
+  only: 'The first candidate: baseline asks no verifier.',
+  fallback: 'No candidate survived, so the pruned path with the highest potential was finished.',
+}
+
+/** @type {Record<Decision, string>} */
+export const DECISION_HINTS = {
+  unclear: 'too early to judge; asked again later',
+  keep: 'may go on',
+  prune: 'judged hopeless; stopped',
+  accept: 'finished, and passed',
+}
+
+/** Frames are numbered from 0 like the API's candidates, in two digits like film. @param {number} candidate */
+export const frameNumber = (candidate) => String(candidate).padStart(2, '0')
+
+/** @param {number} probability */
+export const figure = (probability) => probability.toFixed(2)
+
+/** @param {number} ms */
+export const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`
+
+/** @param {number} count @param {string} one */
+export const plural = (count, one) => `${count} ${one}${count === 1 ? '' : 's'}`
+
+/**
+ * @param {Candidate} candidate
+ * @param {Run} run
+ */
+export function stateWord(candidate, run) {
+  if (run.result?.candidate === candidate.candidate) return 'winner'
+  return PHASE_WORDS[candidate.phase]
+}
+
+/**
+ * One sentence on where a candidate stands and why.
+ * @param {Candidate} candidate
+ * @param {Run} run
+ */
+export function standing(candidate, run) {
+  const { steps } = run.parameters
+  const done = `step ${candidate.stepsDone} of ${steps}`
+  if (run.result?.candidate === candidate.candidate) return WIN_WORDS[run.result.reason]
+  switch (candidate.phase) {
+    case 'waiting':
+      return run.status === 'succeeded'
+        ? 'Never started: the job ended before a slot was free.'
+        : 'Waits for a free slot.'
+    case 'running':
+      return `Running, ${done}.`
+    case 'resumed':
+      return `None survived; being finished after all, ${done}.`
+    case 'finished': {
+      const alignment = latestVerdict(candidate)?.alignment
+      return alignment === undefined ? 'Finished.' : `Finished with alignment ${figure(alignment)}.`
+    }
+    case 'stopped':
+      return `Stopped after ${done}: another candidate was accepted.`
+    case 'pruned': {
+      const verdict = candidate.verdicts.findLast(({ decision }) => decision === 'prune')
+      const why = verdict?.potential === undefined ? '' : `: potential ${figure(verdict.potential)}`
+      return `Pruned after ${done}${why}.`
+    }
+    default: {
+      /** @type {never} */
+      const never = candidate.phase
+      return never
+    }
+  }
+}
+
+/** @param {Run} run */
+export function runSummary(run) {
+  if (run.status === 'queued') return 'Queued, waiting for a worker'
+  if (run.status === 'canceled') return 'Canceled'
+  if (run.status === 'expired') return 'Expired: the deadline passed before the picture was done'
+  if (run.status === 'failed') return 'Failed'
+  const counts = countPhases(run)
+  const parts = [
+    [counts.running + counts.resumed, 'running'],
+    [counts.waiting, run.status === 'running' ? 'waiting' : 'never started'],
+    [counts.pruned, 'pruned'],
+    [counts.finished, 'finished'],
+    [counts.stopped, 'not needed'],
+  ]
+  const tally = parts
+    .filter(([count]) => count !== 0)
+    .map(([count, word]) => `${count} ${word}`)
+    .join(', ')
+  if (run.status === 'running') return `On ${run.worker}: ${tally}`
+  return run.cached ? `Answered from cache: ${tally}` : `Done: ${tally}`
+}
