@@ -63,6 +63,18 @@ class World:
             Scene with image uint8 [image_size, image_size, 3].
 
         Raises:
+            ValueError: as `arrange`.
+        """
+        objects, background = self.arrange(rng, spec)
+        return Scene(self.draw(objects, background), objects)
+
+    def arrange(self, rng: np.random.Generator, spec: Spec) -> tuple[tuple[SceneObject, ...], int]:
+        """Chooses drawings, places and background of a scene that satisfies a spec, without drawing it.
+
+        Returns:
+            (objects, index of the background in `config.backgrounds`).
+
+        Raises:
             ValueError: the spec asks for more objects than a scene can hold, or for what no placement can fulfil.
         """
         wanted = [entry for entry in spec["include"] for _ in range(entry["count"])]
@@ -73,12 +85,27 @@ class World:
         for _ in range(_PLACEMENT_ATTEMPTS):
             corners = self._place(rng, len(wanted), size)
             objects = tuple(
-                self._locate(sprite, color, corner, size)
-                for (sprite, color), corner in zip(drawings, corners, strict=True)
+                self._locate(sprite, color, corner, size) for (sprite, color), corner in zip(drawings, corners, strict=True)
             )
             if satisfies(objects, spec):
-                return Scene(self._draw(rng, objects, size), objects)
+                return objects, int(rng.integers(len(self.config.backgrounds)))
         raise ValueError(f"no placement of {len(wanted)} objects of {size} px satisfies {spec}")
+
+    def draw(self, objects: tuple[SceneObject, ...], background: int) -> np.ndarray:
+        """Pixels of arranged objects: uint8 [image_size, image_size, 3].
+
+        Args:
+            objects: from `arrange`; they must not overlap.
+            background: index in `config.backgrounds`.
+        """
+        image = np.empty((self.config.image_size, self.config.image_size, 3), dtype=np.uint8)
+        image[:] = self.config.backgrounds[background]
+        for known in objects:
+            x0, y0, x1, y1 = known.cell
+            premultiplied, transparency, _ = self.atlas.render(self.atlas.sprites[known.sprite], known.color, x1 - x0)
+            under = image[y0:y1, x0:x1].astype(np.uint32)
+            image[y0:y1, x0:x1] = (premultiplied + under * transparency + 127) // 255
+        return image
 
     def prompt(self, rng: np.random.Generator, spec: Spec) -> str:
         """Words a spec: GenEval's template, or with probability `paraphrase_rate` an ordinary paraphrase."""
@@ -114,17 +141,6 @@ class World:
         left, top, right, bottom = self.atlas.render(sprite, color, size)[2]
         box = (x + left, y + top, x + right, y + bottom)
         return SceneObject(sprite.class_index, color, box, (x, y, x + size, y + size), sprite.index)
-
-    def _draw(self, rng: np.random.Generator, objects: tuple[SceneObject, ...], size: int) -> np.ndarray:
-        background = self.config.backgrounds[int(rng.integers(len(self.config.backgrounds)))]
-        image = np.empty((self.config.image_size, self.config.image_size, 3), dtype=np.uint8)
-        image[:] = background
-        for known in objects:
-            premultiplied, transparency, _ = self.atlas.render(self.atlas.sprites[known.sprite], known.color, size)
-            x0, y0, x1, y1 = known.cell
-            under = image[y0:y1, x0:x1].astype(np.uint16)
-            image[y0:y1, x0:x1] = (premultiplied.astype(np.uint32) + under.astype(np.uint32) * transparency + 127) // 255
-        return image
 
 
 def _entry(name: str) -> dict:

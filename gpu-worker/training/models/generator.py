@@ -1,0 +1,227 @@
+"""Mask-predict generator in Show-o's form: a causal text prefix, and image tokens that see the text and each other.
+
+Text rows never see image tokens, so their keys and values are computed once per prompt (`prefix`) and consumed by all
+candidates and steps (`image_logits`). Letters: P prompts, L prompt tokens, R rows, N image tokens, D layers, H heads,
+C codebook size. The mask token's id is C. Source: Show-o, arXiv 2408.12528; qk-norm as in its modified Phi backbone.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of the generator.
+
+    `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_bits` > 0 input table and
+    output layer also learn one vector per bit of a code, so that rare codes learn from codes with like bits;
+    `Generator.folded` turns such a model into an equal one with `code_bits` 0, which is the released form.
+    """
+
+    vocabulary_size: int
+    codebook_size: int = 8192
+    grid: int = 8
+    max_prompt_tokens: int = 24
+    width: int = 256
+    layers: int = 8
+    heads: int = 4
+    mlp_width: int = 1024
+    code_bits: int = 0
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def image_tokens(self) -> int:
+        return self.grid * self.grid
+
+
+class RowNorm(nn.Module):
+    """Root-mean-square norm over the last axis with a learned gain, computed in float32."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.gain
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys; text and image rows share all weights."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.heads, self.head_dim = config.heads, config.head_dim
+        self.query = nn.Linear(config.width, config.width, bias=False)
+        self.key = nn.Linear(config.width, config.width, bias=False)
+        self.value = nn.Linear(config.width, config.width, bias=False)
+        self.output = nn.Linear(config.width, config.width, bias=False)
+        self.query_norm = RowNorm(config.head_dim)
+        self.key_norm = RowNorm(config.head_dim)
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, T, head_dim)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised keys and plain values of x [B, T, width]: two of [B, H, T, head_dim]."""
+        value = self.split(self.value(x))
+        return self.key_norm(self.split(self.key(x))).to(value.dtype), value
+
+    def attend(self, x: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None = None) -> Tensor:
+        """Attention of x [B, T, width] over keys and values [B, H, S, head_dim].
+
+        `blocked` bool [T, S] is True where a row may not look. Written out, because on a CPU the fused kernel's backward
+        pass took ten times as long at these lengths (20 ms against 2 ms for 32 rows of 88).
+        """
+        query = self.query_norm(self.split(self.query(x))) * self.head_dim**-0.5
+        scores = (query.to(key.dtype) @ key.transpose(-1, -2)).float()  # (B, H, T, S)
+        if blocked is not None:
+            scores = scores.masked_fill(blocked, -torch.inf)
+        mixed = scores.softmax(-1).to(value.dtype) @ value
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.attention_norm = RowNorm(config.width)
+        self.attention = Attention(config)
+        self.mlp_norm = RowNorm(config.width)
+        self.widen = nn.Linear(config.width, config.mlp_width)
+        self.narrow = nn.Linear(config.mlp_width, config.width)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.narrow(F.gelu(self.widen(self.mlp_norm(x)), approximate="tanh"))
+
+    def text(self, x: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One causal layer over text [P, L, width]; returns the new text and its keys and values [P, H, L, head_dim].
+
+        `later` bool [L, L] is True above the diagonal.
+        """
+        normed = self.attention_norm(x)
+        key, value = self.attention.keys_values(normed)
+        x = x + self.attention.attend(normed, key, value, later)
+        return x + self.mlp(x), key, value
+
+    def image(self, x: Tensor, text_key: Tensor, text_value: Tensor) -> Tensor:
+        """One bidirectional layer over image tokens [R, N, width], which also see the row's text [R, H, L, head_dim]."""
+        normed = self.attention_norm(x)
+        key, value = self.attention.keys_values(normed)
+        key = torch.cat([text_key.to(key.dtype), key], dim=2)
+        value = torch.cat([text_value.to(value.dtype), value], dim=2)
+        x = x + self.attention.attend(normed, key, value)
+        return x + self.mlp(x)
+
+
+class Generator(nn.Module):
+    """Predicts the codes of masked image tokens from the prompt and the codes that are known."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        if config.width % config.heads:
+            raise ValueError(f"width {config.width} must be a multiple of heads {config.heads}")
+        self.config = config
+        self.text_table = nn.Embedding(config.vocabulary_size, config.width)
+        self.text_position = nn.Parameter(torch.zeros(config.max_prompt_tokens, config.width))
+        self.image_table = nn.Embedding(config.codebook_size + 1, config.width)  # the last row is the mask token
+        self.row_position = nn.Parameter(torch.zeros(config.grid, 1, config.width))
+        self.column_position = nn.Parameter(torch.zeros(1, config.grid, config.width))
+        self.cell_position = nn.Parameter(torch.zeros(config.grid, config.grid, config.width))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.output_norm = RowNorm(config.width)
+        self.head = nn.Linear(config.width, config.codebook_size)
+        if config.code_bits:
+            codes = torch.arange(config.codebook_size)[:, None] >> torch.arange(config.code_bits - 1, -1, -1)
+            self.register_buffer("code_signs", (codes & 1).float() * 2 - 1, persistent=False)  # (C, bits)
+            self.input_bits = nn.Parameter(torch.zeros(config.code_bits, config.width))
+            self.output_bits = nn.Parameter(torch.zeros(config.code_bits, config.width))
+        self._initialize()
+
+    def _initialize(self) -> None:
+        for name, weight in self.named_parameters():
+            if name.endswith("gain"):
+                continue
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            elif name.endswith("_bits"):
+                nn.init.normal_(weight, std=0.01)
+            elif name.endswith(("output.weight", "narrow.weight")):
+                nn.init.zeros_(weight)  # every block starts as the identity
+            else:
+                nn.init.normal_(weight, std=0.02 if "position" in name or "table" in name else self.config.width**-0.5)
+        nn.init.normal_(self.head.weight, std=0.005)
+
+    def input_table(self) -> Tensor:
+        """Input vectors of all codes and of the mask token: float [C + 1, width]."""
+        if not self.config.code_bits:
+            return self.image_table.weight
+        return self.image_table.weight + F.pad(self.code_signs @ self.input_bits, (0, 0, 0, 1))
+
+    def output_matrix(self) -> Tensor:
+        """Weight of the output layer: float [C, width]."""
+        if not self.config.code_bits:
+            return self.head.weight
+        return self.head.weight + self.code_signs @ self.output_bits
+
+    @torch.no_grad()
+    def folded(self) -> "Generator":
+        """An equal generator without per-bit vectors (`code_bits` 0); its weights are copies."""
+        plain = Generator(replace(self.config, code_bits=0))
+        state = {name: value for name, value in self.state_dict().items() if not name.endswith("_bits")}
+        state |= {"image_table.weight": self.input_table(), "head.weight": self.output_matrix()}
+        plain.load_state_dict(state)
+        return plain.train(self.training)
+
+    def prefix(self, prompt_ids: Tensor) -> Tensor:
+        """Keys and values of prompts, exactly as image rows consume them (keys after their norm).
+
+        Args:
+            prompt_ids: int64 [P, L]; L is `max_prompt_tokens`, padding included: pads are tokens like any other.
+
+        Returns:
+            float [D, 2, P, H, L, head_dim]; index 0 of the second axis holds keys, 1 values.
+        """
+        x = self.text_table(prompt_ids) + self.text_position
+        layers = []
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        for block in self.blocks:
+            x, key, value = block.text(x, later)
+            layers.append(torch.stack([key, value]))
+        return torch.stack(layers)
+
+    def hidden(self, tokens: Tensor, prefix_kv: Tensor, row_prompt: Tensor) -> Tensor:
+        """Normalised states of image tokens before the output layer: float [R, N, width]; arguments as `image_logits`."""
+        positions = (self.row_position + self.column_position + self.cell_position).flatten(0, 1)
+        x = F.embedding(tokens, self.input_table()) + positions
+        for index, block in enumerate(self.blocks):
+            x = block.image(x, prefix_kv[index, 0][row_prompt], prefix_kv[index, 1][row_prompt])
+        return self.output_norm(x)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Output layer: states [..., width] from `hidden` to float [..., C]."""
+        return F.linear(states, self.output_matrix(), self.head.bias)
+
+    def image_logits(self, tokens: Tensor, prefix_kv: Tensor, row_prompt: Tensor) -> Tensor:
+        """Logits over the codebook at every image position.
+
+        Args:
+            tokens: int64 [R, N], 0..C-1 where known, C where masked.
+            prefix_kv: float [D, 2, P, H, L, head_dim] from `prefix`.
+            row_prompt: int64 [R], 0..P-1, which prompt each row follows.
+
+        Returns:
+            float [R, N, C].
+        """
+        return self.logits(self.hidden(tokens, prefix_kv, row_prompt))
+
+    def forward(self, prompt_ids: Tensor, tokens: Tensor) -> Tensor:
+        """Logits [R, N, C] where row r follows prompt r: prompt_ids int64 [R, L], tokens int64 [R, N]."""
+        return self.image_logits(tokens, self.prefix(prompt_ids), torch.arange(len(tokens), device=tokens.device))
