@@ -30,7 +30,7 @@ export interface ReportContent {
  */
 export async function writeReport(folder: RunFolder, content: ReportContent): Promise<string> {
   const { configuration, scores } = content
-  const title = `GenEval, ${configuration.bundle}, ${configuration.strategy}, ${configuration.candidates} candidates`
+  const title = `GenEval, ${configuration.bundle}, ${configuration.strategy}, N = ${configuration.candidates}`
   await writeFile(join(folder.dir, 'scores.svg'), scorePlot(scores, title))
   const sheets: string[] = []
   for (const { task } of scores.tasks) sheets.push(await writeSheet(folder, content, task))
