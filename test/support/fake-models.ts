@@ -143,7 +143,7 @@ export class FakeGenerator implements Generator {
   }
 
   #learnSeed(seed: number): void {
-    const uniform = new Float32Array(4)
+    const uniform = new Float32Array(Math.min(4, this.tokenCount))
     for (let candidate = 0; candidate < FINGERPRINT_CANDIDATES; candidate++) {
       for (let stepIndex = 0; stepIndex < FINGERPRINT_STEPS; stepIndex++) {
         fillUniform(uniform, seed, candidate, stepIndex, 'code')
