@@ -10,6 +10,7 @@ import { images } from './routes/images.ts'
 import { internal } from './routes/internal.ts'
 import { jobs } from './routes/jobs.ts'
 import { models } from './routes/models.ts'
+import { openapi } from './routes/openapi.ts'
 
 /** Middleware, then every route in reading order. */
 export function createApp(): Hono<AppEnv> {
@@ -38,6 +39,7 @@ export function createApp(): Hono<AppEnv> {
   app.route('/v1/jobs', jobs)
   app.route('/v1/models', models)
   app.route('/healthz', health)
+  app.route('/openapi.json', openapi)
   app.route('/internal/v1', internal)
 
   app.notFound((c) => {

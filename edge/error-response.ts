@@ -1,4 +1,5 @@
-import { AppError, type ErrorCode, errorGroup, type FieldProblem } from '../shared/error-code.ts'
+import { AppError, type ErrorCode, errorGroup } from '../shared/error-code.ts'
+import type { Problem } from './response-schema.ts'
 
 /** The one table from error code to HTTP status. */
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
@@ -29,7 +30,8 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   model_failed: 500,
 }
 
-const STATUS_TITLE: Readonly<Record<number, string>> = {
+/** RFC 9110's reason phrases, which RFC 9457 wants as the title of `about:blank`. */
+export const STATUS_TITLE: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   401: 'Unauthorized',
   404: 'Not Found',
@@ -44,35 +46,26 @@ const STATUS_TITLE: Readonly<Record<number, string>> = {
 
 const RETRY_AFTER_SECONDS = 2
 
-/** The OpenAI error member: what the official SDKs read. */
-export interface OpenAiError {
-  message: string
-  type: string
-  code: ErrorCode
-  param: string | null
-}
-
-/** RFC 9457 problem details with OpenAI's `error` inside, so that one body serves both kinds of client. */
-export interface Problem {
-  type: 'about:blank'
-  title: string
-  status: number
-  detail: string
-  instance: string
-  error: OpenAiError
-  errors: readonly FieldProblem[]
-}
-
 /** Whatever was thrown, as an AppError; the text of an error that is not ours, or that is our bug, stays inside. */
 export function publicError(thrown: unknown): AppError {
   if (thrown instanceof AppError && errorGroup(thrown.code) !== 'bug') return thrown
+  if (isRetryable(thrown)) {
+    return new AppError('edge_unavailable', 'The edge is overloaded for a moment; try again', { cause: thrown })
+  }
   const code = thrown instanceof AppError ? thrown.code : 'internal'
   return new AppError(code, 'Something went wrong on our side; the request id identifies it in our log', {
     cause: thrown,
   })
 }
 
-export function openAiError(error: AppError): OpenAiError {
+/** Durable Objects mark errors that a later call may not see; see Cloudflare's error handling page for them. */
+function isRetryable(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false
+  const { retryable, overloaded } = thrown as { retryable?: unknown; overloaded?: unknown }
+  return !(thrown instanceof AppError) && (retryable === true || overloaded === true)
+}
+
+export function openAiError(error: AppError): Problem['error'] {
   const status = HTTP_STATUS[error.code]
   return {
     message: error.message,
@@ -96,7 +89,7 @@ export function errorResponse(thrown: unknown, requestId: string): Response {
     detail: error.message,
     instance: `urn:uuid:${requestId}`,
     error: openAiError(error),
-    errors: error.problems,
+    errors: [...error.problems],
   }
   const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
   // The official OpenAI clients retry 409 and 5xx by themselves; this says when that cannot help.

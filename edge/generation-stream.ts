@@ -1,17 +1,16 @@
 import type { Context } from 'hono'
-import { AppError } from '../shared/error-code.ts'
 import { isTerminal } from '../shared/job.ts'
-import { isTerminalEvent } from '../shared/job-event.ts'
 import type { JobSnapshot } from '../shared/job-record.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'
+import type { Env } from './env.ts'
 import { openAiError, publicError } from './error-response.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from './event-stream.ts'
-import { generationFields, generationSummary, imageBase64 } from './generation-result.ts'
+import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from './generation-result.ts'
 import { followJob } from './job-events.ts'
-import { jobObjectName } from './job-id.ts'
 import { PartialImages } from './partial-images.ts'
+import type { ImageStreamEvent } from './response-schema.ts'
 
 export interface StreamOptions {
   /** 0..3 */
@@ -46,45 +45,49 @@ async function* streamEvents(
   c: Context<AppEnv>,
   snapshot: JobSnapshot,
   card: ModelCard,
-  { partialImages, ownEvents }: StreamOptions,
+  options: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
-  let ended = snapshot
-  const [height, width] = card.imageSize
-  const createdAt = Math.floor(snapshot.createdAt / 1000)
-  if (!isTerminal(snapshot.status)) {
-    const partials = new PartialImages(partialImages, snapshot.parameters.steps)
-    const log = await followJob(c.env, snapshot.id, 0, signal)
-    for await (const { event } of log ?? []) {
-      if (ownEvents) yield { event: `parm.${event.type}`, data: { ...event, type: `parm.${event.type}` } }
-      const partial = partials.offer(event)
-      if (partial) {
-        const { usage: _, ...fields } = generationFields({ width, height })
-        const { candidate, stepIndex, png } = partial.preview
-        yield openAiEvent('image_generation.partial_image', {
-          b64_json: png,
-          partial_image_index: partial.index,
-          created_at: createdAt,
-          ...fields,
-          parm: { candidate, stepIndex },
-        })
-      }
-      if (isTerminalEvent(event)) break
-    }
-    if (signal.aborted) return
-    ended = (await c.env.JOB.getByName(jobObjectName(snapshot.id)).snapshot(snapshot.id)) ?? snapshot
-  }
-  if (!ended.result) throw new AppError(ended.error?.code ?? 'internal', ended.error?.message ?? 'no result')
-  yield openAiEvent('image_generation.completed', {
-    b64_json: await imageBase64(c.env, ended.result.image),
-    created_at: createdAt,
-    ...generationFields(ended.result.image),
+  if (!isTerminal(snapshot.status)) yield* liveEvents(c.env, snapshot, card, options, signal)
+  if (signal.aborted) return
+  const ended = await endedJob(c.env, snapshot)
+  const result = resultOf(ended)
+  yield openAiEvent({
+    type: 'image_generation.completed',
+    b64_json: await imageBase64(c.env, result.image),
+    created_at: Math.floor(snapshot.createdAt / 1000),
+    ...generationFields(result.image),
+    usage: USAGE,
     parm: generationSummary(ended),
   })
 }
 
-function openAiEvent(type: string, data: object): ServerSentEvent {
-  return { event: type, data: { type, ...data } }
+async function* liveEvents(
+  env: Env,
+  { id, createdAt, parameters }: JobSnapshot,
+  { imageSize: [height, width] }: ModelCard,
+  { partialImages, ownEvents }: StreamOptions,
+  signal: AbortSignal,
+): AsyncGenerator<ServerSentEvent> {
+  const partials = new PartialImages(partialImages, parameters.steps)
+  for await (const { event } of (await followJob(env, id, 0, signal)) ?? []) {
+    if (ownEvents) yield { event: `parm.${event.type}`, data: { ...event, type: `parm.${event.type}` } }
+    const partial = partials.offer(event)
+    if (!partial) continue
+    const { candidate, stepIndex, png } = partial.preview
+    yield openAiEvent({
+      type: 'image_generation.partial_image',
+      b64_json: png,
+      partial_image_index: partial.index,
+      created_at: Math.floor(createdAt / 1000),
+      ...generationFields({ width, height }),
+      parm: { candidate, stepIndex },
+    })
+  }
+}
+
+function openAiEvent(data: ImageStreamEvent): ServerSentEvent {
+  return { event: data.type, data }
 }
 
 async function* withErrors(

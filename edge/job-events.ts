@@ -1,7 +1,7 @@
 import { AppError } from '../shared/error-code.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'
-import { LOG_ENDED, type LoggedEvent } from './logged-event.ts'
+import { END_ONLY, LOG_ENDED, type LoggedEvent } from './logged-event.ts'
 
 const RECONNECT_MS = 250
 const MAX_FRUITLESS_CONNECTIONS = 8
@@ -26,13 +26,21 @@ export async function followJob(
   after: number,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<LoggedEvent, void> | undefined> {
-  const first = await subscribe(env, id, after, signal)
-  return first.outcome === 'nothing' ? undefined : resume(env, id, after, signal, first)
+  const open = (from: number) => subscribe(env, { id, after: String(from) }, signal)
+  const first = await open(after)
+  return first.outcome === 'nothing' ? undefined : resume(open, after, signal, first)
+}
+
+/** Waits until the job has ended, or the caller has left. Sees no event but the last, so previews cost nothing. */
+export async function waitForEnd(env: Env, id: string, signal: AbortSignal): Promise<void> {
+  const open = () => subscribe(env, { id, only: END_ONLY }, signal)
+  const first = await open()
+  if (first.outcome === 'nothing') return
+  for await (const _ of resume(open, 0, signal, first));
 }
 
 async function* resume(
-  env: Env,
-  id: string,
+  open: (after: number) => Promise<Subscription>,
   after: number,
   signal: AbortSignal,
   first: Subscription,
@@ -57,7 +65,7 @@ async function* resume(
         throw new AppError('edge_unavailable', 'The live connection to the job keeps breaking; resume later')
       }
       await sleep(RECONNECT_MS, signal)
-      if (!signal.aborted) subscription = await subscribe(env, id, last, signal)
+      if (!signal.aborted) subscription = await open(last)
     }
   } finally {
     // The reader may have stopped at a yield, with the socket still open.
@@ -65,10 +73,14 @@ async function* resume(
   }
 }
 
-async function subscribe(env: Env, id: string, after: number, signal: AbortSignal): Promise<Subscription> {
-  const stub = env.JOB.getByName(jobObjectName(id))
-  const response = await stub.fetch(`https://job/?id=${id}&after=${after}`, { headers: { upgrade: 'websocket' } })
-  if (response.status === 404) throw new AppError('job_not_found', `There is no job ${id}`)
+async function subscribe(
+  env: Env,
+  query: { id: string; after?: string; only?: string },
+  signal: AbortSignal,
+): Promise<Subscription> {
+  const stub = env.JOB.getByName(jobObjectName(query.id))
+  const response = await stub.fetch(`https://job/?${new URLSearchParams(query)}`, { headers: { upgrade: 'websocket' } })
+  if (response.status === 404) throw new AppError('job_not_found', `There is no job ${query.id}`)
   if (response.status === 204) return { outcome: 'nothing' }
   const socket = response.webSocket
   if (!socket) throw new AppError('edge_unavailable', 'The job did not open its event log')

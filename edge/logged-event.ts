@@ -9,3 +9,6 @@ export interface LoggedEvent {
 
 /** WebSocket close code that says nothing can follow, so that the Worker does not subscribe again. */
 export const LOG_ENDED = 4000
+
+/** Asks for the terminal event alone: who only waits needs no previews. */
+export const END_ONLY = 'end'

@@ -72,7 +72,6 @@ const body = (name: string) => ({ permitted: `a JSON object, see ${name} in /ope
 /** `POST /v1/jobs` */
 export const JobRequest = z
   .strictObject({ prompt: Prompt, model: Model.optional(), ...optionalOptions })
-  .meta({ id: 'JobRequest' })
   .register(permittedValues, body('JobRequest'))
 export type JobRequest = z.infer<typeof JobRequest>
 
@@ -125,6 +124,5 @@ export const ImageRequest = z
     ).nullish(),
     parm: ParmOptions.optional(),
   })
-  .meta({ id: 'ImageRequest' })
   .register(permittedValues, body('ImageRequest'))
 export type ImageRequest = z.infer<typeof ImageRequest>

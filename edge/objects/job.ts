@@ -1,7 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
 import type { JobFailure, JobMessage } from '../../shared/job.ts'
-import type { WorkerEvent } from '../../shared/job-event.ts'
+import { isTerminalEvent, type WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ClaimReply, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
@@ -9,7 +9,7 @@ import { callbackKey } from '../callback-signature.ts'
 import { type Env, parseEnv } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
 import { sendJobMessage } from '../job-queue.ts'
-import { LOG_ENDED, type LoggedEvent } from '../logged-event.ts'
+import { END_ONLY, LOG_ENDED, type LoggedEvent } from '../logged-event.ts'
 import { batchProblem } from './event-batch.ts'
 import { snapshotOf } from './job-snapshot.ts'
 import {
@@ -112,8 +112,10 @@ export class Job extends DurableObject<Env> {
 
   claim(id: string): ClaimReply | undefined {
     if (!this.#ticket(id)) return undefined
-    const state = this.#store.state()
     const now = Date.now()
+    // The alarm may be late, and work past the deadline is wasted.
+    if (!hasEnded(this.#store.state())) this.#closeDueTickets(now)
+    const state = this.#store.state()
     if (hasEnded(state)) return { decision: 'done' }
     if (state.phase === 'running') {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
@@ -143,18 +145,22 @@ export class Job extends DurableObject<Env> {
     return { outcome: 'taken', reply: this.#control() }
   }
 
-  /** Subscribes a hibernatable WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`. 204 when nothing can follow. */
+  /**
+   * Subscribes a hibernatable WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`; with `&only=end`, to its terminal event.
+   * 204 when nothing can follow.
+   */
   override fetch(request: Request): Response {
     const { searchParams } = new URL(request.url)
     const ticket = this.#ticket(searchParams.get('id') ?? '')
     if (!ticket) return new Response(null, { status: 404 })
     const after = Number(searchParams.get('after') ?? 0)
     const ended = ticket.closed !== undefined || hasEnded(this.#store.state())
-    const backlog = [...this.#visibleEvents(ticket, after)]
+    const endOnly = searchParams.get('only') === END_ONLY
+    const backlog = [...this.#visibleEvents(ticket, after)].filter(({ event }) => !endOnly || isTerminalEvent(event))
     if (ended && backlog.length === 0) return new Response(null, { status: 204 })
     const { 0: client, 1: server } = new WebSocketPair()
     // Hibernatable: the object may sleep between two steps of the generator while callers stay connected.
-    this.ctx.acceptWebSocket(server, [ticket.id])
+    this.ctx.acceptWebSocket(server, endOnly ? [ticket.id, END_ONLY] : [ticket.id])
     for (const logged of backlog) server.send(JSON.stringify(logged))
     if (ended) server.close(LOG_ENDED, 'the log has ended')
     return new Response(null, { status: 101, webSocket: client })
@@ -172,11 +178,7 @@ export class Job extends DurableObject<Env> {
       await this.ctx.storage.deleteAll()
       return
     }
-    if (!hasEnded(state)) {
-      for (const ticket of this.#store.openTickets()) {
-        if (ticket.deadline <= now) this.#close(ticket, 'expired', now)
-      }
-    }
+    if (!hasEnded(state)) this.#closeDueTickets(now)
     await this.#deliver()
   }
 
@@ -219,6 +221,10 @@ export class Job extends DurableObject<Env> {
     }
   }
 
+  #closeDueTickets(now: number): void {
+    for (const ticket of this.#store.openTickets()) if (ticket.deadline <= now) this.#close(ticket, 'expired', now)
+  }
+
   #close(ticket: Ticket, why: CloseReason, at: number): void {
     const after = this.#store.lastEventId()
     this.ctx.storage.transactionSync(() => {
@@ -244,7 +250,8 @@ export class Job extends DurableObject<Env> {
   #broadcast(events: readonly LoggedEvent[]): void {
     const ended = hasEnded(this.#store.state())
     for (const socket of this.ctx.getWebSockets()) {
-      for (const logged of events) send(socket, logged)
+      const endOnly = this.ctx.getTags(socket).includes(END_ONLY)
+      for (const logged of events) if (!endOnly || isTerminalEvent(logged.event)) send(socket, logged)
       if (ended) socket.close(LOG_ENDED, 'the log has ended')
     }
   }

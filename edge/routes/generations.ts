@@ -1,8 +1,7 @@
 import { type Context, Hono } from 'hono'
-import { AppError } from '../../shared/error-code.ts'
+import type { StatusCode } from 'hono/utils/http-status'
 import { isTerminal } from '../../shared/job.ts'
-import { isTerminalEvent } from '../../shared/job-event.ts'
-import { imageRoute, type JobSnapshot, jobRoute } from '../../shared/job-record.ts'
+import { imageRoute, jobRoute } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
 import type { AppEnv } from '../app-env.ts'
@@ -10,20 +9,23 @@ import { authenticate } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
 import { parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
-import { generationFields, generationSummary, imageBase64 } from '../generation-result.ts'
+import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream } from '../generation-stream.ts'
-import { followJob } from '../job-events.ts'
-import { jobObjectName } from '../job-id.ts'
+import { waitForEnd } from '../job-events.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { jobRecord, submitJob } from '../job-submission.ts'
 import { readJson } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
+import type { ImageResponse } from '../response-schema.ts'
 
 /**
  * `POST /v1/images/generations` in OpenAI's shape: waits for the picture, streams it (`stream: true`), or answers with
  * the job at once (`Prefer: respond-async`). A caller who leaves stops waiting; the job goes on for the cache's sake.
  */
 export const generations = new Hono<AppEnv>()
+
+/** nginx's code for it; nobody is there to read it but the log. */
+const CALLER_LEFT = 499
 
 generations.post('/', authenticate(), async (c) => {
   const request = await readJson(c.req.raw, ImageRequest, LIMITS.requestBodyBytes)
@@ -42,31 +44,24 @@ generations.post('/', authenticate(), async (c) => {
     c.header('cache-status', cacheStatus(snapshot.cache, false))
     return c.json(jobRecord(snapshot, c.req.raw), snapshot.cache === 'hit' ? 200 : 202)
   }
-  const ended = await ending(c, snapshot)
-  if (!ended.result) throw new AppError(ended.error?.code ?? 'internal', ended.error?.message ?? 'no result')
+  if (!isTerminal(snapshot.status)) await waitForEnd(c.env, snapshot.id, c.req.raw.signal)
+  if (c.req.raw.signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
+  const ended = await endedJob(c.env, snapshot)
+  const { image } = resultOf(ended)
   c.header('cache-status', cacheStatus(ended.cache, true))
-  const { image } = ended.result
   const datum =
     request.response_format === 'url'
       ? { url: new URL(imageRoute(image), c.req.url).href }
       : { b64_json: await imageBase64(c.env, image) }
-  return c.json({
+  const answer: ImageResponse = {
     created: Math.floor(ended.createdAt / 1000),
     data: [datum],
     ...generationFields(image),
+    usage: USAGE,
     parm: generationSummary(ended),
-  })
+  }
+  return c.json(answer)
 })
-
-/** The job once it has ended; `snapshot` itself if it has. */
-async function ending(c: Context<AppEnv>, snapshot: JobSnapshot): Promise<JobSnapshot> {
-  if (isTerminal(snapshot.status)) return snapshot
-  const events = await followJob(c.env, snapshot.id, 0, c.req.raw.signal)
-  for await (const { event } of events ?? []) if (isTerminalEvent(event)) break
-  const ended = await c.env.JOB.getByName(jobObjectName(snapshot.id)).snapshot(snapshot.id)
-  if (!ended) throw new AppError('job_not_found', `Job ${snapshot.id} is gone`)
-  return ended
-}
 
 function requireSize(card: ModelCard, size: string | null | undefined): void {
   const [height, width] = card.imageSize

@@ -1,0 +1,275 @@
+import { z } from 'zod'
+import type { ErrorCode } from '../shared/error-code.ts'
+import { JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
+import { JobEvent } from '../shared/job-event.ts'
+import { JobRecord } from '../shared/job-record.ts'
+import type { ModelCard } from '../shared/model-card.ts'
+import { Verdict } from '../shared/verdict.ts'
+import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
+import { ImageRequest, JobRequest } from './request-schema.ts'
+import { Health, ImageResponse, ImageStreamEvent, ModelList, Problem } from './response-schema.ts'
+
+type Json = Record<string, unknown>
+
+/** Schemas that the document names; a `$ref` leads to each. */
+const SCHEMAS = {
+  JobRequest,
+  ImageRequest,
+  JobRecord,
+  JobParameters,
+  JobResult,
+  JobCost,
+  JobFailure,
+  Verdict,
+  JobEvent,
+  ImageResponse,
+  ImageStreamEvent,
+  ModelList,
+  Health,
+  Problem,
+} as const
+type SchemaName = keyof typeof SCHEMAS
+
+const ref = (name: SchemaName): Json => ({ $ref: `#/components/schemas/${name}` })
+const json = (name: SchemaName, example?: unknown): Json => ({
+  'application/json': { schema: ref(name), ...(example === undefined ? {} : { example }) },
+})
+
+const HEADERS = {
+  requestId: {
+    'x-request-id': { description: 'Names this answer in our log.', schema: { type: 'string', format: 'uuid' } },
+  },
+  location: { location: { description: "The job's address.", schema: { type: 'string' } } },
+  cacheStatus: {
+    'cache-status': {
+      description: 'RFC 9211: hit; or fwd=miss, with stored and collapsed.',
+      schema: { type: 'string' },
+    },
+  },
+} as const
+
+const ok = (description: string, content: Json | undefined, ...headers: Json[]): Json => ({
+  description,
+  headers: Object.assign({}, HEADERS.requestId, ...headers),
+  ...(content ? { content } : {}),
+})
+
+/** Every failure an operation can answer with, one entry a status. `internal` and `edge_unavailable` are always possible. */
+function failures(...codes: ErrorCode[]): Json {
+  const byStatus = new Map<number, ErrorCode[]>()
+  for (const code of [...codes, 'internal', 'config_invalid', 'edge_unavailable'] as ErrorCode[]) {
+    const status = HTTP_STATUS[code]
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, those]) => [
+      String(status),
+      {
+        description: `${STATUS_TITLE[status]}: ${those.join(', ')}.`,
+        headers: HEADERS.requestId,
+        content: { 'application/problem+json': { schema: ref('Problem') } },
+      },
+    ]),
+  )
+}
+
+const inPath = (name: string, schema: z.ZodType, description: string): Json => ({
+  name,
+  in: 'path',
+  required: true,
+  description,
+  schema: schemaOf(schema),
+})
+
+const BODY_FAILURES = [
+  'invalid_request',
+  'invalid_json',
+  'unauthorized',
+  'model_not_found',
+  'body_too_large',
+  'unsupported_media_type',
+] as const satisfies ErrorCode[]
+/** How a job can end without a picture; who waits for one gets it as a status. */
+const JOB_FAILURES = [
+  'job_canceled',
+  'job_expired',
+  'worker_lost',
+  'bundle_mismatch',
+  'model_failed',
+] as const satisfies ErrorCode[]
+
+const KEY = [{}, { apiKey: [] }]
+const jobIdParameter = inPath('id', JobId, 'A malformed id is answered like an unknown one.')
+
+/**
+ * The OpenAPI 3.1 document of all public routes, made from the schemas that check requests and shape answers.
+ *
+ * @param models  for the examples; the first is the default
+ */
+export function openApiDocument(models: readonly ModelCard[]): Json {
+  const prompt = models[0]?.examples[0] ?? 'a photo of a red apple'
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'parm-edge',
+      version: '1.0.0',
+      description:
+        'Text to image, checked while it is made: candidates compete, a verifier judges them at intermediate steps, hopeless ones are dropped, the best one wins. Every judgement is told.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    paths: {
+      '/v1/images/generations': {
+        post: {
+          operationId: 'generateImage',
+          summary: "OpenAI's image generation: waits for the picture, or streams it with `stream: true`.",
+          description:
+            "With `Prefer: respond-async` the job is answered at once (200 when it was in cache). A caller who leaves stops waiting; the job goes on. In a stream a failure is an `error` event holding OpenAI's `error` member.",
+          security: KEY,
+          parameters: [
+            { name: 'Prefer', in: 'header', description: 'RFC 7240: respond-async.', schema: { type: 'string' } },
+          ],
+          requestBody: { required: true, content: json('ImageRequest', { prompt, parm: { candidates: 4 } }) },
+          responses: {
+            200: ok(
+              'The picture; or its stream; or, with respond-async, the finished job.',
+              {
+                'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
+                'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('ImageStreamEvent') },
+              },
+              HEADERS.location,
+              HEADERS.cacheStatus,
+            ),
+            202: ok('Accepted, with respond-async.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
+            ...failures(...BODY_FAILURES, 'image_not_found', ...JOB_FAILURES),
+          },
+        },
+      },
+      '/v1/images/{sha256}': {
+        get: {
+          operationId: 'getImage',
+          summary: 'One picture, by the SHA-256 of its bytes; never changes.',
+          parameters: [
+            inPath('sha256', Sha256Hex, 'Malformed is answered like unknown.'),
+            {
+              name: 'If-None-Match',
+              in: 'header',
+              description: 'Entity tags seen before.',
+              schema: { type: 'string' },
+            },
+          ],
+          responses: {
+            200: ok('A PNG.', { 'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } } }),
+            304: ok('The caller has it.', undefined),
+            ...failures('image_not_found'),
+          },
+        },
+      },
+      '/v1/jobs': {
+        post: {
+          operationId: 'createJob',
+          summary: 'Accepts a job, joins an identical one under way, or answers from cache.',
+          description:
+            'Once accepted a job ends in exactly one of succeeded, failed, canceled, expired, whatever happens to queue and workers. A cached answer is the record of the job that made the picture, with `cache` hit and a cost of 0.',
+          security: KEY,
+          requestBody: { required: true, content: json('JobRequest', { prompt, seed: 7, candidates: 8 }) },
+          responses: {
+            200: ok('Answered from cache.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
+            202: ok('Accepted.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
+            ...failures(...BODY_FAILURES),
+          },
+        },
+      },
+      '/v1/jobs/{id}': {
+        get: {
+          operationId: 'getJob',
+          summary: 'The job as it stands.',
+          parameters: [jobIdParameter],
+          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found') },
+        },
+        delete: {
+          operationId: 'cancelJob',
+          summary: 'Gives the job up; one that has ended stays as it is.',
+          description:
+            'Ends this request only: work that other identical requests joined goes on for them and stops when the last one has left.',
+          security: KEY,
+          parameters: [jobIdParameter],
+          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found', 'unauthorized') },
+        },
+      },
+      '/v1/jobs/{id}/events': {
+        get: {
+          operationId: 'followJob',
+          summary: "The job's events, live, as server-sent events; ends after the terminal one.",
+          description:
+            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient.',
+          parameters: [
+            jobIdParameter,
+            {
+              name: 'Last-Event-ID',
+              in: 'header',
+              description: 'Last event seen.',
+              schema: { type: 'integer', minimum: 0, maximum: 999_999_999_999_999 },
+            },
+            {
+              name: 'lastEventId',
+              in: 'query',
+              description: 'The same, where headers cannot be set; the header wins.',
+              schema: { type: 'integer', minimum: 0, maximum: 999_999_999_999_999 },
+            },
+          ],
+          responses: {
+            200: ok('The stream.', {
+              'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('JobEvent') },
+            }),
+            204: ok('Nothing can follow the position asked for.', undefined),
+            ...failures('job_not_found', 'invalid_request'),
+          },
+        },
+      },
+      '/v1/models': {
+        get: {
+          operationId: 'listModels',
+          summary: "The models served, in OpenAI's list shape; the first is the default.",
+          responses: { 200: ok('The list.', json('ModelList')), ...failures() },
+        },
+      },
+      '/healthz': {
+        get: {
+          operationId: 'getHealth',
+          summary: 'Whether the edge runs and is configured; says nothing about workers.',
+          responses: { 200: ok('It does.', json('Health')), ...failures() },
+        },
+      },
+      '/openapi.json': {
+        get: {
+          operationId: 'getOpenApi',
+          summary: 'This document.',
+          responses: { 200: ok('It.', { 'application/json': { schema: { type: 'object' } } }), ...failures() },
+        },
+      },
+    },
+    components: {
+      securitySchemes: {
+        apiKey: { type: 'http', scheme: 'bearer', description: 'Needed only where the operator has set API keys.' },
+      },
+      schemas: componentSchemas(),
+    },
+  }
+}
+
+function componentSchemas(): Json {
+  const registry = z.registry<{ id: string }>()
+  for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id })
+  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}`, io: 'input' })
+  return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutAddress(schema)]))
+}
+
+function schemaOf(schema: z.ZodType): Json {
+  return withoutAddress(z.toJSONSchema(schema))
+}
+
+/** Inside an OpenAPI document the components section is the address. */
+function withoutAddress({ $schema: _, $id: __, ...rest }: Json): Json {
+  return rest
+}

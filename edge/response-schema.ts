@@ -1,0 +1,108 @@
+import { z } from 'zod'
+import { ERROR_CODES } from '../shared/error-code.ts'
+import { JobId, WIN_REASONS } from '../shared/job.ts'
+import { JobRecord, JobSnapshot } from '../shared/job-record.ts'
+import { ModelCard } from '../shared/model-card.ts'
+
+/** What callers get, beside the job record. The OpenAPI document is made from these, and tests hold answers against them. */
+
+/** RFC 9457 problem details with OpenAI's `error` inside, so that one body serves both kinds of client. */
+export const Problem = z.strictObject({
+  type: z.literal('about:blank'),
+  title: z.string().meta({ description: "The status' reason phrase." }),
+  status: z.int().min(400).max(599),
+  detail: z.string().meta({ description: 'What was wrong and what would be right.' }),
+  instance: z.string().meta({ description: '`urn:uuid:` and the request id of the `x-request-id` header.' }),
+  error: z
+    .strictObject({
+      message: z.string(),
+      type: z.enum(['invalid_request_error', 'authentication_error', 'server_error']),
+      code: z.enum(ERROR_CODES),
+      param: z.string().nullable().meta({ description: 'The first field at fault.' }),
+    })
+    .meta({ description: "What OpenAI's clients read." }),
+  errors: z
+    .array(z.strictObject({ field: z.string(), problem: z.string(), permitted: z.string() }))
+    .meta({ description: 'Every field at fault, with what it may hold.' }),
+})
+export type Problem = z.infer<typeof Problem>
+
+const Usage = z
+  .strictObject({
+    input_tokens: z.literal(0),
+    input_tokens_details: z.strictObject({ image_tokens: z.literal(0), text_tokens: z.literal(0) }),
+    output_tokens: z.literal(0),
+    total_tokens: z.literal(0),
+  })
+  .meta({ description: 'Always 0: nothing is billed by tokens. `parm.cost` counts the work.' })
+
+/** The members that OpenAI's answer and its stream events share. */
+const GENERATION_FIELDS = {
+  size: z.string().meta({ description: 'WIDTHxHEIGHT in pixels.' }),
+  output_format: z.literal('png'),
+  quality: z.literal('auto'),
+  background: z.literal('opaque'),
+}
+
+const { result } = JobRecord.shape
+const { candidate, alignment, cost, warnings } = result.unwrap().shape
+
+export const GenerationSummary = z.strictObject({
+  jobId: JobId,
+  status: z.literal('succeeded'),
+  cache: JobSnapshot.shape.cache,
+  seed: JobSnapshot.shape.parameters.shape.seed,
+  candidate,
+  alignment,
+  reason: z.enum(WIN_REASONS),
+  cost,
+  warnings,
+  verdicts: JobSnapshot.shape.verdicts,
+})
+export type GenerationSummary = z.infer<typeof GenerationSummary>
+
+/** Source: openai-node 7.57.0, `resources/images.ts`, `ImagesResponse`. */
+export const ImageResponse = z.strictObject({
+  created: z.int().meta({ description: 'When the job was accepted, seconds since the epoch.' }),
+  data: z.array(z.union([z.strictObject({ b64_json: z.base64() }), z.strictObject({ url: z.url() })])).length(1),
+  ...GENERATION_FIELDS,
+  usage: Usage,
+  parm: GenerationSummary,
+})
+export type ImageResponse = z.infer<typeof ImageResponse>
+
+const STREAM_FIELDS = { b64_json: z.base64(), created_at: z.int(), ...GENERATION_FIELDS }
+
+/** Source: openai-node 7.57.0, `resources/images.ts`, `ImageGenStreamEvent`. */
+export const ImageStreamEvent = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('image_generation.partial_image'),
+    partial_image_index: z.int().min(0),
+    ...STREAM_FIELDS,
+    parm: z.strictObject({ candidate: z.int().min(0), stepIndex: z.int().min(0) }),
+  }),
+  z.strictObject({
+    type: z.literal('image_generation.completed'),
+    ...STREAM_FIELDS,
+    usage: Usage,
+    parm: GenerationSummary,
+  }),
+])
+export type ImageStreamEvent = z.infer<typeof ImageStreamEvent>
+
+export const ModelList = z.strictObject({
+  object: z.literal('list'),
+  data: z
+    .array(
+      z.strictObject({
+        object: z.literal('model'),
+        created: z.literal(0),
+        owned_by: z.literal('parm-edge'),
+        ...ModelCard.shape,
+      }),
+    )
+    .min(1)
+    .meta({ description: 'The first is the default model.' }),
+})
+
+export const Health = z.strictObject({ status: z.literal('ok'), models: z.array(z.string()).min(1) })
