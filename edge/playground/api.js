@@ -2,11 +2,10 @@
  * The page's five calls to the service. Every failure becomes an ApiProblem that a person can read.
  *
  * @import { FieldProblem } from '../../shared/error-code.ts'
- * @import { JobParameters } from '../../shared/job.ts'
+ * @import { JobRecord } from '../../shared/job-record.ts'
  * @import { ModelCard } from '../../shared/model-card.ts'
  */
 
-/** @typedef {{ jobId: string, parameters: JobParameters, cached: boolean }} AcceptedJob */
 /** @typedef {Record<string, string | number>} JobBody  what POST /v1/jobs takes; absent fields get the model's default */
 
 /** The service said no, or did not answer. */
@@ -24,6 +23,20 @@ export class ApiProblem extends Error {
   }
 }
 
+/** Where a service asks for one; kept for the tab, never in the link. */
+const API_KEY = 'api-key'
+
+/** @param {string} key  empty for none */
+export function useApiKey(key) {
+  sessionStorage.setItem(API_KEY, key)
+}
+
+/** @returns {Record<string, string>} */
+function authorization() {
+  const key = sessionStorage.getItem(API_KEY)
+  return key ? { authorization: `Bearer ${key}` } : {}
+}
+
 /** @returns {Promise<ModelCard[]>} the first is the default model */
 export async function listModels() {
   const { data } = await (await call('/v1/models')).json()
@@ -32,21 +45,20 @@ export async function listModels() {
 
 /**
  * @param {JobBody} body
- * @returns {Promise<AcceptedJob>}
+ * @returns {Promise<JobRecord>}
  */
 export async function createJob(body) {
   const response = await call('/v1/jobs', {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...authorization() },
     body: JSON.stringify(body),
   })
-  const { id, parameters, cache } = await response.json()
-  return { jobId: id, parameters, cached: cache === 'hit' }
+  return response.json()
 }
 
 /** @param {string} jobId */
 export async function cancelJob(jobId) {
-  await call(`/v1/jobs/${jobId}`, { method: 'DELETE' })
+  await call(`/v1/jobs/${jobId}`, { method: 'DELETE', headers: authorization() })
 }
 
 /**

@@ -53,15 +53,16 @@ async function start() {
   status.startClock()
   status.say('Sending')
   try {
-    const accepted = await createJob(form.body())
-    announcer.now(accepted.cached ? 'Answered from cache.' : 'Accepted. Waiting for a worker.')
-    watch(openRun(accepted))
+    const opened = openRun(await createJob(form.body()))
+    announcer.now(`${runSummary(opened)}.`)
+    watch(opened)
     byId('bench', HTMLDivElement).scrollIntoView({ block: 'nearest' })
   } catch (error) {
-    const { message, fields, requestId } = asProblem(error)
+    const { message, code, fields, requestId } = asProblem(error)
     form.setBusy(false)
     status.clearClock()
     status.say(run ? runSummary(run) : 'Ready')
+    if (code === 'unauthorized') form.askForApiKey()
     form.showProblems(requestId && fields.length === 0 ? `${message} (request ${requestId})` : message, fields)
   }
 }
@@ -114,7 +115,7 @@ function finish(over) {
   if (over.failure) status.alarm(`${over.failure.message} (${over.failure.code})`)
   if (!over.result) return announcer.now(`${runSummary(over)}.`)
   const { spent, possible, saved } = rowSteps(over)
-  const opening = over.cached ? 'From cache' : 'Done'
+  const opening = over.cache === 'hit' ? 'From cache' : 'Done'
   announcer.now(
     `${opening}: candidate ${over.result.candidate} won. ${plural(spent, 'row-step')} of ${possible}, ${saved} saved.`,
   )
@@ -151,7 +152,7 @@ function fillFromHash() {
 }
 
 function showBlankSheet() {
-  if (!run) bench.showBlank(Number(form.values().candidates))
+  if (!run) bench.showBlank(form.plan())
 }
 
 /** @param {string} what @param {string | undefined} text */

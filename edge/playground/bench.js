@@ -1,7 +1,7 @@
 /**
  * The right side of the page: one run on show, and which of its candidates is looked at.
  *
- * @import { Run } from './run.js'
+ * @import { Plan, Run } from './run.js'
  */
 import { imageUrl } from './api.js'
 import { createContactSheet } from './contact-sheet.js'
@@ -61,11 +61,11 @@ export function createBench() {
   }
 
   return {
-    /** Before the first job: as many empty frames as candidates are asked for. @param {number} candidates */
-    showBlank(candidates) {
-      ledger.hide()
+    /** Before the first job: as many empty frames as candidates are asked for. @param {Plan} plan */
+    showBlank(plan) {
+      ledger.showPlan(plan)
       inspector.showBlank()
-      sheet.showBlank(candidates)
+      sheet.showBlank(plan)
     },
 
     /** @param {Run} shown  a change of job lets go of what was picked */

@@ -2,8 +2,9 @@
  * All candidates of a job as frames of a contact sheet: picture, steps done, verdicts. Hopeless ones are crossed out,
  * the winner is ringed.
  *
- * @import { Candidate, Run } from './run.js'
+ * @import { Candidate, Plan, Run } from './run.js'
  */
+import { imageUrl } from './api.js'
 import { byId, drawing, element } from './element.js'
 import { keepCrisp } from './picture-scale.js'
 import { latestVerdict, previewUrl } from './run.js'
@@ -31,10 +32,10 @@ export function createContactSheet(listener) {
   }
 
   return {
-    /** Unexposed frames, before there is a job. @param {number} count */
-    showBlank(count) {
-      setCount(count)
-      for (const frame of frames) frame.clear()
+    /** Unexposed frames, before there is a job. @param {Plan} plan */
+    showBlank({ candidates, steps }) {
+      setCount(candidates)
+      for (const frame of frames) frame.clear(steps)
       note.textContent = ''
     },
     /** @param {Run} run @param {number} picked */
@@ -80,7 +81,8 @@ function createFrame(number, onPick) {
   return {
     element: root,
 
-    clear() {
+    /** @param {number} steps */
+    clear(steps) {
       shown = undefined
       shownAs = ''
       root.dataset.phase = 'blank'
@@ -91,6 +93,7 @@ function createFrame(number, onPick) {
       button.ariaPressed = 'false'
       state.textContent = ''
       verdictLine.textContent = ''
+      track.style.setProperty('--steps', String(steps))
       track.style.setProperty('--done', '0')
       track.replaceChildren()
       bars.update([])
@@ -108,13 +111,15 @@ function createFrame(number, onPick) {
       const { steps } = run.parameters
       const word = stateWord(candidate, run)
       const verdict = latestVerdict(candidate)
-      const url = previewUrl(candidate)
+      // A log kept without its previews still has the winner's picture.
+      const kept = word === 'winner' && run.result ? imageUrl(run.result.image.sha256) : undefined
+      const url = previewUrl(candidate) ?? kept
       root.dataset.phase = word === 'winner' ? 'winner' : candidate.phase
       root.dataset.over = String(run.status !== 'queued' && run.status !== 'running')
       state.textContent = word
       button.disabled = false
       button.ariaLabel = `Candidate ${number}, ${word}. ${standing(candidate, run)}`
-      if (url !== undefined && image.src !== url) image.src = url
+      if (url !== undefined && image.getAttribute('src') !== url) image.src = url
       image.hidden = url === undefined
       image.alt = url === undefined ? '' : `Candidate ${number} after step ${candidate.stepsDone} of ${steps}`
       verdictLine.textContent = verdict ? `step ${verdict.stepIndex + 1}: ${verdict.decision}` : ''

@@ -1,10 +1,10 @@
 /**
  * What the job cost and what pruning saved, in row-steps: live while it runs, the service's own count at the end.
  *
- * @import { Run } from './run.js'
+ * @import { Plan, Run } from './run.js'
  */
-import { byId } from './element.js'
-import { isOver, rowSteps } from './run.js'
+import { byId, element } from './element.js'
+import { rowSteps } from './run.js'
 import { plural, seconds } from './wording.js'
 
 export function createLedger() {
@@ -12,28 +12,40 @@ export function createLedger() {
   const text = byId('ledger-text', HTMLParagraphElement)
 
   return {
-    hide() {
-      root.hidden = true
+    /** The most a job can cost. @param {Plan} plan */
+    showPlan({ candidates, steps }) {
+      setShares(0, 0)
+      text.textContent = `At most ${plural(candidates * steps, 'row-step')}: ${plural(candidates, 'candidate')} of ${plural(steps, 'step')}`
     },
+
     /** @param {Run} run */
     show(run) {
       const { possible, spent, saved } = rowSteps(run)
-      root.hidden = false
-      root.style.setProperty('--spent', String(spent / possible))
-      root.style.setProperty('--saved', String(saved / possible))
-      root.dataset.over = String(isOver(run))
-      text.textContent = ledgerText(run, possible, spent, saved)
+      setShares(spent / possible, saved / possible)
+      const percent = Math.round((100 * saved) / possible)
+      text.replaceChildren(
+        `${spent} of ${possible} row-steps · `,
+        ...(saved > 0 ? [element('strong', {}, `${saved} saved (${percent} %)`), ' · '] : []),
+        `${plural(judgeCalls(run), 'judge call')}${workTime(run)}`,
+      )
     },
+  }
+
+  /** @param {number} spent @param {number} saved  shares of what is possible, 0..1 */
+  function setShares(spent, saved) {
+    root.style.setProperty('--spent', String(spent))
+    root.style.setProperty('--saved', String(saved))
   }
 }
 
-/** @param {Run} run @param {number} possible @param {number} spent @param {number} saved */
-function ledgerText(run, possible, spent, saved) {
-  const judgeCalls =
-    run.result?.cost.judgeCalls ?? run.candidates.reduce((sum, { verdicts }) => sum + verdicts.length, 0)
-  const parts = [`${spent} of ${possible} row-steps`]
-  if (saved > 0) parts.push(`${saved} saved (${Math.round((100 * saved) / possible)} %)`)
-  parts.push(plural(judgeCalls, 'judge call'))
-  if (run.result && run.result.cost.workMs > 0) parts.push(`${seconds(run.result.cost.workMs)} of work`)
-  return parts.join(' · ')
+/** Each verdict is one picture shown to the verifier. @param {Run} run */
+function judgeCalls({ result, candidates }) {
+  return result?.cost.judgeCalls ?? candidates.reduce((sum, { verdicts }) => sum + verdicts.length, 0)
+}
+
+/** @param {Run} run */
+function workTime({ result, cache }) {
+  if (!result) return ''
+  const time = ` · ${seconds(result.cost.workMs)} of work`
+  return cache === 'hit' ? `${time} when it was made; nothing now` : time
 }

@@ -6,7 +6,9 @@
  * @import { ModelCard } from '../../shared/model-card.ts'
  * @import { JobBody } from './api.js'
  * @import { FormValues } from './permalink.js'
+ * @import { Plan } from './run.js'
  */
+import { useApiKey } from './api.js'
 import { byId, element } from './element.js'
 import { FIELDS } from './permalink.js'
 
@@ -41,6 +43,7 @@ export function createRequestForm(listener) {
   const generate = byId('generate', HTMLButtonElement)
   const cancel = byId('cancel', HTMLButtonElement)
   const formProblem = byId('form-problem', HTMLParagraphElement)
+  const apiKey = byId('api-key', HTMLInputElement)
   /** @type {readonly ModelCard[]} */
   let cards = []
 
@@ -61,6 +64,7 @@ export function createRequestForm(listener) {
   })
   model.addEventListener('change', showModel)
   cancel.addEventListener('click', listener.onCancel)
+  apiKey.addEventListener('change', () => useApiKey(apiKey.value.trim()))
   byId('new-seed', HTMLButtonElement).addEventListener('click', () => {
     const [random] = crypto.getRandomValues(new Uint32Array(1))
     seed.value = String(random)
@@ -127,6 +131,17 @@ export function createRequestForm(listener) {
   return {
     values,
 
+    /** What the job would cost at most. @returns {Plan} */
+    plan() {
+      const steps = Number(values().steps) || (card()?.defaults.steps ?? 0)
+      return { candidates: Number(candidates.value), steps }
+    },
+
+    askForApiKey() {
+      byId('api-key-field', HTMLDivElement).hidden = false
+      apiKey.focus()
+    },
+
     /** @param {readonly ModelCard[]} models */
     setModels(models) {
       cards = models
@@ -171,15 +186,15 @@ export function createRequestForm(listener) {
       for (const { field, problem, permitted } of fields) {
         const line = document.getElementById(`${field}-problem`)
         if (!line) continue
-        line.textContent = `${sentence(problem)} Permitted: ${permitted}.`
+        const name = field.charAt(0).toUpperCase() + field.slice(1)
+        line.textContent = `${name} ${problem}. Permitted: ${permitted}.`
         line.hidden = false
         if (IN_MORE.has(field)) byId('more', HTMLDetailsElement).open = true
-        const controls = controlsOf(field)
-        for (const control of controls) control.setAttribute('aria-invalid', 'true')
-        const [first] = controls
-        if (placed === 0 && first instanceof HTMLElement) first.focus()
+        for (const control of controlsOf(field)) control.setAttribute('aria-invalid', 'true')
         placed += 1
       }
+      const first = form.querySelector('[aria-invalid]')
+      if (first instanceof HTMLElement) first.focus()
       formProblem.hidden = placed > 0 && placed === fields.length
       formProblem.textContent = message
     },
@@ -205,6 +220,3 @@ export function createRequestForm(listener) {
     return value !== card()?.defaultVerifier
   }
 }
-
-/** @param {string} problem  `is empty` becomes `It is empty.` */
-const sentence = (problem) => `${problem.charAt(0).toUpperCase()}${problem.slice(1).replace(/\.$/, '')}.`

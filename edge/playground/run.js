@@ -4,6 +4,7 @@
  *
  * @import { JobEvent } from '../../shared/job-event.ts'
  * @import { JobFailure, JobParameters, JobResult, JobStatus } from '../../shared/job.ts'
+ * @import { CacheOutcome, JobRecord } from '../../shared/job-record.ts'
  * @import { Verdict } from '../../shared/verdict.ts'
  */
 
@@ -14,6 +15,7 @@
  */
 
 /** @typedef {{ stepIndex: number, url: string }} Preview */
+/** @typedef {Pick<JobParameters, 'candidates' | 'steps'>} Plan  what a job may cost at most */
 
 /**
  * @typedef {object} Candidate
@@ -28,7 +30,7 @@
  * @typedef {object} Run
  * @property {string} jobId
  * @property {Readonly<JobParameters>} parameters
- * @property {boolean} cached  the answer existed before the request
+ * @property {CacheOutcome} cache
  * @property {JobStatus} status
  * @property {string | undefined} worker
  * @property {readonly string[]} warnings
@@ -38,14 +40,15 @@
  */
 
 /**
- * @param {{ jobId: string, parameters: JobParameters, cached: boolean }} job
+ * A run nothing has been seen of yet; the log tells the rest, of a finished job too.
+ * @param {Pick<JobRecord, 'id' | 'parameters' | 'cache'>} record
  * @returns {Run}
  */
-export function openRun({ jobId, parameters, cached }) {
+export function openRun({ id, parameters, cache }) {
   return {
-    jobId,
+    jobId: id,
     parameters,
-    cached,
+    cache,
     status: 'queued',
     worker: undefined,
     warnings: [],

@@ -5,7 +5,7 @@
  * @import { JobResult } from '../../shared/job.ts'
  * @import { Candidate, CandidatePhase, Run } from './run.js'
  */
-import { countPhases, latestVerdict } from './run.js'
+import { countPhases, isOver, latestVerdict } from './run.js'
 
 /** @type {Record<CandidatePhase, string>} */
 const PHASE_WORDS = {
@@ -51,6 +51,7 @@ export const plural = (count, one) => `${count} ${one}${count === 1 ? '' : 's'}`
  */
 export function stateWord(candidate, run) {
   if (run.result?.candidate === candidate.candidate) return 'winner'
+  if (isCutShort(candidate, run)) return candidate.stepsDone > 0 ? 'unfinished' : 'not started'
   return PHASE_WORDS[candidate.phase]
 }
 
@@ -63,11 +64,12 @@ export function standing(candidate, run) {
   const { steps } = run.parameters
   const done = `step ${candidate.stepsDone} of ${steps}`
   if (run.result?.candidate === candidate.candidate) return WIN_WORDS[run.result.reason]
+  if (isCutShort(candidate, run)) {
+    return candidate.stepsDone > 0 ? `The job ended after ${done}.` : 'The job ended before it could start.'
+  }
   switch (candidate.phase) {
     case 'waiting':
-      return run.status === 'succeeded'
-        ? 'Never started: the job ended before a slot was free.'
-        : 'Waits for a free slot.'
+      return 'Waits for a free slot.'
     case 'running':
       return `Running, ${done}.`
     case 'resumed':
@@ -91,16 +93,24 @@ export function standing(candidate, run) {
   }
 }
 
+/** Whether the job ended while this candidate was still in the race. @param {Candidate} candidate @param {Run} run */
+function isCutShort({ phase }, run) {
+  return isOver(run) && (phase === 'waiting' || phase === 'running' || phase === 'resumed')
+}
+
 /** @param {Run} run */
 export function runSummary(run) {
-  if (run.status === 'queued') return 'Queued, waiting for a worker'
+  if (run.status === 'queued') {
+    if (run.cache === 'hit') return 'Answered from cache'
+    return run.cache === 'collapsed' ? 'Joined the same job under way' : 'Queued, waiting for a worker'
+  }
   if (run.status === 'canceled') return 'Canceled'
   if (run.status === 'expired') return 'Expired: the deadline passed before the picture was done'
   if (run.status === 'failed') return 'Failed'
   const counts = countPhases(run)
   const parts = [
     [counts.running + counts.resumed, 'running'],
-    [counts.waiting, run.status === 'running' ? 'waiting' : 'never started'],
+    [counts.waiting, run.status === 'running' ? 'waiting' : 'not started'],
     [counts.pruned, 'pruned'],
     [counts.finished, 'finished'],
     [counts.stopped, 'not needed'],
@@ -109,6 +119,6 @@ export function runSummary(run) {
     .filter(([count]) => count !== 0)
     .map(([count, word]) => `${count} ${word}`)
     .join(', ')
-  if (run.status === 'running') return `On ${run.worker}: ${tally}`
-  return run.cached ? `Answered from cache: ${tally}` : `Done: ${tally}`
+  if (run.status === 'running') return run.cache === 'hit' ? 'Answered from cache' : `On ${run.worker}: ${tally}`
+  return `${run.cache === 'hit' ? 'Answered from cache' : 'Done'}: ${tally}`
 }
