@@ -66,11 +66,7 @@ export class Batch {
       const stepRows = rows.map((row) => this.#toStepRow(row))
       return sameCount('generator step', rows.length, await this.#generator.step(stepRows))
     })
-    for (const [index, output] of outputs.entries()) {
-      const row = rows[index] as Progress
-      // One row at a time: a broken row must not fail its batch-mates' jobs.
-      await attempt([row], () => [this.#commit(row, output)])
-    }
+    for (const [index, output] of outputs.entries()) this.#commit(rows[index] as Progress, output)
   }
 
   #toStepRow({ job, candidate, stepIndex }: Progress): StepRow {
@@ -84,13 +80,15 @@ export class Batch {
   #commit(row: Progress, output: StepOutput): void {
     const { job, candidate, stepIndex } = row
     const { path } = candidate
-    row.x0 = completeX0(path.tokens, output, this.#generator.codebookSize)
+    const x0 = attemptRow(row, () => completeX0(path.tokens, output, this.#generator.codebookSize))
+    if (x0 === undefined) return
+    row.x0 = x0
     const noiseScale = job.schedule.noiseScale[stepIndex] as number
     if (noiseScale > 0) {
       fillUniform(this.#maskUniform, job.request.parameters.seed, candidate.index, stepIndex, 'mask')
     }
     const maskCount = job.schedule.maskedAfter[stepIndex] as number
-    this.#remasker.commit(path.tokens, row.x0, output.prob, maskCount, noiseScale, this.#maskUniform)
+    this.#remasker.commit(path.tokens, x0, output.prob, maskCount, noiseScale, this.#maskUniform)
     path.stepsDone = stepIndex + 1
   }
 
@@ -112,27 +110,40 @@ export class Batch {
     const ms = (this.#clock.now() - startedMs) / rows.length
     for (const [index, judgement] of judgements.entries()) {
       const row = rows[index] as Progress
-      await attempt([row], () => {
-        const ruling = decide(questionsFor(row), checkJudgement(verifier, judgement), policyOf(row.job))
-        row.verdict = { ruling, ms }
-        return []
-      })
+      const { path } = row.candidate
+      const checked = attemptRow(row, () => checkJudgement(verifier, judgement))
+      if (checked === undefined) continue
+      const ruling = decide(questionsFor(row), checked, policyOf(row.job))
+      if (ruling.clarity !== undefined && ruling.decision !== 'unclear') path.isClear = true
+      row.verdict = { ruling, ms }
     }
   }
 }
 
-/**
- * Does one model call for `rows`; a failure is noted in all of them and answers with no rows. Only a broken invariant gets
- * through: after it nothing that the engine believes can be relied on.
- */
-async function attempt<T>(rows: readonly Progress[], call: () => T[] | Promise<T[]>): Promise<T[]> {
+/** Does one model call for `rows`; a failure is noted in all of them, and nobody is answered. */
+async function attempt<T>(rows: readonly Progress[], call: () => Promise<T[]>): Promise<T[]> {
   try {
     return await call()
   } catch (error) {
-    if (error instanceof InvariantError) throw error
-    for (const row of rows) row.failure = { error }
+    for (const row of rows) noteFailure(row, error)
     return []
   }
+}
+
+/** Reads one row of an answer; a broken row must not fail the jobs of its batch-mates. */
+function attemptRow<T>(row: Progress, read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    noteFailure(row, error)
+    return undefined
+  }
+}
+
+/** After a broken invariant nothing that the engine believes can be relied on: that one is not a job's own failure. */
+function noteFailure(row: Progress, error: unknown): void {
+  if (error instanceof InvariantError) throw error
+  row.failure = { error }
 }
 
 function sameCount<T>(what: string, expected: number, answers: T[]): T[] {

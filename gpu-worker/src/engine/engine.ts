@@ -225,7 +225,6 @@ class StepEngine implements TickingEngine {
     job.spent.judgeCalls += 1
     const verifier = job.request.verifier.name
     emit(job, { type: 'verdict', candidate: candidate.index, stepIndex, ...ruling, verifier, ms })
-    if (ruling.clarity !== undefined && ruling.decision !== 'unclear') candidate.path.isClear = true
     if (ruling.decision === 'prune') this.#vacate({ job, candidate }, (ended) => prune(ended, ruling.potential))
   }
 
