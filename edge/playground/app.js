@@ -27,8 +27,12 @@ const sessionHistory = createSessionHistory({ onOpen: reopen })
 let run
 let stopFollowing = () => {}
 
-byId('copy-link', HTMLButtonElement).addEventListener('click', () => copy('Link', run && linkTo(run.parameters)))
-byId('copy-curl', HTMLButtonElement).addEventListener('click', () => copy('curl', run && curlCommand(run.parameters)))
+byId('copy-link', HTMLButtonElement).addEventListener('click', () =>
+  copy('Link', run && linkTo(run.parameters, location.href)),
+)
+byId('copy-curl', HTMLButtonElement).addEventListener('click', () =>
+  copy('curl', run && curlCommand(run.parameters, location.origin)),
+)
 addEventListener('hashchange', fillFromHash)
 fillFromHash()
 status.say('Ready')

@@ -88,7 +88,7 @@ function showTakeAway({ result, parameters, jobId }) {
   const download = byId('download', HTMLAnchorElement)
   download.href = imageUrl(result.image.sha256)
   download.download = fileName(parameters)
-  byId('curl', HTMLPreElement).textContent = curlCommand(parameters)
+  byId('curl', HTMLPreElement).textContent = curlCommand(parameters, location.origin)
   byId('parameters', HTMLDListElement).replaceChildren(
     ...Object.entries({ ...parameters, job: jobId, image: result.image.sha256 }).flatMap(([name, value]) => [
       element('dt', {}, name),

@@ -11,17 +11,21 @@ export function formValues(parameters) {
   return Object.fromEntries(FIELDS.map((field) => [field, String(parameters[field])]))
 }
 
-/** @param {Readonly<JobParameters>} parameters */
-export function linkTo(parameters) {
-  return `${location.origin}${location.pathname}${hashOf(formValues(parameters))}`
+/** @param {Readonly<JobParameters>} parameters @param {string} page  address of this page */
+export function linkTo(parameters, page) {
+  return new URL(hashOf(formValues(parameters)), page).href
 }
 
-/** @param {Readonly<JobParameters>} parameters @returns {string} a POSIX shell command that writes picture.png */
-export function curlCommand(parameters) {
+/**
+ * @param {Readonly<JobParameters>} parameters
+ * @param {string} origin  of the service
+ * @returns {string} a POSIX shell command that writes picture.png
+ */
+export function curlCommand(parameters, origin) {
   const { model, prompt, revision: _, ...parm } = parameters
   const body = JSON.stringify({ model, prompt, parm })
   return [
-    `curl -s ${location.origin}/v1/images/generations \\`,
+    `curl -s ${origin}/v1/images/generations \\`,
     `  -H 'content-type: application/json' \\`,
     `  -d '${body.replaceAll("'", `'\\''`)}' \\`,
     `  | jq -r '.data[0].b64_json' | base64 -d > picture.png`,
