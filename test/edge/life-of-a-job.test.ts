@@ -15,7 +15,13 @@ describe('the life of a job', () => {
     expect(accepted.headers.get('location')).toBe(`/v1/jobs/${record.id}`)
     expect(accepted.headers.get('cache-status')).toBe('parm-edge;fwd=miss')
     expect(record).toMatchObject({ status: 'queued', cache: 'miss', attempt: 0 })
-    expect(record.parameters).toMatchObject({ prompt: 'a red apple', seed: 0, candidates: 4, steps: 12, verifier: 'parm' })
+    expect(record.parameters).toMatchObject({
+      prompt: 'a red apple',
+      seed: 0,
+      candidates: 4,
+      steps: 12,
+      verifier: 'parm',
+    })
 
     const worker = new ScriptedWorker(await receiveMessage(record.id))
     expect(worker.message).toMatchObject({ callbackUrl: 'https://edge.test', parameters: record.parameters })

@@ -10,10 +10,14 @@ export function call(path: string, init: RequestInit = {}): Promise<Response> {
   return (exports as unknown as { default: Fetcher }).default.fetch(ORIGIN + path, init)
 }
 
+const isRaw = (body: unknown): body is BodyInit =>
+  typeof body === 'string' || body instanceof Uint8Array || body instanceof ReadableStream
+
+/** Sends text, bytes and streams as they are, so that broken JSON can be sent, too. */
 export function postJson(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
   return call(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: typeof body === 'string' ? body : JSON.stringify(body),
+    body: isRaw(body) ? body : JSON.stringify(body),
   })
 }

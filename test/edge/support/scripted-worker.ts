@@ -13,7 +13,13 @@ import {
 } from '../../../shared/worker-protocol.ts'
 import { bindings, call } from './api.ts'
 
-const aws = new AwsClient({ accessKeyId: 'test', secretAccessKey: 'test', region: 'us-east-1', service: 'sqs', retries: 0 })
+const aws = new AwsClient({
+  accessKeyId: 'test',
+  secretAccessKey: 'test',
+  region: 'us-east-1',
+  service: 'sqs',
+  retries: 0,
+})
 
 async function sqs<T>(queueUrl: string, action: string, input: object): Promise<T> {
   const response = await aws.fetch(new URL('/', queueUrl).href, {
@@ -30,14 +36,21 @@ async function sqs<T>(queueUrl: string, action: string, input: object): Promise<
  * Receives until the message of `jobId` comes, and deletes it. Test files share the queue, so messages of other jobs are
  * given back at once.
  */
-export async function receiveMessage(jobId: string, lane: 'interactive' | 'batch' = 'interactive'): Promise<JobMessage> {
+export async function receiveMessage(
+  jobId: string,
+  lane: 'interactive' | 'batch' = 'interactive',
+): Promise<JobMessage> {
   const url = lane === 'interactive' ? bindings.QUEUE_URL_INTERACTIVE : bindings.QUEUE_URL_BATCH
   for (let round = 0; round < 50; round++) {
-    const { Messages = [] } = await sqs<{ Messages?: { Body: string; ReceiptHandle: string }[] }>(url, 'ReceiveMessage', {
-      MaxNumberOfMessages: 10,
-      WaitTimeSeconds: 1,
-      VisibilityTimeout: 2,
-    })
+    const { Messages = [] } = await sqs<{ Messages?: { Body: string; ReceiptHandle: string }[] }>(
+      url,
+      'ReceiveMessage',
+      {
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: 1,
+        VisibilityTimeout: 2,
+      },
+    )
     for (const { Body, ReceiptHandle } of Messages) {
       const message = JobMessage.parse(JSON.parse(Body))
       if (message.jobId !== jobId) {
@@ -70,7 +83,10 @@ export class ScriptedWorker {
 
   async send(method: string, path: string, body: Uint8Array, changes: SignOptions = {}): Promise<Response> {
     const timestamp = String(changes.timestamp ?? Date.now())
-    const raw = Uint8Array.from(atob((changes.key ?? this.message.callbackKey).replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
+    const raw = Uint8Array.from(
+      atob((changes.key ?? this.message.callbackKey).replaceAll('-', '+').replaceAll('_', '/')),
+      (c) => c.charCodeAt(0),
+    )
     const key = await crypto.subtle.importKey('raw', raw, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
     const bodyHash = hex(new Uint8Array(await crypto.subtle.digest('SHA-256', body)))
     const text = signingString(method, changes.signedPath ?? path, timestamp, bodyHash)
@@ -166,8 +182,6 @@ export function verdict(
 
 /** A whole PNG of one pixel. */
 export const TINY_PNG = Uint8Array.from(
-  atob(
-    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==',
-  ),
+  atob('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=='),
   (c) => c.charCodeAt(0),
 )

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest'
+import type { z } from 'zod'
+import { ImageRequest, JobRequest } from '../../edge/request-schema.ts'
+import { call } from './support/api.ts'
+
+type Json = Record<string, unknown>
+
+const document = async (): Promise<Json> => (await call('/openapi.json')).json()
+
+/** Every value in the document with the path that leads to it. */
+function* walk(value: unknown, path: string[] = []): Generator<{ path: string[]; value: unknown }> {
+  yield { path, value }
+  if (value === null || typeof value !== 'object') return
+  for (const [key, child] of Object.entries(value)) yield* walk(child, [...path, key])
+}
+
+function at(root: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Json | undefined)?.[key], root)
+}
+
+describe('the OpenAPI document', () => {
+  it('is version 3.1 and names every public route', async () => {
+    const { openapi, paths } = await document()
+    expect(openapi).toBe('3.1.0')
+    const operations = Object.entries(paths as Record<string, Json>).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    expect(operations.sort()).toEqual([
+      'DELETE /v1/jobs/{id}',
+      'GET /healthz',
+      'GET /openapi.json',
+      'GET /v1/images/{sha256}',
+      'GET /v1/jobs/{id}',
+      'GET /v1/jobs/{id}/events',
+      'GET /v1/models',
+      'POST /v1/images/generations',
+      'POST /v1/jobs',
+    ])
+  })
+
+  it('resolves each of its references', async () => {
+    const root = await document()
+    const references = [...walk(root)].filter(({ path }) => path.at(-1) === '$ref').map(({ value }) => String(value))
+    expect(references.length).toBeGreaterThan(20)
+    const lost = references.filter((reference) => at(root, reference.replace(/^#\//, '').split('/')) === undefined)
+    expect(lost).toEqual([])
+  })
+
+  it('carries no schema address that would change what a reference means', async () => {
+    const keys = [...walk((await document()).components)].map(({ path }) => path.at(-1))
+    expect(keys).not.toContain('$id')
+    expect(keys).not.toContain('$schema')
+  })
+
+  it('describes every path parameter that its paths have', async () => {
+    const { paths } = await document()
+    for (const [path, item] of Object.entries(paths as Record<string, Record<string, Json>>)) {
+      const named = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1])
+      for (const operation of Object.values(item)) {
+        const parameters = (operation.parameters ?? []) as { name: string; in: string }[]
+        expect(parameters.filter((parameter) => parameter.in === 'path').map(({ name }) => name)).toEqual(named)
+      }
+    }
+  })
+
+  it('gives examples that its own schemas take', async () => {
+    const { paths } = await document()
+    const schemas: Record<string, z.ZodType> = { JobRequest, ImageRequest }
+    let checked = 0
+    for (const { value } of walk(paths)) {
+      const { schema, example } = (value ?? {}) as { schema?: { $ref?: string }; example?: unknown }
+      if (example === undefined) continue
+      const name = schema?.$ref?.split('/').at(-1) ?? ''
+      expect(schemas[name]?.safeParse(example).error).toBeUndefined()
+      checked++
+    }
+    expect(checked).toBe(2)
+  })
+
+  it('states the limits that requests are held to', async () => {
+    const root = await document()
+    const candidates = at(root, ['components', 'schemas', 'JobRequest', 'properties', 'candidates'])
+    expect(candidates).toMatchObject({ type: 'integer', minimum: 1, maximum: 32 })
+    expect(at(root, ['components', 'schemas', 'JobRequest', 'additionalProperties'])).toBe(false)
+    expect(at(root, ['components', 'schemas', 'ImageRequest', 'required'])).toEqual(['prompt'])
+  })
+
+  it('has one operation id each', async () => {
+    const { paths } = await document()
+    const ids = [...walk(paths)].filter(({ path }) => path.at(-1) === 'operationId').map(({ value }) => value)
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+})
