@@ -1,0 +1,222 @@
+import { availableParallelism, hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { AppError, type FieldProblem } from '../../shared/error-code.ts'
+import type { Lane } from '../../shared/job.ts'
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
+import { PROVIDERS, type Provider } from './models/providers.ts'
+
+export interface WorkerConfig {
+  /** Named in `started` events, claims and logs. */
+  readonly workerName: string
+  /** In the order in which they are served. */
+  readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
+  readonly bundleDir: string
+  /** Rows of the engine's batch. */
+  readonly slots: number
+  readonly threads: number
+  /** In the order in which they are tried. */
+  readonly providers: readonly Provider[]
+  /** How long SQS hides a message from others after we received or extended it. */
+  readonly visibilitySeconds: number
+  readonly leaseHeartbeatSeconds: number
+  readonly pollSeconds: number
+  /** From SIGTERM to giving back what is still running. */
+  readonly graceSeconds: number
+  /** Attempts at one job, ours and other workers' together, before it is failed for good. */
+  readonly maxAttempts: number
+  readonly health: { readonly host: string; readonly port: number }
+  readonly log: { readonly format: LogFormat; readonly level: LogLevel }
+}
+
+const DEFAULT_BUNDLE = resolve(import.meta.dirname, '../bundles/emoji-96')
+
+/** Every name this worker reads, with what it expects; the SDK reads its own AWS_* names beside them. */
+const VARIABLES = {
+  PARM_QUEUE_URL_INTERACTIVE: 'the URL of the interactive SQS queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME',
+  PARM_QUEUE_URL_BATCH: 'the URL of the batch SQS queue, or nothing to serve the interactive queue alone',
+  PARM_BUNDLE: 'a bundle directory',
+  PARM_SLOTS: 'an integer from 1 to 1024',
+  PARM_THREADS: 'an integer from 1 to 256',
+  PARM_PROVIDERS: `a comma-separated list of ${PROVIDERS.join(', ')}`,
+  PARM_VISIBILITY_SECONDS: 'an integer from 2 to 900',
+  PARM_LEASE_HEARTBEAT_SECONDS: 'a number from 0.5 to 300, below half of PARM_VISIBILITY_SECONDS',
+  PARM_POLL_SECONDS: 'an integer from 1 to 20',
+  PARM_GRACE_SECONDS: 'an integer from 0 to 600',
+  PARM_MAX_ATTEMPTS: 'an integer from 1 to 100',
+  PARM_HEALTH_HOST: 'an address to listen on',
+  PARM_HEALTH_PORT: 'an integer from 0 to 65535; 0 takes any free port',
+  PARM_WORKER_NAME: '1 to 200 characters',
+  PARM_LOG_FORMAT: LOG_FORMATS.join(' or '),
+  PARM_LOG_LEVEL: LOG_LEVELS.join(', '),
+} as const
+type Variable = keyof typeof VARIABLES
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads and checks the whole environment at once, so that one start tells everything that is wrong.
+ *
+ * @param isTerminal  whether a person reads the log: decides the default of PARM_LOG_FORMAT
+ * @throws AppError config_invalid  listing every problem as "NAME: expected X, got Y"
+ */
+export function parseConfig(environment: Environment, isTerminal = false): WorkerConfig {
+  const reader = new EnvironmentReader(environment)
+  const interactive = reader.queueUrl('PARM_QUEUE_URL_INTERACTIVE', true)
+  const batch = reader.queueUrl('PARM_QUEUE_URL_BATCH', false)
+  const visibilitySeconds = reader.number('PARM_VISIBILITY_SECONDS', { min: 2, max: 900, fallback: 60 })
+  const config: WorkerConfig = {
+    workerName: reader.text('PARM_WORKER_NAME', `${hostname()}-${process.pid}`, 200),
+    queues: [
+      ...(interactive ? [{ lane: 'interactive' as const, url: interactive }] : []),
+      ...(batch ? [{ lane: 'batch' as const, url: batch }] : []),
+    ],
+    bundleDir: resolve(reader.text('PARM_BUNDLE', DEFAULT_BUNDLE, 4096)),
+    slots: reader.number('PARM_SLOTS', { min: 1, max: 1024, fallback: 8 }),
+    threads: reader.number('PARM_THREADS', { min: 1, max: 256, fallback: Math.min(availableParallelism(), 256) }),
+    providers: reader.list('PARM_PROVIDERS', PROVIDERS, ['cpu']),
+    visibilitySeconds,
+    leaseHeartbeatSeconds: reader.number('PARM_LEASE_HEARTBEAT_SECONDS', {
+      min: 0.5,
+      max: 300,
+      fallback: visibilitySeconds / 3,
+      fractions: true,
+    }),
+    pollSeconds: reader.number('PARM_POLL_SECONDS', { min: 1, max: 20, fallback: 20 }),
+    graceSeconds: reader.number('PARM_GRACE_SECONDS', { min: 0, max: 600, fallback: 25 }),
+    maxAttempts: reader.number('PARM_MAX_ATTEMPTS', { min: 1, max: 100, fallback: 5 }),
+    health: {
+      host: reader.text('PARM_HEALTH_HOST', '127.0.0.1', 255),
+      port: reader.number('PARM_HEALTH_PORT', { min: 0, max: 65_535, fallback: 8788 }),
+    },
+    log: {
+      format: reader.choice('PARM_LOG_FORMAT', LOG_FORMATS, isTerminal ? 'pretty' : 'json'),
+      level: reader.choice('PARM_LOG_LEVEL', LOG_LEVELS, 'info'),
+    },
+  }
+  checkRelations(config, reader)
+  reader.refuseUnknown()
+  reader.throwIfAny()
+  return deepFreeze(config)
+}
+
+function checkRelations(config: WorkerConfig, reader: EnvironmentReader): void {
+  // One heartbeat may fail and the next must still be in time.
+  if (config.leaseHeartbeatSeconds >= config.visibilitySeconds / 2) {
+    reader.reject(
+      'PARM_LEASE_HEARTBEAT_SECONDS',
+      `less than half of PARM_VISIBILITY_SECONDS (${config.visibilitySeconds}), so less than ${config.visibilitySeconds / 2}`,
+      String(config.leaseHeartbeatSeconds),
+    )
+  }
+  // While idle, one slot listens to the interactive queue; with a single slot the batch queue would never be asked.
+  if (config.queues.length > 1 && config.slots < 2) {
+    reader.reject('PARM_SLOTS', 'at least 2 where PARM_QUEUE_URL_BATCH is set', String(config.slots))
+  }
+  if (new Set(config.queues.map((queue) => queue.url)).size < config.queues.length) {
+    reader.reject('PARM_QUEUE_URL_BATCH', 'another queue than PARM_QUEUE_URL_INTERACTIVE', 'the same URL')
+  }
+  // One client, one endpoint.
+  if (new Set(config.queues.map((queue) => URL.parse(queue.url)?.host)).size > 1) {
+    reader.reject('PARM_QUEUE_URL_BATCH', 'a queue on the host of PARM_QUEUE_URL_INTERACTIVE', 'another host')
+  }
+  reader.requireRegion()
+}
+
+class EnvironmentReader {
+  readonly #environment: Environment
+  readonly #problems: FieldProblem[] = []
+
+  constructor(environment: Environment) {
+    this.#environment = environment
+  }
+
+  reject(field: string, permitted: string, got: string): void {
+    this.#problems.push({ field, problem: `got ${got}`, permitted })
+  }
+
+  text(name: Variable, fallback: string, maxLength: number): string {
+    const value = this.#value(name)
+    if (value === undefined) return fallback
+    if (value.length > maxLength) this.reject(name, `at most ${maxLength} characters`, `${value.length}`)
+    return value
+  }
+
+  number(name: Variable, rule: { min: number; max: number; fallback: number; fractions?: boolean }): number {
+    const value = this.#value(name)
+    if (value === undefined) return rule.fallback
+    const shape = rule.fractions ? /^\d+(\.\d+)?$/ : /^\d+$/
+    const number = Number(value)
+    if (!shape.test(value) || number < rule.min || number > rule.max) {
+      this.reject(name, VARIABLES[name], quote(value))
+      return rule.fallback
+    }
+    return number
+  }
+
+  choice<T extends string>(name: Variable, choices: readonly T[], fallback: T): T {
+    const value = this.#value(name)
+    if (value === undefined) return fallback
+    const found = choices.find((choice) => choice === value)
+    if (found === undefined) this.reject(name, VARIABLES[name], quote(value))
+    return found ?? fallback
+  }
+
+  list<T extends string>(name: Variable, choices: readonly T[], fallback: readonly T[]): readonly T[] {
+    const value = this.#value(name)
+    if (value === undefined) return fallback
+    const found = value.split(',').map((part) => choices.find((choice) => choice === part.trim()))
+    const known = found.filter((part): part is T => part !== undefined)
+    if (known.length < found.length || new Set(known).size < known.length) {
+      this.reject(name, `${VARIABLES[name]}, each once`, quote(value))
+      return fallback
+    }
+    return known
+  }
+
+  queueUrl(name: Variable, required: boolean): string | undefined {
+    const value = this.#value(name)
+    if (value === undefined) {
+      if (required) this.reject(name, VARIABLES[name], 'nothing')
+      return undefined
+    }
+    if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol) || new URL(value).pathname.length < 2) {
+      this.reject(name, VARIABLES[name], quote(value))
+    }
+    return value
+  }
+
+  /** The SDK would only complain at its first call, in words that name no variable. */
+  requireRegion(): void {
+    if (!this.#environment.AWS_REGION && !this.#environment.AWS_DEFAULT_REGION) {
+      this.reject('AWS_REGION', 'the AWS region of the queues, us-east-1', 'nothing')
+    }
+  }
+
+  /** A misspelt name would otherwise be a default that nobody asked for. */
+  refuseUnknown(): void {
+    for (const name of Object.keys(this.#environment)) {
+      if (name.startsWith('PARM_') && !(name in VARIABLES)) {
+        this.reject(name, `one of ${Object.keys(VARIABLES).join(', ')}`, 'an unknown name')
+      }
+    }
+  }
+
+  throwIfAny(): void {
+    if (this.#problems.length === 0) return
+    const lines = this.#problems.map(({ field, problem, permitted }) => `${field}: expected ${permitted}, ${problem}`)
+    throw new AppError('config_invalid', lines.join('\n'), { problems: this.#problems })
+  }
+
+  /** An empty variable counts as unset: that is how shells and task definitions clear one. */
+  #value(name: Variable): string | undefined {
+    const value = this.#environment[name]?.trim()
+    return value === '' ? undefined : value
+  }
+}
+
+const quote = (value: string): string => JSON.stringify(value)
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) deepFreeze(member)
+  return Object.freeze(value)
+}

@@ -1,0 +1,160 @@
+import { createHash, createHmac } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { z } from 'zod'
+import { AppError, ERROR_CODES, type ErrorCode } from '../../shared/error-code.ts'
+import {
+  ClaimReply,
+  type ClaimRequest,
+  ControlReply,
+  claimPath,
+  type EventBatch,
+  eventsPath,
+  imagePath,
+  SIGNATURE_HEADERS,
+  signingString,
+} from '../../shared/worker-protocol.ts'
+
+/** How long one call may go on trying. */
+export interface Patience {
+  /** Milliseconds since the epoch; the first try is made even when it has passed. */
+  readonly until: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * One job's line to the edge. Network failures, 429 and 5xx are tried again until the caller's patience ends.
+ *
+ * Every method throws AppError: `edge_unavailable` when patience ended, `attempt_superseded` when another attempt owns
+ * the job, `signature_invalid`, `job_not_found`, otherwise the code that the edge named; the reason of `signal` when
+ * that aborted.
+ */
+export interface EdgeClient {
+  claim(request: ClaimRequest, patience: Patience): Promise<ClaimReply>
+  report(batch: EventBatch, patience: Patience): Promise<ControlReply>
+  /** Stores bytes under their own hash; storing them twice is harmless. */
+  putImage(sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
+}
+
+export interface EdgeClientOptions {
+  /** `https://api.example.com`, no trailing slash. */
+  readonly origin: string
+  readonly jobId: string
+  /** base64url of the job's 32-byte HMAC key. */
+  readonly key: string
+  readonly fetch?: typeof fetch
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+const TRY_TIMEOUT_MS = 10_000
+const BACKOFF_MS = { min: 200, max: 5_000 }
+
+export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
+  const { origin, jobId, fetch: send = fetch, now = Date.now } = options
+  const key = Buffer.from(options.key, 'base64url')
+
+  /** Signed anew at every try, because the edge refuses an old time stamp. */
+  function signedHeaders(method: string, path: string, bodySha256: string): Record<string, string> {
+    const timestamp = String(now())
+    const signature = createHmac('sha256', key)
+      .update(signingString(method, path, timestamp, bodySha256))
+      .digest('hex')
+    return {
+      [SIGNATURE_HEADERS.job]: jobId,
+      [SIGNATURE_HEADERS.timestamp]: timestamp,
+      [SIGNATURE_HEADERS.signature]: signature,
+    }
+  }
+
+  async function call(method: string, path: string, body: Body, patience: Patience): Promise<Response> {
+    const bodySha256 = createHash('sha256').update(body.bytes).digest('hex')
+    for (let failures = 1; ; failures += 1) {
+      const attempt = await tryOnce(async () => {
+        const response = await send(`${origin}${path}`, {
+          method,
+          body: body.bytes,
+          headers: { 'content-type': body.type, ...signedHeaders(method, path, bodySha256) },
+          signal: AbortSignal.any([patience.signal, AbortSignal.timeout(TRY_TIMEOUT_MS)]),
+        })
+        // Read here, so that a cut connection counts as a failed try.
+        return new Response(await response.arrayBuffer(), { status: response.status, headers: response.headers })
+      })
+      if (attempt.outcome === 'answered') return attempt.response
+      patience.signal.throwIfAborted()
+      const waitMs = attempt.retryAfterMs ?? backoffMs(failures)
+      if (now() + waitMs >= patience.until) {
+        throw new AppError('edge_unavailable', `${method} ${path}: gave up after ${failures} tries`, {
+          cause: attempt.error,
+        })
+      }
+      await delay(waitMs, undefined, { signal: patience.signal }).catch(() => patience.signal.throwIfAborted())
+    }
+  }
+
+  async function callJson<T>(path: string, body: object, schema: z.ZodType<T>, patience: Patience): Promise<T> {
+    const response = await call('POST', path, jsonBody(body), patience)
+    if (!response.ok) throw await refusal(response)
+    return schema.parse(await response.json())
+  }
+
+  return {
+    claim: (request, patience) => callJson(claimPath(jobId), request, ClaimReply, patience),
+    report: (batch, patience) => callJson(eventsPath(jobId), batch, ControlReply, patience),
+    async putImage(sha256, png, patience) {
+      const response = await call('PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
+      if (!response.ok) throw await refusal(response)
+    },
+  }
+}
+
+interface Body {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly type: string
+}
+
+const jsonBody = (value: object): Body => ({
+  bytes: new TextEncoder().encode(JSON.stringify(value)),
+  type: 'application/json',
+})
+
+type Try =
+  | { readonly outcome: 'answered'; readonly response: Response }
+  | { readonly outcome: 'failed'; readonly error: unknown; readonly retryAfterMs: number | undefined }
+
+async function tryOnce(send: () => Promise<Response>): Promise<Try> {
+  try {
+    const response = await send()
+    if (response.status !== 429 && response.status < 500) return { outcome: 'answered', response }
+    return { outcome: 'failed', error: await refusal(response), retryAfterMs: retryAfterMs(response) }
+  } catch (error) {
+    return { outcome: 'failed', error, retryAfterMs: undefined }
+  }
+}
+
+function retryAfterMs(response: Response): number | undefined {
+  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1000, BACKOFF_MS.max) : undefined
+}
+
+function backoffMs(failures: number): number {
+  const ceiling = Math.min(BACKOFF_MS.max, BACKOFF_MS.min * 2 ** failures)
+  return Math.round(ceiling * (0.5 + Math.random() / 2))
+}
+
+/** What to make of an answer without a readable error body. */
+const CODE_OF_STATUS: Record<number, ErrorCode> = {
+  401: 'signature_invalid',
+  404: 'job_not_found',
+  409: 'attempt_superseded',
+}
+
+/** The edge's own error, as far as its body can be read. */
+async function refusal(response: Response): Promise<AppError> {
+  const body = (await response.json().catch(() => undefined)) as
+    | { error?: { code?: unknown; message?: unknown } }
+    | undefined
+  const named = ERROR_CODES.find((code) => code === body?.error?.code)
+  const code = named ?? CODE_OF_STATUS[response.status] ?? (response.status >= 500 ? 'edge_unavailable' : 'internal')
+  const text = typeof body?.error?.message === 'string' ? body.error.message : 'no readable error body'
+  return new AppError(code, `the edge answered ${response.status}: ${text}`)
+}

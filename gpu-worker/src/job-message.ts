@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { JobId, JobMessage } from '../../shared/job.ts'
+
+/** The part of a message that lets us answer for its job even where the rest cannot be read. */
+const Envelope = z.object({
+  jobId: JobId,
+  callbackUrl: JobMessage.shape.callbackUrl,
+  callbackKey: JobMessage.shape.callbackKey,
+})
+export type Envelope = z.infer<typeof Envelope>
+
+/**
+ * valid       a job that can be claimed and run
+ * refused     not a job this worker understands, but its owner can be told
+ * unreadable  nobody can be told; only the dead-letter queue is left
+ */
+export type ReadMessage =
+  | { readonly kind: 'valid'; readonly message: JobMessage }
+  | { readonly kind: 'refused'; readonly envelope: Envelope; readonly problem: string }
+  | { readonly kind: 'unreadable'; readonly problem: string }
+
+/** @param body  a message body as it came from the queue, whoever wrote it */
+export function readJobMessage(body: string): ReadMessage {
+  let value: unknown
+  try {
+    value = JSON.parse(body)
+  } catch {
+    return { kind: 'unreadable', problem: 'the body is not JSON' }
+  }
+  const message = JobMessage.safeParse(value)
+  if (message.success) return { kind: 'valid', message: message.data }
+  const problem = describe(message.error)
+  const envelope = Envelope.safeParse(value)
+  return envelope.success ? { kind: 'refused', envelope: envelope.data, problem } : { kind: 'unreadable', problem }
+}
+
+function describe(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.') || 'the body'}: ${issue.message}`).join('; ')
+}

@@ -1,0 +1,179 @@
+import { AppError, errorGroup } from '../../shared/error-code.ts'
+import { parseConfig, type WorkerConfig } from './config.ts'
+import { Consumer } from './consumer.ts'
+import { createEngine } from './engine/engine.ts'
+import type { Engine } from './engine/ports.ts'
+import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
+import { JobRunner, type ServedModel } from './job-runner.ts'
+import { createLog, type Log } from './log.ts'
+import { type Bundle, openBundle } from './models/bundle-loader.ts'
+import { WorkerLifecycle } from './worker-state.ts'
+
+/** Exit codes: 0 stopped when asked to, 1 failed, 2 refused to start with this configuration, queue or bundle. */
+const EXIT = { stopped: 0, failed: 1, misconfigured: 2 }
+/** What a worker that is told to stop gets on top of its grace period to give leases back and to close its models. */
+const FAREWELL_MS = 10_000
+
+async function main(): Promise<void> {
+  const config = readConfig()
+  const log = createLog({ ...config.log, write: (line) => process.stdout.write(`${line}\n`), now: Date.now })
+  process.exitCode = await new WorkerProcess(config, log).run()
+  // An open IPC channel would keep the process alive.
+  if (process.connected) process.disconnect()
+}
+
+function readConfig(): WorkerConfig {
+  try {
+    return parseConfig(process.env, process.stdout.isTTY)
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(EXIT.misconfigured)
+  }
+}
+
+/** Everything that is open in a worker that serves. */
+interface Serving {
+  readonly bundle: Bundle
+  readonly engine: Engine
+  readonly runner: JobRunner
+  readonly consumer: Consumer
+}
+
+class WorkerProcess {
+  readonly #config: WorkerConfig
+  readonly #log: Log
+  readonly #lifecycle: WorkerLifecycle
+  /** Stops receiving. */
+  readonly #draining = new AbortController()
+  /** Stops the engine, when nobody needs it any more. */
+  readonly #idle = new AbortController()
+  #serving: Serving | undefined
+
+  constructor(config: WorkerConfig, log: Log) {
+    this.#config = config
+    this.#log = log
+    this.#lifecycle = new WorkerLifecycle((transition) => log.info('worker state', { ...transition }))
+  }
+
+  /** @returns the exit code, after everything that was opened has been closed */
+  async run(): Promise<number> {
+    this.#listenToSignals()
+    let health: HealthServer | undefined
+    try {
+      health = await startHealthServer(this.#config.health, () => this.#health())
+      this.#log.info('health server listening', { port: health.port })
+      await this.#serve()
+      this.#lifecycle.stop()
+      return EXIT.stopped
+    } catch (error) {
+      this.#log.error('worker failed', { error })
+      this.#lifecycle.fail(error)
+      return error instanceof AppError && errorGroup(error.code) === 'poison' ? EXIT.misconfigured : EXIT.failed
+    } finally {
+      await this.#serving?.bundle.close()
+      await health?.close()
+    }
+  }
+
+  async #serve(): Promise<void> {
+    const { consumer, engine, runner, bundle } = await this.#open()
+    await consumer.check()
+    if (this.#draining.signal.aborted) return
+    this.#lifecycle.becomeReady()
+    const engineRun = engine.run(this.#idle.signal)
+    const consumerRun = consumer.run(this.#draining.signal)
+    // Whichever breaks first, the others must let go of their jobs before the process may end.
+    const failures = Promise.race([
+      engineRun.then(() => undefined),
+      bundle.died.then((error) => Promise.reject(error)),
+      consumerRun.then(() => undefined),
+    ]).catch((error: unknown) => {
+      runner.giveBack()
+      this.#draining.abort()
+      throw error
+    })
+    const ended = await Promise.allSettled([failures, consumerRun])
+    this.#idle.abort()
+    const errors = [...ended, ...(await Promise.allSettled([engineRun]))].flatMap((end) =>
+      end.status === 'rejected' ? [end.reason as unknown] : [],
+    )
+    if (errors.length > 0) throw errors[0]
+  }
+
+  async #open(): Promise<Serving> {
+    const { bundleDir, providers, threads, slots, workerName, maxAttempts } = this.#config
+    const bundle = await openBundle(bundleDir, { providers, threads })
+    const engine = createEngine({ generator: bundle.generator, clock: performance, slots })
+    const runner = new JobRunner({
+      engine,
+      model: servedModel(bundle),
+      workerName,
+      maxAttempts,
+      onRoom: () => consumer.wake(),
+      log: this.#log,
+    })
+    const consumer = new Consumer({
+      queues: this.#config.queues,
+      visibilitySeconds: this.#config.visibilitySeconds,
+      heartbeatSeconds: this.#config.leaseHeartbeatSeconds,
+      pollSeconds: this.#config.pollSeconds,
+      room: (lane) => runner.room(lane),
+      handle: (lease) => runner.handle(lease),
+      log: this.#log,
+    })
+    this.#serving = { bundle, engine, runner, consumer }
+    const { id, revision } = bundle.manifest
+    const { provider, refusedProviders } = bundle
+    this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads })
+    return this.#serving
+  }
+
+  #listenToSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#stop(signal))
+    // Started with an IPC channel: whoever holds its other end has gone, and nobody is left to stop this process.
+    if (process.connected) process.once('disconnect', () => this.#stop('the parent process ended'))
+  }
+
+  /** The first request drains; the second one gives running jobs back at once. */
+  #stop(why: string): void {
+    const { phase } = this.#lifecycle.state
+    if (phase === 'stopped' || phase === 'failed') return
+    if (phase === 'draining') {
+      this.#serving?.runner.giveBack()
+      return
+    }
+    this.#lifecycle.drain(why)
+    this.#draining.abort()
+    const graceMs = this.#config.graceSeconds * 1000
+    setTimeout(() => this.#serving?.runner.giveBack(), graceMs).unref()
+    setTimeout(() => {
+      this.#log.error('worker did not end in time', { graceMs, farewellMs: FAREWELL_MS })
+      process.exit(EXIT.failed)
+    }, graceMs + FAREWELL_MS).unref()
+  }
+
+  #health(): WorkerHealth {
+    const { slots, workerName } = this.#config
+    const serving = this.#serving
+    return {
+      state: this.#lifecycle.state.phase,
+      worker: workerName,
+      ...(serving && {
+        bundle: {
+          id: serving.bundle.manifest.id,
+          revision: serving.bundle.manifest.revision,
+          provider: serving.bundle.provider,
+        },
+      }),
+      slots: { total: slots, free: serving?.engine.freeSlots ?? 0 },
+      jobs: serving?.runner.jobs ?? 0,
+    }
+  }
+}
+
+function servedModel({ manifest, generator, verifiers }: Bundle): ServedModel {
+  return { id: manifest.id, revision: manifest.revision, maxSteps: manifest.generator.maxSteps, generator, verifiers }
+}
+
+await main()
