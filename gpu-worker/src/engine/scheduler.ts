@@ -40,6 +40,7 @@ export function planTick(jobs: readonly Job[], freeCount: number): TickPlan {
   const claims = jobs.filter(isReady).map(toClaim)
   const yields: Seat[] = []
   const grants: Seat[] = []
+  let lastGrant = Math.max(0, ...claims.map((claim) => claim.lastGrant))
   for (let free = freeCount; ; ) {
     const claim = neediest(claims)
     if (claim === undefined) break
@@ -52,7 +53,8 @@ export function planTick(jobs: readonly Job[], freeCount: number): TickPlan {
     }
     const candidate = claim.waiting.pop() as Candidate
     claim.running.push(candidate)
-    claim.lastGrant = Number.POSITIVE_INFINITY
+    lastGrant += 1
+    claim.lastGrant = lastGrant
     grants.push({ job: claim.job, candidate })
   }
   return { yields, grants }

@@ -57,6 +57,11 @@ describe('planTick', () => {
     expect(plan([jobOf('a', 8, [], 5), jobOf('b', 8, [], 6)], 1).grants).toEqual(['a0'])
   })
 
+  test('a slot given in this plan counts as the latest', () => {
+    expect(plan([jobOf('a', 8, [], 1), jobOf('b', 8, [2], 5)], 2).grants).toEqual(['a0', 'b1'])
+    expect(plan([jobOf('a', 8, [], 7), jobOf('b', 8, [], 6)], 3).grants).toEqual(['b0', 'a0', 'b1'])
+  })
+
   test('a job without a slot gets one from the richest job, from its candidate with the fewest steps done', () => {
     const rich = jobOf('a', 8, [5, 5, 2, 3])
     expect(plan([rich, jobOf('b', 8, [1, 1, 1]), jobOf('c', 4)], 0)).toEqual({ yields: ['a2'], grants: ['c0'] })
