@@ -82,6 +82,11 @@ export class BundleGenerator implements Generator {
     const length = this.tokenCount
     const packed = new Int32Array(codes.length * length)
     for (const [index, row] of codes.entries()) packed.set(checkLength('codes', row, length), index * length)
+    // A graph may decode a mask token to some picture all the same, which nobody would notice.
+    const foreign = packed.find((code) => code < 0 || code >= this.codebookSize)
+    if (foreign !== undefined) {
+      throw new InvariantError(`code ${foreign} cannot be decoded, expected 0..${this.codebookSize - 1}`)
+    }
     const pixels = await this.#thread.call('decode', { rowCount: codes.length, codes: packed }, [packed.buffer])
     const size = this.imageSize[0] * this.imageSize[1] * 3
     // Copies: a picture that is kept must not keep its batch-mates.

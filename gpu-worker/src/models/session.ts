@@ -2,7 +2,7 @@
  * The only importer of onnxruntime-node. `run` blocks the thread that calls it for as long as the graph takes, whatever
  * its promise suggests, so this module belongs into the model thread and nowhere else.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { env, InferenceSession, Tensor } from 'onnxruntime-node'
 import { AppError } from '../../../shared/error-code.ts'
 import { type ElementType, formatDims, type TensorFound } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
@@ -38,6 +38,9 @@ export interface Session {
  * @throws Error   onnxruntime's own, when the provider cannot start or the file is no valid graph
  */
 export async function openSession(graph: string, path: string, provider: Provider, threads: number): Promise<Session> {
+  // Read once, before the first session. What onnxruntime would print as an error it also throws, and the thrown text
+  // gets the graph's name; its warnings would fill the log at every start.
+  env.logLevel = 'fatal'
   const session = await InferenceSession.create(path, {
     executionProviders: [provider],
     intraOpNumThreads: threads,
@@ -46,8 +49,6 @@ export async function openSession(graph: string, path: string, provider: Provide
     graphOptimizationLevel: 'all',
     // Spinning threads of one graph would take the cores from the next graph and from the event loop.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
-    // Warnings of the provider assignment would print at every start.
-    logSeverityLevel: 3,
   })
   return {
     graph,

@@ -1,0 +1,179 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
+import { openBundle } from '../../../gpu-worker/src/models/bundle-loader.ts'
+import { AppError } from '../../../shared/error-code.ts'
+import { BUNDLE_DIR, DamagedBundle } from '../../support/real-bundle.ts'
+
+/** The message with which a damaged bundle is refused; anything but `bundle_invalid` fails the test. */
+async function refusal(damage: (bundle: DamagedBundle) => Promise<void>): Promise<string> {
+  await using bundle = await DamagedBundle.create()
+  await damage(bundle)
+  const error: unknown = await openBundle(bundle.dir).then(
+    async (opened) => {
+      await opened.close()
+      return new Error('the damaged bundle was opened')
+    },
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof AppError)) throw error
+  expect(error.code).toBe('bundle_invalid')
+  return error.message
+}
+
+describe('openBundle', () => {
+  it('opens the embedded bundle and closes it again', async () => {
+    const bundle = await openBundle(BUNDLE_DIR, { threads: 1 })
+    expect(bundle.manifest.id).toBe('emoji-96')
+    expect([...bundle.verifiers.keys()]).toContain(bundle.manifest.defaultVerifier)
+    expect(bundle.provider).toBe('cpu')
+    await bundle.close()
+    await expect(bundle.generator.prepare('a cat')).rejects.toThrow('the models are closed')
+    await bundle.close()
+  })
+
+  it('falls back to the next provider and says why the first was not used', async () => {
+    const bundle = await openBundle(BUNDLE_DIR, { providers: ['cuda', 'cpu'] })
+    await bundle.close()
+    // On a machine with CUDA the first provider is simply used.
+    if (bundle.provider === 'cpu') expect(bundle.refusedProviders).toEqual([expect.stringMatching(/^cuda: ./)])
+    else expect(bundle.refusedProviders).toEqual([])
+  })
+
+  it('answers what was asked before it was closed', async () => {
+    const bundle = await openBundle(BUNDLE_DIR)
+    const prompt = bundle.generator.prepare('a cat')
+    const closed = bundle.close()
+    await expect(prompt).resolves.toMatchObject({ unknownWords: [] })
+    await closed
+  })
+})
+
+describe('openBundle refuses', () => {
+  it('a folder without manifest', async () => {
+    expect(await refusal((bundle) => bundle.remove('manifest.json'))).toMatch(/no bundle at .*manifest\.json/)
+  })
+
+  it('a manifest that is no JSON', async () => {
+    expect(
+      await refusal(async (bundle) => {
+        await bundle.remove('manifest.json')
+        await writeFile(join(bundle.dir, 'manifest.json'), '{"format": 1,')
+      }),
+    ).toContain('manifest.json is not JSON')
+  })
+
+  it('a manifest with a wrong field, naming the field', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, codebookSize: -3 }
+      }),
+    )
+    expect(message).toContain('generator.codebookSize')
+  })
+
+  it('a manifest that uses a file it does not list', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, stepGraph: 'other.onnx' }
+      }),
+    )
+    expect(message).toContain('generator.stepGraph: file other.onnx is not listed in files')
+  })
+
+  it('a file name that points outside the bundle', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.golden = '../golden.json'
+      }),
+    )
+    expect(message).toContain('golden: expected a plain file name')
+  })
+
+  it('a missing file', async () => {
+    expect(await refusal((bundle) => bundle.remove('decode.onnx'))).toContain('bundle file decode.onnx is missing')
+  })
+
+  it('a truncated file, naming both sizes', async () => {
+    const { bytes } = (await readManifest(BUNDLE_DIR)).files['step.onnx'] as { bytes: number }
+    const message = await refusal((bundle) => bundle.replace('step.onnx', (content) => content.subarray(0, 1000)))
+    expect(message).toBe(`bundle file step.onnx has 1000 bytes, expected ${bytes}`)
+  })
+
+  it('a file with one changed bit, naming both hashes', async () => {
+    const { sha256 } = (await readManifest(BUNDLE_DIR)).files['tokenizer.json'] as { sha256: string }
+    const message = await refusal((bundle) =>
+      bundle.replace('tokenizer.json', (content) => {
+        content[200] = (content[200] as number) ^ 1
+        return content
+      }),
+    )
+    expect(message).toMatch(
+      new RegExp(`bundle file tokenizer\\.json was altered: sha256 [0-9a-f]{64}, expected ${sha256}`),
+    )
+  })
+
+  it('a revision that does not name its files', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.revision = 'a'.repeat(64)
+      }),
+    )
+    expect(message).toMatch(/revision is a{64}, but its files add up to [0-9a-f]{64}/)
+  })
+
+  it('a graph whose shape is not what the manifest says, naming graph, tensor and both shapes', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, grid: [7, 9] }
+      }),
+    )
+    expect(message).toMatch(/graph step\.onnx: input tokens is int64 \[.*, 64\], expected int64 \[dynamic, 63\]/)
+  })
+
+  it('a graph in the place of another, naming what is missing', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, decodeGraph: 'detector.onnx' }
+      }),
+    )
+    expect(message).toMatch(/graph detector\.onnx has no input ids \(int64 \[dynamic, 64\]\); it has image/)
+  })
+
+  it('a smaller codebook than the graph has, found by the trial run', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, codebookSize: 2 }
+      }),
+    )
+    expect(message).toMatch(/graph step\.onnx .*\(trial run after loading\)/)
+  })
+
+  it('a file that is no graph', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.generator = { ...manifest.generator, prefixGraph: 'tokenizer.json' }
+      }),
+    )
+    expect(message).toContain('graph tokenizer.json cannot be loaded')
+  })
+
+  it('a tokenizer that is none', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        manifest.prompt = { ...manifest.prompt, tokenizer: 'golden.bin' }
+      }),
+    )
+    expect(message).toContain('bundle file golden.bin is no usable tokenizer.json')
+  })
+})
+
+describe('readManifest', () => {
+  it('reads the embedded manifest without looking at any other file', async () => {
+    await using bundle = await DamagedBundle.create()
+    for (const name of Object.keys((await readManifest(BUNDLE_DIR)).files)) await bundle.remove(name)
+    const { revision } = JSON.parse(await readFile(join(BUNDLE_DIR, 'manifest.json'), 'utf8')) as { revision: string }
+    expect((await readManifest(bundle.dir)).revision).toBe(revision)
+  })
+})
