@@ -10,11 +10,11 @@
  */
 import { useApiKey } from './api.js'
 import { byId, element } from './element.js'
+import { createExamples } from './examples.js'
 import { FIELDS } from './permalink.js'
 
 const NUMERIC = /** @type {ReadonlySet<string>} */ (new Set(['candidates', 'seed', 'steps', 'guidance']))
 const IN_MORE = /** @type {ReadonlySet<string>} */ (new Set(['steps', 'guidance', 'model', 'verifier']))
-
 /** @type {Record<string, string>} */
 const HINTS = {
   parm: 'Judged while forming: clarity, then potential; survivors by alignment.',
@@ -44,6 +44,14 @@ export function createRequestForm(listener) {
   const cancel = byId('cancel', HTMLButtonElement)
   const formProblem = byId('form-problem', HTMLParagraphElement)
   const apiKey = byId('api-key', HTMLInputElement)
+  const examples = createExamples({
+    onUse(example) {
+      prompt.value = example
+      clearProblem('prompt')
+      listener.onChange()
+      prompt.focus()
+    },
+  })
   /** @type {readonly ModelCard[]} */
   let cards = []
 
@@ -95,18 +103,7 @@ export function createRequestForm(listener) {
         element('option', name === shown.defaultVerifier ? { value: name, selected: '' } : { value: name }, name),
       ),
     )
-    byId('examples', HTMLUListElement).replaceChildren(
-      ...shown.examples.map((example) => {
-        const button = element('button', { type: 'button', class: 'example' }, example)
-        button.addEventListener('click', () => {
-          prompt.value = example
-          clearProblem('prompt')
-          listener.onChange()
-          prompt.focus()
-        })
-        return element('li', {}, button)
-      }),
-    )
+    examples.show(shown.examples)
   }
 
   /** @returns {FormValues} */
