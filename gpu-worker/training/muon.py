@@ -73,7 +73,7 @@ def build_optimizers(
     optimizers = [
         Muon(hidden[0::2], lr=muon_lr, weight_decay=0.01),
         Muon(hidden[1::2], lr=muon_lr, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:

@@ -50,7 +50,9 @@ class ThreadedGradients:
         def work(part: int) -> tuple[tuple[Tensor, ...], Any]:
             replica = self._replicas.get()
             try:
-                with torch.autocast("cpu", torch.bfloat16):
+                # All threads share autocast's cache of converted weights and clear it for each other, so whether two uses
+                # of a weight share one conversion, and with it the rounding of its gradient, would depend on timing.
+                with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
                     value, extra = loss(replica, part)
                 return torch.autograd.grad(value, list(replica.parameters())), extra
             finally:

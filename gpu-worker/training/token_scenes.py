@@ -75,5 +75,6 @@ class TokenScenes:
 
     def _encode(self, objects: tuple[SceneObject, ...], background: int) -> np.ndarray:
         image = torch.from_numpy(self._world.draw(objects, background)[None])
-        with torch.no_grad():
+        # Codes must not depend on whether training calls this inside its half-precision context.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             return self._quantizer.encode(image).view(self._grid, self._grid).numpy()

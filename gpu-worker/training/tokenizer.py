@@ -47,6 +47,11 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str, length: int = MAX_PROMPT_TO
     return np.array(ids + [PAD] * (length - len(ids)), dtype=np.int64)
 
 
+def unconditional_prompt(length: int = MAX_PROMPT_TOKENS) -> np.ndarray:
+    """Ids of the prompt of no words, int64 [length]; guidance and caption dropout use it."""
+    return np.array([BOS, EOS] + [PAD] * (length - 2), dtype=np.int64)
+
+
 def encode_prompts(tokenizer: Tokenizer, prompts: list[str], length: int = MAX_PROMPT_TOKENS) -> np.ndarray:
     """`encode_prompt` for several prompts: int64 [len(prompts), length]."""
     return np.stack([encode_prompt(tokenizer, prompt, length) for prompt in prompts])

@@ -27,7 +27,7 @@ from training.pictures import save_grid
 from training.run_log import RunLog
 from training.sampling import SamplingSettings, random_uniforms, sample
 from training.token_scenes import TokenBatch, TokenScenes
-from training.tokenizer import build_tokenizer, encode_prompt, encode_prompts
+from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.prompts import geneval_prompt
@@ -35,7 +35,7 @@ from training.world.world import World
 
 CONFIGS = Path(__file__).parent / "configs"
 PARTS = 4  # parts of a batch that threads take one by one
-CHECKPOINT_SECONDS = 180
+CHECKPOINT_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class GeneratorTraining:
         average_decay: share of the old averaged weights kept per step, 0..1.
     """
 
-    batch: int = 128
+    batch: int = 64
     muon_lr: float = 0.02
-    adam_lr: float = 0.002
+    adam_lr: float = 0.0015
     caption_dropout: float = 0.1
     background_share: float = 0.25
-    average_decay: float = 0.998
+    average_decay: float = 0.999
 
 
 def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +102,6 @@ def generator_loss(
     on_object = torch.from_numpy(batch.on_object)[selected]
     parts = {"object": losses[on_object].mean().item(), "background": losses[~on_object].mean().item()}
     return losses.mean(), parts
-
-
-def unconditional_prompt(length: int) -> np.ndarray:
-    """Ids of the prompt of no words: int64 [length]. Its ids do not depend on the vocabulary."""
-    return encode_prompt(build_tokenizer(), "", length)
 
 
 class GeneratorRun:
@@ -186,7 +181,7 @@ class GeneratorRun:
         torch._foreach_lerp_([self.average[name] for name in names], [current[name] for name in names], 1 - decay)
 
 
-def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path: Path, per_task: int = 16) -> None:
+def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path: Path, per_task: int = 8) -> None:
     """Writes unselected samples of fresh prompts, one row per task, the same prompts every time."""
     rng = np.random.default_rng(0)
     prompts = [geneval_prompt(world.sample_spec(rng, task)) for task in TASKS for _ in range(per_task)]

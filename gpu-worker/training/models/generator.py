@@ -156,7 +156,7 @@ class Generator(nn.Module):
             elif name.endswith(("output.weight", "narrow.weight")):
                 nn.init.zeros_(weight)  # every block starts as the identity
             else:
-                nn.init.normal_(weight, std=0.02 if "position" in name or "table" in name else self.config.width**-0.5)
+                nn.init.normal_(weight, std=0.1 if "position" in name or "table" in name else self.config.width**-0.5)
         nn.init.normal_(self.head.weight, std=0.005)
 
     def input_table(self) -> Tensor:
