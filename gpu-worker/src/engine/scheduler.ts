@@ -41,9 +41,8 @@ export function planTick(jobs: readonly Job[], freeCount: number): TickPlan {
   const yields: Seat[] = []
   const grants: Seat[] = []
   let lastGrant = Math.max(0, ...claims.map((claim) => claim.lastGrant))
-  for (let free = freeCount; ; ) {
-    const claim = neediest(claims)
-    if (claim === undefined) break
+  let free = freeCount
+  for (let claim = neediest(claims); claim !== undefined; claim = neediest(claims)) {
     if (free > 0) {
       free -= 1
     } else {
