@@ -66,7 +66,7 @@ export type JobMessage = z.infer<typeof JobMessage>
 /** Work done and avoided. The unit is the row-step: one candidate advanced by one step. */
 export const JobCost = z.strictObject({
   rowSteps: z.int().min(0),
-  /** candidates x steps - rowSteps: what finishing every candidate would have cost on top. */
+  /** candidates x steps - rowSteps: what finishing every candidate would have cost on top. 0 for `baseline`, which runs one. */
   rowStepsSaved: z.int().min(0),
   /** Pictures shown to the verifier. */
   judgeCalls: z.int().min(0),

@@ -110,7 +110,9 @@ type Cost = Extract<EngineOutcome, { status: 'succeeded' }>['cost']
 /** @param nowMs  of the engine's clock */
 export function costOf(job: Job, nowMs: number): Cost {
   const { rowSteps, judgeCalls, candidatesStarted, sinceMs } = job.spent
-  const rowStepsOfAll = job.request.parameters.candidates * job.schedule.stepCount
+  const { strategy, candidates } = job.request.parameters
+  // Baseline never meant to run more than one, so it has saved nothing.
+  const rowStepsOfAll = (strategy === 'baseline' ? 1 : candidates) * job.schedule.stepCount
   const workMs = nowMs - (sinceMs ?? nowMs)
   return { rowSteps, rowStepsSaved: rowStepsOfAll - rowSteps, judgeCalls, candidatesStarted, workMs }
 }
