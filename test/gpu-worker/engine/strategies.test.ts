@@ -31,7 +31,7 @@ const aligned =
   ({ candidate }: RowOwner) => ({ alignment: alignments[candidate] as number })
 
 describe('baseline', () => {
-  test('runs one candidate, asks nobody and reports what the others would have cost', async () => {
+  test('runs one candidate, asks nobody and claims no saving', async () => {
     const { job, outcome } = await run({ strategy: 'baseline' }, () => ({}))
     expect(outcome).toMatchObject({ candidate: 0, reason: 'only', alignment: undefined })
     expect(outcome.cost).toEqual({
