@@ -22,12 +22,13 @@ from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, 
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.muon import build_optimizers, set_learning_rate
+from training.painter import Painter
 from training.parallel import ThreadedGradients
 from training.pictures import save_grid
 from training.run_log import RunLog
-from training.sampling import SamplingSettings, random_uniforms, sample
+from training.sampling import SamplingSettings
 from training.token_scenes import TokenBatch, TokenScenes
-from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
+from training.tokenizer import build_tokenizer, unconditional_prompt
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.prompts import geneval_prompt
@@ -185,13 +186,7 @@ def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path:
     """Writes unselected samples of fresh prompts, one row per task, the same prompts every time."""
     rng = np.random.default_rng(0)
     prompts = [geneval_prompt(world.sample_spec(rng, task)) for task in TASKS for _ in range(per_task)]
-    tokenizer, settings = build_tokenizer(), SamplingSettings()
-    ids = torch.from_numpy(encode_prompts(tokenizer, prompts, generator.config.max_prompt_tokens))
-    uniforms = random_uniforms(0, settings, len(prompts), generator.config.image_tokens)
-    unconditional = torch.from_numpy(unconditional_prompt(generator.config.max_prompt_tokens))
-    codes = sample(generator, ids, unconditional, torch.arange(len(prompts)), *uniforms, settings)[-1]
-    with torch.no_grad():
-        images = quantizer.decode(codes).numpy()
+    images = Painter(generator, quantizer).paint(prompts, SamplingSettings(), seed=0).numpy()
     save_grid(path, images, columns=per_task, captions=[prompt.removeprefix("a photo of ") for prompt in prompts])
 
 
