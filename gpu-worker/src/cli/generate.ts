@@ -1,11 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
 import type { Verdict } from '../../../shared/verdict.ts'
-import type { EngineEvent, EngineOutcome, Verifier } from '../engine/ports.ts'
+import type { EngineEvent, EngineOutcome } from '../engine/ports.ts'
+import { readManifest } from '../models/bundle-files.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import { encodePng } from '../png.ts'
 import { Arguments, readSteps, UsageError } from './arguments.ts'
@@ -14,10 +16,10 @@ import {
   chooseVerifier,
   ENGINE_FLAGS,
   ENGINE_HELP,
-  type EngineSettings,
   openBundleFor,
   readEngineSettings,
   startEngine,
+  verifierNamed,
 } from './local-engine.ts'
 import { runProgram } from './program.ts'
 import { formatDuration, ProgressBar } from './progress-bar.ts'
@@ -53,7 +55,6 @@ const FLAGS = [
   ...ENGINE_FLAGS,
 ] as const
 
-/** What the command line alone decides; steps and guidance need the bundle. */
 interface GenerateOptions {
   readonly prompt: string
   readonly out: string
@@ -62,10 +63,13 @@ interface GenerateOptions {
   readonly strategy: Strategy
   readonly accept: AcceptRule
   readonly seed: number
-  readonly engine: EngineSettings
+  readonly steps: number
+  readonly guidance: number
+  readonly verifier: string
 }
 
-function readOptions(parsed: Arguments): GenerateOptions {
+/** @param manifest  of the bundle, for its defaults and bounds */
+function readOptions(parsed: Arguments, manifest: BundleManifest): GenerateOptions {
   if (parsed.positionals.length !== 1) {
     throw new UsageError(
       `expected one prompt in quotes, got ${parsed.positionals.length}: ${parsed.positionals.join(' | ')}`,
@@ -86,7 +90,9 @@ function readOptions(parsed: Arguments): GenerateOptions {
     strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
     accept: parsed.choice('accept', ACCEPT_RULES, 'first'),
     seed: parsed.integer('seed', LIMITS.seed, 0),
-    engine: readEngineSettings(parsed),
+    steps: readSteps(parsed, manifest.generator),
+    guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
+    verifier: chooseVerifier(manifest, parsed.text('verifier')),
   }
 }
 
@@ -98,19 +104,14 @@ interface Generated {
   readonly pictures: readonly Extract<EngineEvent, { type: 'preview' }>[]
 }
 
-async function generate(
-  options: GenerateOptions,
-  bundle: Bundle,
-  verifier: Verifier,
-  model: { readonly steps: number; readonly guidance: number },
-): Promise<Generated> {
+async function generate(options: GenerateOptions, bundle: Bundle, slots: number): Promise<Generated> {
   const verdicts: Verdict[] = []
   const pictures: Extract<EngineEvent, { type: 'preview' }>[] = []
   const progress = new ProgressBar('row-steps')
   let done = 0
   // The baseline asks nobody, so a second candidate would have no way to win and is not started.
-  let total = (options.strategy === 'baseline' ? 1 : options.candidates) * model.steps
-  const local = startEngine(bundle, options.engine.slots, (rows) => {
+  let total = (options.strategy === 'baseline' ? 1 : options.candidates) * options.steps
+  const local = startEngine(bundle, slots, (rows) => {
     done += rows
     progress.update(done, total)
   })
@@ -118,15 +119,15 @@ async function generate(
     const job = local.engine.submit(
       {
         id: 'generate',
-        parameters: { ...options, ...model },
-        verifier,
+        parameters: options,
+        verifier: verifierNamed(bundle, options.verifier),
         previews: options.sheet !== undefined,
       },
       (event) => {
         if (event.type === 'preview') pictures.push(event)
         else if (event.type === 'verdict') verdicts.push(event)
-        else if (event.phase === 'pruned' || event.phase === 'stopped') total -= model.steps - event.stepsDone
-        else if (event.phase === 'resumed') total += model.steps - event.stepsDone
+        else if (event.phase === 'pruned' || event.phase === 'stopped') total -= options.steps - event.stepsDone
+        else if (event.phase === 'resumed') total += options.steps - event.stepsDone
       },
     )
     const outcome = await job.outcome
@@ -150,41 +151,24 @@ async function main(argv: string[]): Promise<void> {
     console.log(HELP)
     return
   }
-  const options = readOptions(parsed)
-  const bundle = await openBundleFor(options.engine)
-  const { generator } = bundle.manifest
-  const model = await readModelOptions(parsed, bundle)
-  const { outcome, verdicts, pictures } = await generate(options, bundle, model.verifier, model)
+  const settings = readEngineSettings(parsed)
+  const manifest = await readManifest(settings.bundleDir)
+  const options = readOptions(parsed, manifest)
+  const bundle = await openBundleFor(settings)
+  const { outcome, verdicts, pictures } = await generate(options, bundle, settings.slots)
 
   if (verdicts.length > 0) console.log(verdictTable(verdicts))
   for (const word of outcome.unknownWords) console.log(`warning: the model does not know "${word}" and ignored it`)
   console.log(describeOutcome(outcome))
-  const [height, width] = generator.imageSize
+  const { imageSize } = manifest.generator
   if (options.sheet !== undefined) {
-    const history = { pictures, verdicts, winner: outcome.candidate, stepCount: model.steps }
-    const sheet = candidateSheet(history, generator.imageSize)
+    const history = { pictures, verdicts, winner: outcome.candidate, stepCount: options.steps }
+    const sheet = candidateSheet(history, imageSize)
     await writePicture(options.sheet, encodePng(sheet.pixels, sheet.width, sheet.height))
     console.log(options.sheet)
   }
-  await writePicture(options.out, encodePng(outcome.pixels, width, height))
+  await writePicture(options.out, encodePng(outcome.pixels, imageSize[1], imageSize[0]))
   console.log(options.out)
-}
-
-async function readModelOptions(
-  parsed: Arguments,
-  bundle: Bundle,
-): Promise<{ steps: number; guidance: number; verifier: Verifier }> {
-  try {
-    const { generator } = bundle.manifest
-    return {
-      steps: readSteps(parsed, generator),
-      guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
-      verifier: chooseVerifier(bundle, parsed.text('verifier')),
-    }
-  } catch (error) {
-    await bundle.close()
-    throw error
-  }
 }
 
 function describeOutcome({ candidate, reason, alignment, cost }: Succeeded): string {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { GENEVAL_TASKS, type GenevalPrompt, parsePrompts, scorablePrompts } from '../geneval/metadata.ts'
@@ -9,16 +10,19 @@ import { writeReport } from '../geneval/report.ts'
 import { type ImageResult, type RunConfiguration, RunFolder } from '../geneval/run-folder.ts'
 import { runPictures } from '../geneval/runner.ts'
 import { type GenevalScores, scoreImages } from '../geneval/scores.ts'
-import type { Bundle } from '../models/bundle-loader.ts'
-import type { BundleDetector } from '../models/detector.ts'
+import { readManifest } from '../models/bundle-files.ts'
+import type { DetectorEntry } from '../models/detector.ts'
 import { Arguments, readSteps, UsageError } from './arguments.ts'
 import {
   chooseVerifier,
+  detectorOf,
   ENGINE_FLAGS,
   ENGINE_HELP,
+  type EngineSettings,
   openBundleFor,
   readEngineSettings,
   startEngine,
+  verifierNamed,
 } from './local-engine.ts'
 import { runProgram } from './program.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -68,19 +72,19 @@ interface PromptSet {
   readonly remarks: readonly string[]
 }
 
-async function choosePrompts(parsed: Arguments, detector: BundleDetector, seed: number): Promise<PromptSet> {
+async function choosePrompts(parsed: Arguments, detector: DetectorEntry, seed: number): Promise<PromptSet> {
   const tasks = parsed.choices('task', GENEVAL_TASKS, GENEVAL_TASKS)
   const path = parsed.text('prompts')
   if (path === undefined) {
     const perTask = parsed.integer('per-task', PER_TASK, 10)
-    return { prompts: drawPrompts(detector.entry, tasks, perTask, seed), remarks: [] }
+    return { prompts: drawPrompts(detector, tasks, perTask, seed), remarks: [] }
   }
   if (parsed.text('per-task') !== undefined) throw new UsageError('--per-task: a file given by --prompts is used whole')
   const text = await readFile(path, 'utf8').catch((cause: Error) => {
     throw new UsageError(`--prompts: cannot read "${path}" (${cause.message})`)
   })
   const asked = parsePrompts(text, path).filter((prompt) => tasks.includes(prompt.tag))
-  const { scorable, unknownNames } = scorablePrompts(asked, detector.entry)
+  const { scorable, unknownNames } = scorablePrompts(asked, detector)
   if (scorable.length === 0)
     throw new UsageError(`--prompts: "${path}" has no prompt that this bundle's detector can score`)
   if (scorable.length === asked.length) return { prompts: scorable, remarks: [] }
@@ -92,20 +96,20 @@ async function choosePrompts(parsed: Arguments, detector: BundleDetector, seed: 
 
 function readConfiguration(
   parsed: Arguments,
-  bundle: Bundle,
+  manifest: BundleManifest,
   prompts: readonly GenevalPrompt[],
   seed: number,
 ): RunConfiguration {
-  const { generator } = bundle.manifest
+  const { generator } = manifest
   return {
-    bundle: bundle.manifest.id,
-    revision: bundle.manifest.revision,
+    bundle: manifest.id,
+    revision: manifest.revision,
     prompts: sha256(JSON.stringify(prompts)),
     images: parsed.integer('images', IMAGES, 4),
     seed,
     strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
     accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
-    verifier: chooseVerifier(bundle, parsed.text('verifier')).name,
+    verifier: chooseVerifier(manifest, parsed.text('verifier')),
     candidates: parsed.integer('candidates', LIMITS.candidates, 4),
     steps: readSteps(parsed, generator),
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
@@ -131,38 +135,45 @@ async function main(argv: string[]): Promise<void> {
   if (parsed.positionals.length > 0) throw new UsageError(`expected flags only, got "${parsed.positionals.join(' ')}"`)
   const settings = readEngineSettings(parsed)
   const seed = parsed.integer('seed', LIMITS.seed, 0)
-  const bundle = await openBundleFor(settings)
-  let close = (): Promise<void> => bundle.close()
-  try {
-    const { detector } = bundle
-    if (detector === undefined) throw new UsageError(`--bundle: ${bundle.manifest.id} has no detector to score with`)
-    const { prompts, remarks } = await choosePrompts(parsed, detector, seed)
-    const configuration = readConfiguration(parsed, bundle, prompts, seed)
-    const folder = await RunFolder.open(parsed.text('out') ?? defaultFolder(configuration), configuration)
-    for (const remark of remarks) console.error(remark)
+  const manifest = await readManifest(settings.bundleDir)
+  if (manifest.detector === undefined) throw new UsageError(`--bundle: ${manifest.id} has no detector to score with`)
+  const { prompts, remarks } = await choosePrompts(parsed, manifest.detector, seed)
+  const configuration = readConfiguration(parsed, manifest, prompts, seed)
+  const folder = await RunFolder.open(parsed.text('out') ?? defaultFolder(configuration), configuration)
+  for (const remark of remarks) console.error(remark)
 
-    const total = prompts.length * configuration.images
-    let done = folder.finished.length
-    if (done > 0) console.error(`continuing: ${done} of ${total} pictures are there already`)
-    const progress = new ProgressBar('pictures', done)
-    const local = startEngine(bundle, settings.slots)
-    close = () => local.close()
+  const results = await makePictures(prompts, configuration, folder, settings)
+  const scores = scoreImages(results)
+  const { imageSize } = manifest.generator
+  console.log(await writeReport(folder, { configuration, prompts, results, scores, remarks, imageSize }))
+  console.log(JSON.stringify(summary(scores, results)))
+}
+
+async function makePictures(
+  prompts: readonly GenevalPrompt[],
+  configuration: RunConfiguration,
+  folder: RunFolder,
+  settings: EngineSettings,
+): Promise<ImageResult[]> {
+  const total = prompts.length * configuration.images
+  let done = folder.finished.length
+  if (done > 0) console.error(`continuing: ${done} of ${total} pictures are there already`)
+  const bundle = await openBundleFor(settings)
+  const local = startEngine(bundle, settings.slots)
+  try {
     const parts = {
       engine: local.engine,
-      verifier: chooseVerifier(bundle, configuration.verifier),
-      detector,
+      verifier: verifierNamed(bundle, configuration.verifier),
+      detector: detectorOf(bundle),
       imageSize: bundle.manifest.generator.imageSize,
       jobsInFlight: settings.slots * 2,
     }
+    const progress = new ProgressBar('pictures', done)
     const results = await runPictures(prompts, configuration, folder, parts, () => progress.update(++done, total))
     progress.finish(done, total)
-
-    const scores = scoreImages(results)
-    const { imageSize } = parts
-    console.log(await writeReport(folder, { configuration, prompts, results, scores, remarks, imageSize }))
-    console.log(JSON.stringify(summary(scores, results)))
+    return results
   } finally {
-    await close()
+    await local.close()
   }
 }
 

@@ -1,8 +1,11 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import type { BundleManifest } from '../../../shared/bundle.ts'
+import { InvariantError } from '../../../shared/error-code.ts'
 import { createEngine } from '../engine/engine.ts'
 import type { Engine, Generator, Verifier } from '../engine/ports.ts'
 import { type Bundle, openBundle } from '../models/bundle-loader.ts'
+import type { BundleDetector } from '../models/detector.ts'
 import { PROVIDERS, type Provider } from '../models/providers.ts'
 import { type Arguments, RESOURCE_RANGE, UsageError } from './arguments.ts'
 
@@ -60,14 +63,28 @@ export async function openBundleFor(settings: EngineSettings): Promise<Bundle> {
   return bundle
 }
 
-/** @throws UsageError  naming the bundle's verifiers */
-export function chooseVerifier(bundle: Bundle, name: string | undefined): Verifier {
-  const chosen = name ?? bundle.manifest.defaultVerifier
-  const verifier = bundle.verifiers.get(chosen)
-  if (verifier === undefined) {
-    throw new UsageError(`--verifier: expected ${[...bundle.verifiers.keys()].join(', ')}, got "${chosen}"`)
-  }
+/**
+ * Checked against the manifest, so that a wrong name is refused before any model is loaded.
+ *
+ * @throws UsageError  naming the bundle's verifiers
+ */
+export function chooseVerifier(manifest: BundleManifest, name: string | undefined): string {
+  const chosen = name ?? manifest.defaultVerifier
+  if (Object.hasOwn(manifest.verifiers, chosen)) return chosen
+  throw new UsageError(`--verifier: expected ${Object.keys(manifest.verifiers).join(', ')}, got "${chosen}"`)
+}
+
+/** @param name  from `chooseVerifier` for the same bundle */
+export function verifierNamed(bundle: Bundle, name: string): Verifier {
+  const verifier = bundle.verifiers.get(name)
+  if (verifier === undefined) throw new InvariantError(`verifier ${name} is in the manifest and was not opened`)
   return verifier
+}
+
+/** Only for a bundle whose manifest has a detector. */
+export function detectorOf(bundle: Bundle): BundleDetector {
+  if (bundle.detector === undefined) throw new InvariantError('the detector is in the manifest and was not opened')
+  return bundle.detector
 }
 
 function counted(generator: Generator, onRows: (count: number) => void): Generator {
