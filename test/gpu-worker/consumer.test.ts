@@ -379,7 +379,7 @@ describe('a lease', () => {
     job.onClaim = () => ({ decision: 'done' })
     await expireReceipt(stranger, receipt)
     await eventually(() => running.stopped, true)
-    await eventually(() => worker.lines.some((line) => line.includes('job stopped why="lease lost"')), true)
+    await eventually(() => worker.lines.some((line) => line.includes('why="lease lost"')), true)
     expect(job.events.map(({ type }) => type)).toEqual(['started'])
     expect(edge.images.size).toBe(0)
     stranger.destroy()

@@ -1,0 +1,109 @@
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { AppError } from '../shared/error-code.ts'
+import { JobLines } from './local/job-lines.ts'
+import { DEFAULT_BUNDLE } from './local/models.ts'
+import { type LocalStack, startStack } from './local/stack.ts'
+
+const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
+
+Runs the whole service on this machine: edge and playground, queue, workers. Stop it with Ctrl-C.
+  --port        port of the service, 0 for any free one          (variable PORT)
+  --host        address it listens on; 0.0.0.0 for other devices (variable HOST)
+  --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
+  --workers     worker processes, 1 to 16
+  --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
+  --data        where jobs and images are kept, default .parm; with --port 0 they are not`
+
+interface Arguments {
+  readonly port: number
+  readonly host: string
+  readonly queuePort: number
+  readonly workers: number
+  readonly bundleDir: string
+  readonly persistDir?: string
+}
+
+const ROOT = resolve(import.meta.dirname, '..')
+
+function readArguments(): Arguments {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    options: {
+      port: text,
+      host: text,
+      'queue-port': text,
+      workers: text,
+      bundle: text,
+      data: text,
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help) {
+    console.log(USAGE)
+    process.exit(0)
+  }
+  const port = integer('--port', values.port ?? process.env.PORT ?? '8787', 0, 65_535)
+  return {
+    port,
+    host: values.host ?? process.env.HOST ?? '127.0.0.1',
+    queuePort: integer('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
+    workers: integer('--workers', values.workers ?? '1', 1, 16),
+    bundleDir: resolve(values.bundle ?? DEFAULT_BUNDLE),
+    // By port, so that two stacks on one machine do not share a database; a port found by chance is not found again.
+    ...(port !== 0 && { persistDir: join(resolve(values.data ?? join(ROOT, '.parm')), `edge-${port}`) }),
+  }
+}
+
+function integer(name: string, text: string, min: number, max: number): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value
+  throw new AppError(
+    'config_invalid',
+    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
+  )
+}
+
+async function main(): Promise<number> {
+  const stopping = new AbortController()
+  const asked = new Promise<undefined>((resolveAsked) => {
+    stopping.signal.addEventListener('abort', () => resolveAsked(undefined), { once: true })
+  })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
+
+  const options = readArguments()
+  const lines = new JobLines()
+  let stack: LocalStack | undefined
+  console.log('starting queue, edge and workers ...')
+  try {
+    const start = startStack({
+      ...options,
+      onWorkerRecord(record) {
+        const line = lines.line(record)
+        if (line !== undefined) console.log(line)
+      },
+      onEdgeLog: (level, message) => console.error(`edge ${level}: ${message}`),
+    })
+    stack = await start
+    if (!stopping.signal.aborted) console.log(`ready: ${stack.url}  (Ctrl-C stops it)`)
+    const dead = await Promise.race([asked, stack.partDied])
+    if (dead !== undefined) {
+      console.error(dead)
+      console.error('Stopping the rest.')
+      return 1
+    }
+    console.log('stopping ...')
+    return 0
+  } finally {
+    await stack?.stop()
+  }
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (error instanceof AppError) console.error(error.message)
+  else if (error instanceof TypeError && 'code' in error) console.error(`${error.message}\n\n${USAGE}`)
+  else throw error
+  process.exitCode = 2
+}

@@ -1,0 +1,91 @@
+import { resolve } from 'node:path'
+import { AppError } from '../../shared/error-code.ts'
+import type { Lane } from '../../shared/job.ts'
+import type { ModelCard } from '../../shared/model-card.ts'
+
+const CONFIG_PATH = resolve(import.meta.dirname, '../../wrangler.toml')
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+export interface EdgeOptions {
+  /** Of an interface of this machine, not 0. */
+  readonly port: number
+  readonly host: string
+  /** Where objects and images live on; undefined keeps them in memory. */
+  readonly persistDir: string | undefined
+  readonly queue: { readonly region: string; readonly urls: Readonly<Record<Lane, string>> }
+  readonly models: readonly ModelCard[]
+  readonly secrets: {
+    readonly CALLBACK_SECRET: string
+    readonly AWS_ACCESS_KEY_ID: string
+    readonly AWS_SECRET_ACCESS_KEY: string
+  }
+  /** Where workers of this machine reach the edge. */
+  readonly publicUrl: string
+  /** What the edge writes to its console. */
+  onLog(level: string, message: string): void
+}
+
+export interface LocalEdge {
+  stop(): Promise<void>
+}
+
+/**
+ * The edge in workerd, run by wrangler inside this process with the same wrangler.toml that is deployed; only variables
+ * and secrets differ. Resolves when it answers.
+ *
+ * @throws AppError service_unavailable  when wrangler cannot build or start it; its own words are the cause
+ */
+export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
+  const { port, host, persistDir, queue, models, secrets, publicUrl } = options
+  // Before wrangler is loaded: it looks up hosts of Cloudflare otherwise.
+  Object.assign(process.env, {
+    WRANGLER_SEND_METRICS: 'false',
+    WRANGLER_HIDE_BANNER: 'true',
+    WRANGLER_WRITE_LOGS: 'false',
+    CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+    WRANGLER_LOG: 'error',
+  })
+  const own = STOP_SIGNALS.map((signal) => process.listeners(signal))
+  const { unstable_startWorker } = await import('wrangler')
+  const plain = (value: string) => ({ type: 'plain_text' as const, value })
+  const secret = (value: string) => ({ type: 'secret_text' as const, value })
+  const worker = await unstable_startWorker({
+    config: CONFIG_PATH,
+    bindings: {
+      SQS_REGION: plain(queue.region),
+      QUEUE_URL_INTERACTIVE: plain(queue.urls.interactive),
+      QUEUE_URL_BATCH: plain(queue.urls.batch),
+      PUBLIC_URL: plain(publicUrl),
+      MODELS: plain(JSON.stringify(models)),
+      CALLBACK_SECRET: secret(secrets.CALLBACK_SECRET),
+      AWS_ACCESS_KEY_ID: secret(secrets.AWS_ACCESS_KEY_ID),
+      AWS_SECRET_ACCESS_KEY: secret(secrets.AWS_SECRET_ACCESS_KEY),
+    },
+    dev: {
+      server: { hostname: host, port },
+      persist: persistDir ?? false,
+      watch: false,
+      inspector: false,
+      logLevel: 'error',
+      structuredLogsHandler: ({ level, message }: { level: string; message: string }) => options.onLog(level, message),
+    },
+  })
+  try {
+    await worker.ready
+    const response = await worker.fetch('http://edge.local/healthz')
+    await response.text()
+    if (!response.ok) throw new Error(`GET /healthz answered ${response.status}`)
+    // Wrangler has set handlers that end this process at the first signal; whoever called us wants to stop in order.
+    for (const [index, signal] of STOP_SIGNALS.entries()) {
+      for (const listener of process.listeners(signal)) {
+        if (!own[index]?.includes(listener)) process.removeListener(signal, listener)
+      }
+    }
+  } catch (cause) {
+    await worker.dispose()
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new AppError('service_unavailable', `the edge did not start: ${why}`, { cause })
+  }
+  return { stop: () => worker.dispose() }
+}

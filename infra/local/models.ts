@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { BundleManifest } from '../../shared/bundle.ts'
+import { AppError } from '../../shared/error-code.ts'
+import { type ModelCard, modelCard } from '../../shared/model-card.ts'
+
+export const BUNDLES_DIR = resolve(import.meta.dirname, '../../gpu-worker/bundles')
+export const DEFAULT_BUNDLE = join(BUNDLES_DIR, 'emoji-96')
+
+/**
+ * The card of a bundle, from its manifest alone; the worker checks the files behind it.
+ * @throws AppError bundle_invalid  naming the file and what is wrong with it
+ */
+export async function readModelCard(bundleDir: string): Promise<ModelCard> {
+  const path = join(bundleDir, 'manifest.json')
+  const refuse = (why: string, cause: unknown) => new AppError('bundle_invalid', `${path}: ${why}`, { cause })
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw refuse('cannot be read; expected a bundle directory with a manifest', cause)
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw refuse('is not JSON', cause)
+  }
+  const manifest = BundleManifest.safeParse(value)
+  if (manifest.success) return modelCard(manifest.data)
+  const problems = manifest.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  throw refuse(problems.join('; '), manifest.error)
+}

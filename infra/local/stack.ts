@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { AppError } from '../../shared/error-code.ts'
+import { startEdge } from './edge.ts'
+import { DEFAULT_BUNDLE, readModelCard } from './models.ts'
+import { LOOPBACK, reservePort } from './ports.ts'
+import { type LocalQueue, startQueue } from './queue.ts'
+import { type LocalWorker, startWorker, type WorkerRecord } from './worker.ts'
+
+export interface StackOptions {
+  /** Default 0: any free port. */
+  readonly port?: number
+  /** Default 0: any free port. */
+  readonly queuePort?: number
+  /** Address the edge listens on; default 127.0.0.1. */
+  readonly host?: string
+  /** Default: nothing outlives the stack. */
+  readonly persistDir?: string
+  readonly bundleDir?: string
+  /** Default 1. */
+  readonly workers?: number
+  /** PARM_* variables for every worker. */
+  readonly workerSettings?: Readonly<Record<string, string>>
+  readonly onWorkerRecord?: (record: WorkerRecord, worker: string) => void
+  readonly onEdgeLog?: (level: string, message: string) => void
+}
+
+/** Edge, queue and workers, wired together and running. */
+export interface LocalStack {
+  /** Origin of the edge, `http://127.0.0.1:8787`. */
+  readonly url: string
+  readonly queue: LocalQueue
+  /** Those that were started, the ended ones too. */
+  readonly workers: readonly LocalWorker[]
+  /** Adds a worker; resolves when it is ready. `settings` go over those of the stack. */
+  startWorker(settings?: Readonly<Record<string, string>>): Promise<LocalWorker>
+  /** Says in words which part ended although nobody stopped it. */
+  readonly partDied: Promise<string>
+  /** Stops everything in an order that loses nothing; a second call waits for the same end. */
+  stop(): Promise<void>
+}
+
+const HOW_TO_CHANGE = {
+  edge: 'Choose another one with --port or the variable PORT; 0 takes any free port.',
+  queue: 'Choose another one with --queue-port or the variable QUEUE_PORT; 0 takes any free port.',
+}
+
+/**
+ * Starts the whole service on this machine and resolves when it can serve. What was started is stopped again when a part
+ * fails to start.
+ *
+ * @throws AppError config_invalid       a port is taken
+ * @throws AppError bundle_invalid       the bundle has no readable manifest
+ * @throws AppError service_unavailable  the edge did not start
+ * @throws AppError worker_lost          a worker did not start; the message has its last lines
+ */
+export async function startStack(options: StackOptions = {}): Promise<LocalStack> {
+  const { host = LOOPBACK, bundleDir = DEFAULT_BUNDLE, workers: workerCount = 1 } = options
+  const model = await readModelCard(bundleDir)
+  const port = await reservePort(options.port ?? 0, host, { name: 'the service', howToChange: HOW_TO_CHANGE.edge })
+  const queuePort = await reservePort(options.queuePort ?? 0, '0.0.0.0', {
+    name: 'the queue',
+    howToChange: HOW_TO_CHANGE.queue,
+  })
+  const url = `http://${LOOPBACK}:${port}`
+  // Made anew at every start: nothing outside this stack has a use for them.
+  const credentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
+  const secrets = { ...credentials, CALLBACK_SECRET: randomBytes(32).toString('base64url') }
+
+  const closers: (() => Promise<void>)[] = []
+  const workers: LocalWorker[] = []
+  const partDied = Promise.withResolvers<string>()
+  let namesGiven = 0
+  let stopped: Promise<void> | undefined
+  // Workers first, while edge and queue can still hear them; then the edge; the queue last.
+  const stop = (): Promise<void> => {
+    stopped ??= stopAll(workers, closers)
+    return stopped
+  }
+  try {
+    const queue = await startQueue(queuePort)
+    closers.push(() => queue.stop())
+    const add = async (settings: Readonly<Record<string, string>> = {}): Promise<LocalWorker> => {
+      const name = `worker-${++namesGiven}`
+      const worker = await startWorker({
+        name,
+        queue,
+        bundleDir,
+        credentials,
+        settings: { ...options.workerSettings, ...settings },
+        onRecord: (record) => options.onWorkerRecord?.(record, name),
+      })
+      workers.push(worker)
+      void worker.exited.then(({ summary }) => {
+        if (stopped === undefined) partDied.resolve(summary)
+      })
+      return worker
+    }
+    const edgeStarted = startEdge({
+      port,
+      host,
+      persistDir: options.persistDir,
+      queue,
+      models: [model],
+      secrets,
+      publicUrl: url,
+      onLog: (level, message) => options.onEdgeLog?.(level, message),
+    }).then((edge) => {
+      closers.push(() => edge.stop())
+    })
+    const started = await Promise.allSettled([edgeStarted, ...Array.from({ length: workerCount }, () => add())])
+    const failure = started.find((part) => part.status === 'rejected')
+    if (failure) throw failure.reason
+    return { url, queue, workers, startWorker: add, partDied: partDied.promise, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function stopAll(workers: readonly LocalWorker[], closers: readonly (() => Promise<void>)[]): Promise<void> {
+  const errors: unknown[] = []
+  const attempt = (close: () => Promise<void>) => close().catch((error: unknown) => errors.push(error))
+  await Promise.all(workers.map((worker) => attempt(() => worker.stop())))
+  for (const close of closers.toReversed()) await attempt(close)
+  if (errors.length > 0)
+    throw new AppError('internal', 'the stack did not stop cleanly', { cause: new AggregateError(errors) })
+}
