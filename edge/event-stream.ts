@@ -26,8 +26,8 @@ export function encodeEvent({ id, event, data }: ServerSentEvent): string {
  * A body that sends each event when its reader is ready for it, and a comment after every `pingMs` of silence so that
  * proxies keep the connection open.
  *
- * @param events  ended by this stream when the reader leaves (`return()` is called)
- * @param onLeave called once when the reader leaves before the end
+ * @param events    what to send; an error ends the stream
+ * @param onLeave   called once when the reader leaves before the end; must make `events` end
  */
 export function eventStream(
   events: AsyncIterator<ServerSentEvent>,
@@ -36,22 +36,31 @@ export function eventStream(
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   let pending: Promise<IteratorResult<ServerSentEvent>> | undefined
+  let left = false
   return new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n`))
     },
     async pull(controller) {
       pending ??= events.next()
-      const next = await raceWithTimer(pending, pingMs)
-      if (next === 'silence') {
-        controller.enqueue(encoder.encode(': ping\n\n'))
-        return
+      try {
+        const next = await raceWithTimer(pending, pingMs)
+        if (left) return
+        if (next === 'silence') {
+          controller.enqueue(encoder.encode(': ping\n\n'))
+          return
+        }
+        pending = undefined
+        if (next.done) controller.close()
+        else controller.enqueue(encoder.encode(encodeEvent(next.value)))
+      } catch (error) {
+        // The status is long gone; a reader that resumes by id loses nothing.
+        console.warn(JSON.stringify({ at: 'event stream', error: String(error) }))
+        controller.close()
       }
-      pending = undefined
-      if (next.done) controller.close()
-      else controller.enqueue(encoder.encode(encodeEvent(next.value)))
     },
     cancel() {
+      left = true
       onLeave()
     },
   })

@@ -42,14 +42,19 @@ export async function sendJobMessage(queue: Config['queue'], message: JobMessage
 }
 
 async function post(client: AwsClient, queueUrl: string, input: object): Promise<Response> {
+  // Not AbortSignal.timeout: its timer cannot be stopped and would keep the job's object awake after a quick answer.
+  const timeout = new AbortController()
+  const timer = setTimeout(() => timeout.abort(), SEND_TIMEOUT_MS)
   try {
     return await client.fetch(new URL('/', queueUrl).href, {
       method: 'POST',
       headers: { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.SendMessage' },
       body: JSON.stringify(input),
-      signal: AbortSignal.timeout(SEND_TIMEOUT_MS),
+      signal: timeout.signal,
     })
   } catch (cause) {
     throw new AppError('queue_unavailable', 'SQS cannot be reached', { cause })
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -33,7 +33,7 @@ async function sqs<T>(queueUrl: string, action: string, input: object): Promise<
 }
 
 /**
- * Receives until the message of `jobId` comes, and deletes it. Test files share the queue, so messages of other jobs are
+ * Receives until the message of `jobId`, or of the job whose handles begin so, comes, and deletes it. Test files share the queue, so messages of other jobs are
  * given back at once.
  */
 export async function receiveMessage(
@@ -53,7 +53,7 @@ export async function receiveMessage(
     )
     for (const { Body, ReceiptHandle } of Messages) {
       const message = JobMessage.parse(JSON.parse(Body))
-      if (message.jobId !== jobId) {
+      if (!message.jobId.startsWith(jobId)) {
         await sqs(url, 'ChangeMessageVisibility', { ReceiptHandle, VisibilityTimeout: 0 })
         continue
       }

@@ -1,0 +1,151 @@
+import { reset } from 'cloudflare:test'
+import { afterEach, describe, expect, it } from 'vitest'
+import { sha256Hex } from '../../edge/bytes.ts'
+import { callbackKey } from '../../edge/callback-signature.ts'
+import { Problem } from '../../edge/response-schema.ts'
+import { LIMITS } from '../../shared/limits.ts'
+import { claimPath, imagePath } from '../../shared/worker-protocol.ts'
+import { bindings, call, postJson } from './support/api.ts'
+import { submit, workerFor } from './support/job.ts'
+import { ScriptedWorker, type SignOptions, TINY_PNG } from './support/scripted-worker.ts'
+
+afterEach(reset)
+
+async function worker(): Promise<ScriptedWorker> {
+  const { id } = await submit({ prompt: 'a chair' })
+  return workerFor(id)
+}
+
+const claimBody = { worker: 'scripted' }
+
+async function codeOf(response: Response): Promise<string> {
+  return `${response.status} ${Problem.parse(await response.json()).error.code}`
+}
+
+describe('a callback is refused with 401 when', () => {
+  it('it is not signed', async () => {
+    const { message } = await worker()
+    expect(await codeOf(await postJson(claimPath(message.jobId), claimBody))).toBe('401 signature_invalid')
+  })
+
+  it.each<[string, () => SignOptions]>([
+    ['the key is another', () => ({ key: 'A'.repeat(43) })],
+    ['another path was signed', () => ({ signedPath: '/internal/v1/jobs/other/claim' })],
+    ['another body was signed', () => ({ signedBody: '{"worker":"somebody else"}' })],
+    ['its clock is too slow', () => ({ timestamp: Date.now() - LIMITS.signatureSkewMs - 5000 })],
+    ['its clock is too fast', () => ({ timestamp: Date.now() + LIMITS.signatureSkewMs + 5000 })],
+  ])('%s', async (_, changes) => {
+    const scripted = await worker()
+    const response = await scripted.sendJson(claimPath(scripted.message.jobId), claimBody, changes())
+    expect(await codeOf(response)).toBe('401 signature_invalid')
+  })
+
+  it('it was signed with the key of another job', async () => {
+    const mine = await worker()
+    const { id } = await submit({ prompt: 'a table' })
+    const theirs = await workerFor(id)
+    expect(await codeOf(await mine.sendJson(claimPath(theirs.message.jobId), claimBody))).toBe('401 signature_invalid')
+  })
+
+  it('the method was changed on the way', async () => {
+    const { message } = await worker()
+    const response = await call(claimPath(message.jobId), {
+      method: 'POST',
+      headers: { 'parm-job': message.jobId, 'parm-timestamp': String(Date.now()), 'parm-signature': 'zz' },
+    })
+    expect(await codeOf(response)).toBe('401 signature_invalid')
+  })
+})
+
+describe('a signed callback', () => {
+  it('passes when its clock is just inside the permitted skew', async () => {
+    const scripted = await worker()
+    const timestamp = Date.now() - LIMITS.signatureSkewMs + 30_000
+    const response = await scripted.sendJson(claimPath(scripted.message.jobId), claimBody, { timestamp })
+    expect(response.status).toBe(200)
+  })
+
+  it('is told which field of its body is wrong', async () => {
+    const scripted = await worker()
+    const response = await scripted.sendJson(claimPath(scripted.message.jobId), { worker: 4 })
+    expect(Problem.parse(await response.json()).errors).toMatchObject([{ field: 'worker', problem: 'is 4' }])
+  })
+
+  it('for a job that is gone is answered 404', async () => {
+    const { message } = await worker()
+    const jobId = `job_${'0'.repeat(26)}`
+    const key = await callbackKey('test-callback-secret', jobId)
+    const scripted = new ScriptedWorker({ ...message, jobId, callbackKey: key })
+    expect(await codeOf(await scripted.sendJson(claimPath(jobId), claimBody))).toBe('404 job_not_found')
+    expect(await codeOf(await scripted.report([], { attempt: 1 }))).toBe('404 job_not_found')
+  })
+})
+
+describe('an uploaded image', () => {
+  it('is stored once, under its hash, and can be fetched for ever', async () => {
+    const scripted = await worker()
+    const sha256 = await sha256Hex(TINY_PNG)
+    expect((await scripted.putImage(TINY_PNG, sha256)).status).toBe(201)
+    expect((await scripted.putImage(TINY_PNG, sha256)).status).toBe(200)
+    const response = await call(`/v1/images/${sha256}`)
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'image/png',
+      'content-length': String(TINY_PNG.byteLength),
+      'cache-control': 'public, max-age=31536000, immutable',
+      etag: `"${sha256}"`,
+    })
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(TINY_PNG)
+  })
+
+  it('is not sent again to a caller who has it', async () => {
+    const scripted = await worker()
+    const sha256 = await sha256Hex(TINY_PNG)
+    await scripted.putImage(TINY_PNG, sha256)
+    for (const tag of [`"${sha256}"`, `W/"${sha256}"`, '*', `"other", "${sha256}"`]) {
+      const response = await call(`/v1/images/${sha256}`, { headers: { 'if-none-match': tag } })
+      expect([tag, response.status]).toEqual([tag, 304])
+    }
+    const other = await call(`/v1/images/${sha256}`, { headers: { 'if-none-match': '"other"' } })
+    expect(other.status).toBe(200)
+    await other.body?.cancel()
+  })
+
+  it('answers HEAD with its headers only', async () => {
+    const scripted = await worker()
+    const sha256 = await sha256Hex(TINY_PNG)
+    await scripted.putImage(TINY_PNG, sha256)
+    const response = await call(`/v1/images/${sha256}`, { method: 'HEAD' })
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-length')).toBe(String(TINY_PNG.byteLength))
+    expect(await response.text()).toBe('')
+  })
+
+  it.each<[string, Uint8Array, string | undefined]>([
+    ['its hash is another', TINY_PNG, 'f'.repeat(64)],
+    ['its address is no hash', TINY_PNG, 'nonsense'],
+    ['it is no PNG', new TextEncoder().encode('GIF89a, or so'), undefined],
+    ['it is cut off after the signature', TINY_PNG.slice(0, 8), undefined],
+    ['it is empty', new Uint8Array(), undefined],
+  ])('is refused when %s', async (_, bytes, address) => {
+    const scripted = await worker()
+    const sha256 = address ?? (await sha256Hex(bytes))
+    expect(await codeOf(await scripted.putImage(bytes, sha256))).toBe('400 invalid_request')
+    expect(await bindings.IMAGES.head(sha256)).toBeNull()
+  })
+
+  it('is refused when it is too large', async () => {
+    const scripted = await worker()
+    const bytes = new Uint8Array(LIMITS.imageBytes + 1)
+    bytes.set(TINY_PNG)
+    expect(await codeOf(await scripted.putImage(bytes, await sha256Hex(bytes)))).toBe('413 body_too_large')
+  })
+
+  it('is refused without a signature', async () => {
+    const response = await call(imagePath('f'.repeat(64)), { method: 'PUT', body: TINY_PNG })
+    expect(await codeOf(response)).toBe('401 signature_invalid')
+  })
+
+  it.each(['f'.repeat(64), 'F'.repeat(64), 'x'])('that does not exist is 404: %s', async (sha256) => {
+    expect(await codeOf(await call(`/v1/images/${sha256}`))).toBe('404 image_not_found')
+  })
+})

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+import { encodeEvent, eventStream, type ServerSentEvent } from '../../edge/event-stream.ts'
+
+async function* of(...events: ServerSentEvent[]): AsyncGenerator<ServerSentEvent> {
+  yield* events
+}
+
+const textOf = (stream: ReadableStream<Uint8Array>) => new Response(stream).text()
+
+describe('encodeEvent', () => {
+  it('keeps data on one line, whatever it holds', () => {
+    const text = encodeEvent({ id: 3, event: 'verdict', data: { words: 'a\nb\r\n\u2028data: x' } })
+    expect(text.split('\n')).toHaveLength(5)
+    expect(text).toBe('id: 3\nevent: verdict\ndata: {"words":"a\\nb\\r\\n\u2028data: x"}\n\n')
+  })
+})
+
+describe('eventStream', () => {
+  it('sends all events and ends', async () => {
+    const stream = eventStream(of({ event: 'a', data: 1 }, { id: 2, event: 'b', data: null }), () => undefined)
+    expect(await textOf(stream)).toBe('retry: 2000\n\nevent: a\ndata: 1\n\nid: 2\nevent: b\ndata: null\n\n')
+  })
+
+  it('sends a comment after every silence, and loses no event by it', async () => {
+    let release: (event: ServerSentEvent) => void = () => undefined
+    const slow = new Promise<ServerSentEvent>((resolve) => {
+      release = resolve
+    })
+    async function* events(): AsyncGenerator<ServerSentEvent> {
+      yield await slow
+    }
+    const reader = eventStream(events(), () => undefined, 1).getReader()
+    const decoder = new TextDecoder()
+    const read = async () => decoder.decode((await reader.read()).value)
+    expect(await read()).toBe('retry: 2000\n\n')
+    expect(await read()).toBe(': ping\n\n')
+    expect(await read()).toBe(': ping\n\n')
+    release({ event: 'late', data: {} })
+    let text = await read()
+    while (text === ': ping\n\n') text = await read()
+    expect(text).toBe('event: late\ndata: {}\n\n')
+    expect((await reader.read()).done).toBe(true)
+  })
+
+  it('ends when its source breaks', async () => {
+    async function* broken(): AsyncGenerator<ServerSentEvent> {
+      yield { event: 'a', data: 1 }
+      throw new Error('cut')
+    }
+    expect(await textOf(eventStream(broken(), () => undefined))).toContain('event: a')
+  })
+
+  it('says once that its reader left', async () => {
+    let leaves = 0
+    const stream = eventStream(of({ event: 'a', data: 1 }), () => leaves++)
+    await stream.cancel()
+    expect(leaves).toBe(1)
+  })
+})

@@ -1,0 +1,199 @@
+import { reset } from 'cloudflare:test'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { base64 } from '../../edge/bytes.ts'
+import { ImageResponse, ImageStreamEvent, Problem } from '../../edge/response-schema.ts'
+import type { JobMessage } from '../../shared/job.ts'
+import { JobRecord } from '../../shared/job-record.ts'
+import { call, postJson } from './support/api.ts'
+import { cancel, look, submit } from './support/job.ts'
+import { receiveMessage, ScriptedWorker, TINY_PNG, verdict } from './support/scripted-worker.ts'
+import { allFrames, frames } from './support/sse.ts'
+
+afterEach(reset)
+
+const GENERATIONS = '/v1/images/generations'
+
+/** The same request as a job, to learn the id of the job that `request` waits for. */
+async function messageOf(prompt: string): Promise<JobMessage> {
+  let opener: JobRecord | undefined
+  await vi.waitFor(async () => {
+    const joined = await submit({ prompt })
+    expect(joined.cache).toBe('collapsed')
+    opener = joined
+  })
+  return receiveMessage(openerPrefix(opener?.id ?? ''))
+}
+
+/** All handles of one job share their beginning. */
+const openerPrefix = (id: string): string => id.slice(0, -8)
+
+describe('POST /v1/images/generations', () => {
+  it('waits for the picture and answers in the shape of OpenAI', async () => {
+    const answer = postJson(GENERATIONS, { prompt: 'a tie', size: '96x96' })
+    const worker = new ScriptedWorker(await messageOf('a tie'))
+    const result = await worker.finish()
+    const response = await answer
+    expect(response.status).toBe(200)
+    expect(response.headers.get('cache-status')).toBe('parm-edge;fwd=miss;stored')
+    const body = ImageResponse.parse(await response.json())
+    expect(body.data).toEqual([{ b64_json: base64(TINY_PNG) }])
+    expect(body.parm).toMatchObject({ cache: 'miss', status: 'succeeded', cost: result.cost, reason: 'accepted' })
+    expect(body.parm.verdicts).toHaveLength(3)
+    expect(response.headers.get('location')).toBe(`/v1/jobs/${body.parm.jobId}`)
+  })
+
+  it('answers a repeat from cache, by address if asked to', async () => {
+    const first = await submit({ prompt: 'a tie' })
+    await new ScriptedWorker(await receiveMessage(first.id)).finish()
+    const response = await postJson(GENERATIONS, { prompt: 'a tie', response_format: 'url' })
+    expect(response.headers.get('cache-status')).toBe('parm-edge;hit')
+    const body = ImageResponse.parse(await response.json())
+    expect(body.parm).toMatchObject({ cache: 'hit', jobId: first.id, cost: { rowSteps: 0 } })
+    const [datum] = body.data
+    const url = datum && 'url' in datum ? datum.url : ''
+    const image = await call(new URL(url).pathname)
+    expect(new Uint8Array(await image.arrayBuffer())).toEqual(TINY_PNG)
+  })
+
+  it('joins a job under way', async () => {
+    const first = await submit({ prompt: 'a tie' })
+    const answer = postJson(GENERATIONS, { prompt: 'a tie' })
+    await new ScriptedWorker(await receiveMessage(first.id)).finish()
+    const response = await answer
+    const body = ImageResponse.parse(await response.json())
+    expect(['collapsed', 'hit']).toContain(body.parm.cache)
+  })
+
+  it('answers with the job at once when asked to', async () => {
+    const response = await postJson(GENERATIONS, { prompt: 'a tie' }, { prefer: 'wait=1, respond-async' })
+    expect(response.status).toBe(202)
+    const record = JobRecord.parse(await response.json())
+    expect(response.headers.get('location')).toBe(`/v1/jobs/${record.id}`)
+    await new ScriptedWorker(await receiveMessage(record.id)).finish()
+    const repeat = await postJson(GENERATIONS, { prompt: 'a tie' }, { prefer: 'respond-async' })
+    expect(repeat.status).toBe(200)
+    expect(JobRecord.parse(await repeat.json())).toMatchObject({ cache: 'hit', status: 'succeeded' })
+  })
+
+  it.each([
+    ['bundle_mismatch', 500, 'no worker has revision'],
+    ['worker_lost', 503, 'no worker has revision'],
+    ['model_failed', 500, 'on our side'],
+  ] as const)('turns the failure %s into status %i', async (code, status, words) => {
+    const answer = postJson(GENERATIONS, { prompt: 'a tie' })
+    const worker = new ScriptedWorker(await messageOf('a tie'))
+    await worker.claim()
+    await worker.reportOk([{ type: 'failed', error: { code, message: 'no worker has revision x' } }])
+    const response = await answer
+    expect(response.status).toBe(status)
+    const problem = Problem.parse(await response.json())
+    expect(problem.error).toMatchObject({ code, type: 'server_error' })
+    expect(problem.detail).toContain(words)
+    expect(response.headers.get('x-should-retry')).toBe(String(code === 'worker_lost'))
+    expect(response.headers.has('retry-after')).toBe(code === 'worker_lost')
+  })
+
+  it('leaves the job running when its caller goes away', async () => {
+    const caller = new AbortController()
+    const answer = call(GENERATIONS, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a tie' }),
+      signal: caller.signal,
+    }).catch((error: unknown) => error)
+    const worker = new ScriptedWorker(await messageOf('a tie'))
+    caller.abort()
+    await answer
+    await worker.claim()
+    expect(await worker.reportOk([worker.started()])).toMatchObject({ continue: true })
+    await worker.finish()
+    expect((await look(worker.message.jobId)).status).toBe('succeeded')
+  })
+})
+
+describe('a streamed generation', () => {
+  const stream = (body: object) => postJson(GENERATIONS, { prompt: 'a tie', stream: true, ...body })
+
+  it("shows at most the previews asked for, of the leading candidate, then the picture, in OpenAI's form", async () => {
+    const response = await stream({ partial_images: 2, parm: { steps: 12 } })
+    expect(response.headers.get('content-type')).toContain('text/event-stream')
+    const record = await submit({ prompt: 'a tie', steps: 12 })
+    const worker = new ScriptedWorker(await receiveMessage(openerPrefix(record.id)))
+    await worker.claim()
+    const preview = (candidate: number, stepIndex: number) =>
+      ({ type: 'preview', candidate, stepIndex, png: base64(TINY_PNG) }) as const
+    await worker.reportOk([
+      worker.started(),
+      preview(0, 1),
+      verdict(0, 4, { clarity: 0.9, potential: 0.3, decision: 'keep' }),
+      verdict(1, 4, { clarity: 0.9, potential: 0.7, decision: 'keep' }),
+      preview(0, 4),
+      preview(1, 4),
+      preview(1, 5),
+      preview(1, 8),
+      preview(1, 11),
+    ])
+    await worker.finish()
+    const sent = await allFrames(response)
+    const events = sent.map(({ data }) => ImageStreamEvent.parse(data))
+    expect(sent.map(({ event }) => event)).toEqual(events.map(({ type }) => type))
+    expect(events.map(({ type, parm }) => [type, 'stepIndex' in parm && parm])).toEqual([
+      ['image_generation.partial_image', { candidate: 1, stepIndex: 4 }],
+      ['image_generation.partial_image', { candidate: 1, stepIndex: 8 }],
+      ['image_generation.completed', false],
+    ])
+    expect(events.at(-1)).toMatchObject({ b64_json: base64(TINY_PNG), parm: { candidate: 0 } })
+  })
+
+  it('has no previews and no own events unless asked for', async () => {
+    const response = await stream({})
+    await new ScriptedWorker(await messageOf('a tie')).finish()
+    expect((await allFrames(response)).map(({ event }) => event)).toEqual(['image_generation.completed'])
+  })
+
+  it('tells every event of the job with parm.events', async () => {
+    const response = await stream({ parm: { events: true } })
+    await new ScriptedWorker(await messageOf('a tie')).finish()
+    const names = (await allFrames(response)).map(({ event }) => event)
+    expect(names.slice(0, 2)).toEqual(['parm.queued', 'parm.started'])
+    expect(names.slice(-2)).toEqual(['parm.succeeded', 'image_generation.completed'])
+    expect(names).toContain('parm.verdict')
+  })
+
+  it('answers a repeat with the picture alone', async () => {
+    const first = await submit({ prompt: 'a tie' })
+    await new ScriptedWorker(await receiveMessage(first.id)).finish()
+    const response = await stream({ partial_images: 3 })
+    expect(response.headers.get('cache-status')).toBe('parm-edge;hit')
+    const [frame, ...rest] = await allFrames(response)
+    expect(ImageStreamEvent.parse(frame?.data)).toMatchObject({ parm: { cache: 'hit' } })
+    expect(rest).toEqual([])
+  })
+
+  it("says that the job failed by an error event in the form that OpenAI's clients throw", async () => {
+    const response = await stream({})
+    const worker = new ScriptedWorker(await messageOf('a tie'))
+    await worker.claim()
+    await worker.reportOk([{ type: 'failed', error: { code: 'bundle_mismatch', message: 'other revision' } }])
+    const error = { message: 'other revision', type: 'server_error', code: 'bundle_mismatch', param: null }
+    expect(await allFrames(response)).toEqual([{ event: 'error', data: { error } }])
+  })
+
+  it('says that the job was canceled', async () => {
+    const response = await stream({ parm: { events: true } })
+    const reader = frames(response)
+    expect((await reader.next()).value).toMatchObject({ event: 'parm.queued' })
+    const location = response.headers.get('location') ?? ''
+    await cancel(location.split('/').at(-1) ?? '')
+    const rest: unknown[] = []
+    for await (const { event, data } of reader) rest.push([event, (data as { error?: { code: string } }).error?.code])
+    expect(rest).toEqual([
+      ['parm.canceled', undefined],
+      ['error', 'job_canceled'],
+    ])
+  })
+
+  it('refuses wrong fields by status, before any stream', async () => {
+    expect((await stream({ n: 3 })).status).toBe(400)
+  })
+})

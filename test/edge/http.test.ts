@@ -1,0 +1,184 @@
+import { reset } from 'cloudflare:test'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createApp } from '../../edge/app.ts'
+import { sha256Hex } from '../../edge/bytes.ts'
+import type { Env } from '../../edge/env.ts'
+import { Health, ModelList, Problem } from '../../edge/response-schema.ts'
+import { JobRecord } from '../../shared/job-record.ts'
+import { TEST_MODEL } from '../support/model-card.ts'
+import { bindings, call, postJson } from './support/api.ts'
+
+afterEach(reset)
+
+describe('every answer', () => {
+  it.each(['/healthz', '/v1/models', '/v1/jobs/none', '/nowhere'])(
+    'of %s has a request id of its own',
+    async (path) => {
+      const ids = [await call(path), await call(path)].map(({ headers }) => headers.get('x-request-id'))
+      expect(ids[0]).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+      expect(ids[0]).not.toBe(ids[1])
+    },
+  )
+})
+
+describe('addresses', () => {
+  it('that do not exist are 404 in the one error shape', async () => {
+    for (const path of ['/nowhere', '/v1', '/v1/jobs/a/b/c', '/v1/images', '/internal/v1']) {
+      const response = await call(path)
+      expect(response.status).toBe(404)
+      expect(Problem.parse(await response.json()).error.code).toBe('route_not_found')
+    }
+  })
+
+  it.each([
+    ['PUT', '/v1/jobs', 'POST'],
+    ['GET', '/v1/jobs', 'POST'],
+    ['PATCH', `/v1/jobs/job_${'0'.repeat(26)}`, 'DELETE, GET, HEAD'],
+    ['POST', '/v1/models', 'GET, HEAD'],
+    ['DELETE', `/v1/images/${'a'.repeat(64)}`, 'GET, HEAD'],
+    ['GET', '/internal/v1/jobs/x/claim', 'POST'],
+  ])('answer %s %s with 405 and the permitted methods', async (method, path, allow) => {
+    const response = await call(path, { method })
+    expect(response.status).toBe(405)
+    expect(response.headers.get('allow')).toBe(allow)
+    expect(Problem.parse(await response.json()).error.code).toBe('method_not_allowed')
+  })
+
+  it('answer HEAD as GET without a body', async () => {
+    for (const path of ['/healthz', '/v1/models', '/openapi.json']) {
+      const response = await call(path, { method: 'HEAD' })
+      expect(response.status).toBe(200)
+      expect(await response.text()).toBe('')
+    }
+  })
+})
+
+describe('browsers of any origin', () => {
+  const origin = 'https://example.org'
+
+  it('may ask before they post', async () => {
+    const response = await call('/v1/jobs', {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    })
+    expect(response.status).toBe(204)
+    expect(response.headers.get('access-control-allow-origin')).toBe('*')
+    expect(response.headers.get('access-control-allow-methods')).toContain('POST')
+    expect(response.headers.get('access-control-allow-headers')).toContain('content-type')
+  })
+
+  it('may read answers, errors too', async () => {
+    for (const response of [
+      await call('/v1/models', { headers: { origin } }),
+      await postJson('/v1/jobs', {}, { origin }),
+    ]) {
+      expect(response.headers.get('access-control-allow-origin')).toBe('*')
+      expect(response.headers.get('access-control-expose-headers')).toContain('x-request-id')
+    }
+  })
+
+  it('have no business with the internal routes', async () => {
+    const response = await call('/internal/v1/jobs/x/claim', { method: 'POST', headers: { origin } })
+    expect(response.headers.has('access-control-allow-origin')).toBe(false)
+  })
+})
+
+describe('GET /v1/models', () => {
+  it("lists the cards in OpenAI's shape", async () => {
+    const list = ModelList.parse(await (await call('/v1/models')).json())
+    expect(list.data).toEqual([{ object: 'model', created: 0, owned_by: 'parm-edge', ...TEST_MODEL }])
+  })
+})
+
+describe('GET /healthz', () => {
+  it('names the models', async () => {
+    expect(Health.parse(await (await call('/healthz')).json())).toEqual({ status: 'ok', models: [TEST_MODEL.id] })
+  })
+})
+
+describe('with API keys', () => {
+  const request = async (keys: Record<string, string>, path: string, init: RequestInit = {}): Promise<Response> => {
+    const env: Env = { ...bindings, API_KEYS: JSON.stringify(keys) }
+    return createApp().request(`https://edge.test${path}`, init, env)
+  }
+  const post = (authorization?: string): RequestInit => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(authorization ? { authorization } : {}) },
+    body: JSON.stringify({ prompt: 'a spoon' }),
+  })
+  const keysOf = async (...names: string[]) =>
+    Object.fromEntries(
+      await Promise.all(names.map(async (name) => [await sha256Hex(new TextEncoder().encode(`key-${name}`)), name])),
+    )
+
+  it.each([undefined, 'Bearer', 'Bearer wrong', 'Basic key-acme', 'Bearer key-acme extra'])(
+    'work is refused to %s',
+    async (authorization) => {
+      const response = await request(await keysOf('acme'), '/v1/jobs', post(authorization))
+      expect(response.status).toBe(401)
+      expect(response.headers.get('www-authenticate')).toBe('Bearer')
+      expect(Problem.parse(await response.json()).error).toMatchObject({
+        code: 'unauthorized',
+        type: 'authentication_error',
+      })
+    },
+  )
+
+  it('work is done for the key, anybody with the id may look, and only its tenant may cancel', async () => {
+    const keys = await keysOf('acme', 'other')
+    const accepted = await request(keys, '/v1/jobs', post('Bearer key-acme'))
+    expect(accepted.status).toBe(202)
+    const { id } = JobRecord.parse(await accepted.json())
+    expect((await request(keys, `/v1/jobs/${id}`)).status).toBe(200)
+    const cancelAs = (authorization: string) =>
+      request(keys, `/v1/jobs/${id}`, { method: 'DELETE', headers: { authorization } })
+    expect((await cancelAs('Bearer key-other')).status).toBe(404)
+    expect((await cancelAs('Bearer nobody')).status).toBe(401)
+    const canceled = await cancelAs('Bearer key-acme')
+    expect(JobRecord.parse(await canceled.json()).status).toBe('canceled')
+  })
+})
+
+describe('an edge that is configured wrongly', () => {
+  it.each([
+    ['MODELS', '[]', 'MODELS'],
+    ['MODELS', 'not json', 'MODELS: expected JSON'],
+    ['MODELS', '[{"id":"x"}]', 'MODELS.0.revision'],
+    ['QUEUE_URL_BATCH', 'sqs', 'QUEUE_URL_BATCH: expected an http or https URL'],
+    ['PUBLIC_URL', 'https://a.example/path', 'PUBLIC_URL'],
+    ['CALLBACK_SECRET', 'short-secret', 'CALLBACK_SECRET: expected at least 16 characters'],
+    ['API_KEYS', '{"my-plain-key":"acme"}', 'API_KEYS'],
+  ])('says so: %s = %s', async (name, value, words) => {
+    const response = await createApp().request('https://edge.test/healthz', {}, { ...bindings, [name]: value })
+    expect(response.status).toBe(500)
+    const { detail, error } = Problem.parse(await response.json())
+    expect(error.code).toBe('config_invalid')
+    expect(detail).toContain(words)
+    if (name !== 'MODELS') expect(detail).not.toContain(value)
+  })
+
+  it('names all faults at once', async () => {
+    const env = { ...bindings, SQS_REGION: '', AWS_ACCESS_KEY_ID: '' }
+    const response = await createApp().request('https://edge.test/healthz', {}, env)
+    const { detail } = Problem.parse(await response.json())
+    expect(detail).toContain('SQS_REGION')
+    expect(detail).toContain('AWS_ACCESS_KEY_ID')
+  })
+})
+
+describe('an error nobody foresaw', () => {
+  it('keeps its words to itself', async () => {
+    const app = createApp()
+    const broken = new Proxy(bindings, {
+      get(target, name) {
+        if (name === 'IMAGES') throw new Error('the secret is 42')
+        return Reflect.get(target, name)
+      },
+    })
+    const response = await app.request(`https://edge.test/v1/images/${'a'.repeat(64)}`, {}, broken)
+    expect(response.status).toBe(500)
+    const text = await response.text()
+    expect(Problem.parse(JSON.parse(text)).error.code).toBe('internal')
+    expect(text).not.toContain('42')
+  })
+})

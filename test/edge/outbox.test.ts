@@ -1,0 +1,167 @@
+import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+import { cacheKey } from '../../edge/cache-key.ts'
+import { JOB_RETENTION_MS } from '../../edge/objects/job.ts'
+import { bindings, call } from './support/api.ts'
+import { cancel, jobObject, look, submit, workerFor } from './support/job.ts'
+import { receiveMessage } from './support/scripted-worker.ts'
+
+afterEach(reset)
+
+interface OutboxRow {
+  kind: string
+  tries: number
+  due_at: number
+}
+
+const outbox = (id: string): Promise<OutboxRow[]> =>
+  runInDurableObject(jobObject(id), (_, { storage }) =>
+    storage.sql
+      .exec('SELECT kind, tries, due_at FROM outbox')
+      .toArray()
+      .map((row) => row as unknown as OutboxRow),
+  )
+
+const makeDue = (id: string): Promise<void> =>
+  runInDurableObject(jobObject(id), (_, { storage }) => {
+    storage.sql.exec('UPDATE outbox SET due_at = 0')
+  })
+
+describe('while SQS cannot be reached', () => {
+  let send: MockInstance<typeof fetch>
+  beforeEach(() => {
+    vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+    send = vi.spyOn(globalThis, 'fetch').mockRejectedValue(new TypeError('network is down'))
+  })
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('jobs are accepted all the same, and sent by the alarm when it is back', async () => {
+    const { id, status } = await submit({ prompt: 'a kite' })
+    expect(status).toBe('queued')
+    await vi.waitFor(() => expect(send).toHaveBeenCalledTimes(1))
+    const [row] = await outbox(id)
+    expect(row).toMatchObject({ kind: 'queue', tries: 1 })
+    expect(row?.due_at).toBeGreaterThan(Date.now())
+
+    send.mockRestore()
+    await makeDue(id)
+    expect(await runDurableObjectAlarm(jobObject(id))).toBe(true)
+    expect((await receiveMessage(id)).jobId).toBe(id)
+    expect(await outbox(id)).toEqual([])
+  })
+
+  it('waits longer after every failure', async () => {
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(send).toHaveBeenCalledTimes(1))
+    const waits: number[] = []
+    for (let round = 0; round < 6; round++) {
+      await makeDue(id)
+      const before = Date.now()
+      await runDurableObjectAlarm(jobObject(id))
+      const [row] = await outbox(id)
+      waits.push(Math.floor(((row?.due_at ?? 0) - before) / 1000))
+    }
+    expect(waits).toEqual([12, 24, 48, 60, 60, 60])
+  })
+
+  it('an answer other than 200 counts as not sent', async () => {
+    send.mockImplementation(async () => new Response('{"__type":"AccessDenied"}', { status: 403 }))
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(send).toHaveBeenCalledTimes(1))
+    expect(await outbox(id)).toMatchObject([{ kind: 'queue', tries: 1 }])
+  })
+
+  it('a canceled job is not sent any more', async () => {
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(send).toHaveBeenCalledTimes(1))
+    await cancel(id)
+    expect((await outbox(id)).map(({ kind }) => kind)).not.toContain('queue')
+  })
+
+  it('a job whose deadline comes first expires', async () => {
+    const { id } = await submit({ prompt: 'a kite' })
+    await runInDurableObject(jobObject(id), (_, { storage }) => {
+      storage.sql.exec('UPDATE ticket SET deadline = ?', Date.now() - 1)
+    })
+    await runDurableObjectAlarm(jobObject(id))
+    expect((await look(id)).status).toBe('expired')
+  })
+})
+
+describe('a queue message', () => {
+  it('is signed for SQS and names the tenant for fair queues', async () => {
+    const send = vi.spyOn(globalThis, 'fetch')
+    const { id } = await submit({ prompt: 'a kite' })
+    await receiveMessage(id)
+    const request = send.mock.calls.map(([input]) => input).find((input) => input instanceof Request) as Request
+    expect(request.headers.get('x-amz-target')).toBe('AmazonSQS.SendMessage')
+    expect(request.headers.get('authorization')).toMatch(/^AWS4-HMAC-SHA256 Credential=test\/\d{8}\/us-east-1\/sqs\//)
+    send.mockRestore()
+  })
+
+  it('is sent once', async () => {
+    const { id } = await submit({ prompt: 'a kite' })
+    await receiveMessage(id)
+    expect(await outbox(id)).toEqual([])
+    await runDurableObjectAlarm(jobObject(id))
+    const send = vi.spyOn(globalThis, 'fetch')
+    await runDurableObjectAlarm(jobObject(id))
+    expect(send).not.toHaveBeenCalled()
+    send.mockRestore()
+  })
+
+  it('goes to the queue of its lane and carries the trace', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const response = await call('/v1/jobs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', traceparent },
+      body: JSON.stringify({ prompt: 'a kite', lane: 'batch' }),
+    })
+    const { id } = (await response.json()) as { id: string }
+    expect(await receiveMessage(id, 'batch')).toMatchObject({ lane: 'batch', traceparent, tenant: 'anonymous' })
+  })
+})
+
+describe('the news that a job ended', () => {
+  it('reaches the cache entry by the alarm when the first try was lost', async () => {
+    const { id, parameters } = await submit({ prompt: 'a kite' })
+    const worker = await workerFor(id)
+    await worker.finish()
+    await vi.waitFor(async () => expect(await outbox(id)).toEqual([]))
+    const entry = bindings.CACHE_ENTRY.getByName(await cacheKey(parameters))
+    // As if the entry had never heard: still open, and the delivery still booked.
+    await runInDurableObject(entry, (_, { storage }) => storage.kv.put('state', { phase: 'open', jobId: id }))
+    await runInDurableObject(jobObject(id), (_, { storage }) => {
+      storage.sql.exec("INSERT INTO outbox (kind, tries, due_at) VALUES ('settle', 1, 0)")
+    })
+    await runDurableObjectAlarm(jobObject(id))
+    const state = await runInDurableObject(entry, (_, { storage }) => storage.kv.get<{ phase: string }>('state'))
+    expect(state?.phase).toBe('kept')
+  })
+
+  it('is not needed for a repeat to be answered: the job itself tells', async () => {
+    const { id, parameters } = await submit({ prompt: 'a kite' })
+    await (await workerFor(id)).finish()
+    const entry = bindings.CACHE_ENTRY.getByName(await cacheKey(parameters))
+    await vi.waitFor(async () => expect(await outbox(id)).toEqual([]))
+    await runInDurableObject(entry, (_, { storage }) => storage.kv.put('state', { phase: 'open', jobId: id }))
+    expect(await submit({ prompt: 'a kite' })).toMatchObject({ id, cache: 'hit' })
+  })
+})
+
+describe('a finished job', () => {
+  it('is forgotten after its retention, and answers 404 from then on', async () => {
+    const { id } = await submit({ prompt: 'a kite' })
+    await cancel(id)
+    await vi.waitFor(async () => expect(await outbox(id)).toEqual([]))
+    await runInDurableObject(jobObject(id), (_, { storage }) => {
+      const { state } = storage.sql.exec<{ state: string }>('SELECT state FROM job').one()
+      const finishedAt = Date.now() - JOB_RETENTION_MS
+      storage.sql.exec('UPDATE job SET state = ?', JSON.stringify({ ...JSON.parse(state), finishedAt }))
+    })
+    await runDurableObjectAlarm(jobObject(id))
+    expect((await call(`/v1/jobs/${id}`)).status).toBe(404)
+  })
+})
