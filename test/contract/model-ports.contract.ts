@@ -19,7 +19,7 @@ export interface PortWords {
  * and against the real graphs, so that a fake cannot promise what onnxruntime does not keep.
  */
 export function describeModelPorts(name: string, open: () => Promise<OpenModels>, words: PortWords): void {
-  describe(`model ports of ${name}`, () => {
+  describe(`model ports of ${name}`, { timeout: 60_000 }, () => {
     let models: OpenModels
     let prompts: PreparedPrompt[]
     let rows: StepRow[]

@@ -1,100 +1,19 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
-import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../shared/job.ts'
-import { LIMITS } from '../../../shared/limits.ts'
-import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
 import type { Verdict } from '../../../shared/verdict.ts'
 import type { EngineEvent, EngineOutcome } from '../engine/ports.ts'
 import { readManifest } from '../models/bundle-files.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import { encodePng } from '../png.ts'
-import { Arguments, readSteps, UsageError } from './arguments.ts'
+import { Arguments } from './arguments.ts'
 import { candidateSheet } from './candidate-sheet.ts'
-import {
-  chooseVerifier,
-  ENGINE_FLAGS,
-  ENGINE_HELP,
-  openBundleFor,
-  readEngineSettings,
-  startEngine,
-  verifierNamed,
-} from './local-engine.ts'
+import { readEngineSettings } from './engine-settings.ts'
+import { GENERATE_FLAGS, GENERATE_HELP, type GenerateOptions, readGenerateOptions } from './generate-options.ts'
+import { openBundleFor, startEngine, verifierNamed } from './local-engine.ts'
 import { runProgram } from './program.ts'
 import { formatDuration, ProgressBar } from './progress-bar.ts'
 import { formatProbability, verdictTable } from './verdict-table.ts'
-
-const HELP = `npm run generate -- "PROMPT" [flags]
-
-Makes one picture through the engine, without queue or server, and writes it as PNG.
-
-  --out FILE           where the picture goes (out/picture.png)
-  --sheet FILE         also write all candidates at all judged steps as one PNG
-  --candidates N       paths that compete, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (4)
-  --strategy S         ${STRATEGIES.join(', ')} (parm)
-  --accept A           first: stop at the first that passes; best: compare all survivors (first)
-  --verifier NAME      verifier of the bundle (its default)
-  --steps N            mask-predict steps (the bundle's default)
-  --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
-  --seed N             ${LIMITS.seed.min}-${LIMITS.seed.max} (0)
-${ENGINE_HELP}
-
-Progress goes to stderr. The last line of stdout is the path of the picture.`
-
-const FLAGS = [
-  'out',
-  'sheet',
-  'candidates',
-  'strategy',
-  'accept',
-  'verifier',
-  'steps',
-  'guidance',
-  'seed',
-  ...ENGINE_FLAGS,
-] as const
-
-interface GenerateOptions {
-  readonly prompt: string
-  readonly out: string
-  readonly sheet: string | undefined
-  readonly candidates: number
-  readonly strategy: Strategy
-  readonly accept: AcceptRule
-  readonly seed: number
-  readonly steps: number
-  readonly guidance: number
-  readonly verifier: string
-}
-
-/** @param manifest  of the bundle, for its defaults and bounds */
-function readOptions(parsed: Arguments, manifest: BundleManifest): GenerateOptions {
-  if (parsed.positionals.length !== 1) {
-    throw new UsageError(
-      `expected one prompt in quotes, got ${parsed.positionals.length}: ${parsed.positionals.join(' | ')}`,
-    )
-  }
-  const prompt = normalizePrompt(parsed.positionals[0] ?? '')
-  const problem = promptProblem(prompt)
-  if (problem !== undefined) {
-    throw new UsageError(
-      `the prompt ${problem}; expected ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters`,
-    )
-  }
-  return {
-    prompt,
-    out: parsed.text('out') ?? 'out/picture.png',
-    sheet: parsed.text('sheet'),
-    candidates: parsed.integer('candidates', LIMITS.candidates, 4),
-    strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
-    accept: parsed.choice('accept', ACCEPT_RULES, 'first'),
-    seed: parsed.integer('seed', LIMITS.seed, 0),
-    steps: readSteps(parsed, manifest.generator),
-    guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
-    verifier: chooseVerifier(manifest, parsed.text('verifier')),
-  }
-}
 
 type Succeeded = Extract<EngineOutcome, { status: 'succeeded' }>
 
@@ -146,14 +65,14 @@ async function writePicture(path: string, png: Uint8Array): Promise<void> {
 }
 
 async function main(argv: string[]): Promise<void> {
-  const parsed = new Arguments(argv, FLAGS)
+  const parsed = new Arguments(argv, GENERATE_FLAGS)
   if (parsed.help) {
-    console.log(HELP)
+    console.log(GENERATE_HELP)
     return
   }
   const settings = readEngineSettings(parsed)
   const manifest = await readManifest(settings.bundleDir)
-  const options = readOptions(parsed, manifest)
+  const options = readGenerateOptions(parsed, manifest)
   const bundle = await openBundleFor(settings)
   const { outcome, verdicts, pictures } = await generate(options, bundle, settings.slots)
 

@@ -6,7 +6,7 @@ import { lastLine, type ProgramEnd, runProgramFile } from '../../support/program
 
 const geneval = (...args: string[]): Promise<ProgramEnd> => runProgramFile('gpu-worker/src/cli/geneval.ts', ...args)
 
-describe('npm run geneval', { timeout: 60_000 }, () => {
+describe('npm run geneval', { timeout: 120_000 }, () => {
   let dir: string
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'parm-geneval-'))
@@ -89,20 +89,5 @@ describe('npm run geneval', { timeout: 60_000 }, () => {
     expect(stderr).toContain('1 of 2 prompts were left out, because the detector does not know: hair drier.')
     expect(JSON.parse(lastLine(stdout)).rowSteps).toBe(2)
     expect(await readFile(join(dir, 'own', 'report.md'), 'utf8')).toContain('hair drier')
-  })
-
-  it.each([
-    [
-      ['--task', 'shapes'],
-      '--task: expected single_object, two_object, counting, colors, position, color_attr, got "shapes"',
-    ],
-    [['--images', '0'], '--images: expected an integer from 1 to 1000, got "0"'],
-    [['--prompts', '/nowhere/x'], '--prompts: cannot read "/nowhere/x"'],
-    [['--task', 'single_object', '--per-task', '1000'], 'single_object has only 64 different ones'],
-    [['a cat'], 'expected flags only, got "a cat"'],
-  ])('refuses %j with exit code 2', async (args, message) => {
-    const { exitCode, stderr } = await geneval(...args)
-    expect(stderr).toContain(`geneval: ${message.startsWith('single') ? '1000 prompts per task: ' : ''}${message}`)
-    expect(exitCode).toBe(2)
   })
 })

@@ -22,7 +22,8 @@ async function refusal(damage: (bundle: DamagedBundle) => Promise<void>): Promis
   return error.message
 }
 
-describe('openBundle', () => {
+// Opening takes a second alone, and much longer beside a training run.
+describe('openBundle', { timeout: 60_000 }, () => {
   it('opens the embedded bundle and closes it again', async () => {
     const bundle = await openBundle(BUNDLE_DIR, { threads: 1 })
     expect(bundle.manifest.id).toBe('emoji-96')
@@ -50,7 +51,7 @@ describe('openBundle', () => {
   })
 })
 
-describe('openBundle refuses', () => {
+describe('openBundle refuses', { timeout: 60_000 }, () => {
   it('a folder without manifest', async () => {
     expect(await refusal((bundle) => bundle.remove('manifest.json'))).toMatch(/no bundle at .*manifest\.json/)
   })
@@ -129,7 +130,7 @@ describe('openBundle refuses', () => {
         manifest.generator = { ...manifest.generator, grid: [7, 9] }
       }),
     )
-    expect(message).toMatch(/graph step\.onnx: input tokens is int64 \[.*, 64\], expected int64 \[dynamic, 63\]/)
+    expect(message).toMatch(/graph step\.onnx: input tokens is int64 \[.*, \d+\], expected int64 \[dynamic, 63\]/)
   })
 
   it('a graph in the place of another, naming what is missing', async () => {
@@ -138,7 +139,7 @@ describe('openBundle refuses', () => {
         manifest.generator = { ...manifest.generator, decodeGraph: 'detector.onnx' }
       }),
     )
-    expect(message).toMatch(/graph detector\.onnx has no input ids \(int64 \[dynamic, 64\]\); it has image/)
+    expect(message).toMatch(/graph detector\.onnx has no input ids \(int64 \[dynamic, \d+\]\); it has image/)
   })
 
   it('a smaller codebook than the graph has, found by the trial run', async () => {

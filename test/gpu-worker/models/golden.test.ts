@@ -23,7 +23,7 @@ async function withSession<T>(graph: string, use: (session: Session) => Promise<
 /** A whole trajectory names its uniforms; every other case is one run of one graph. */
 const isTrajectory = (golden: GoldenCase): boolean => 'token_uniform' in golden.inputs
 
-describe('golden vectors of the embedded bundle', () => {
+describe('golden vectors of the embedded bundle', { timeout: 60_000 }, () => {
   it('cover every graph', () => {
     const { generator, verifiers, detector } = manifest
     const graphs = [generator.prefixGraph, generator.stepGraph, generator.decodeGraph, detector?.graph]
@@ -48,7 +48,7 @@ describe('golden vectors of the embedded bundle', () => {
   )
 })
 
-describe('a whole golden trajectory', () => {
+describe('a whole golden trajectory', { timeout: 60_000 }, () => {
   const golden = vectors.cases.find(isTrajectory)
   if (golden === undefined) throw new Error('the bundle has no golden trajectory')
   let kv: Feed

@@ -3,7 +3,7 @@ import { type Bundle, openBundle } from '../../../gpu-worker/src/models/bundle-l
 import { ThreadClient } from '../../../gpu-worker/src/models/thread-client.ts'
 import { BUNDLE_DIR } from '../../support/real-bundle.ts'
 
-describe('the model thread', () => {
+describe('the model thread', { timeout: 60_000 }, () => {
   let bundle: Bundle
   beforeAll(async () => {
     bundle = await openBundle(BUNDLE_DIR)

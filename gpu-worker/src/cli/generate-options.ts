@@ -1,0 +1,82 @@
+import type { BundleManifest } from '../../../shared/bundle.ts'
+import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../shared/job.ts'
+import { LIMITS } from '../../../shared/limits.ts'
+import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
+import { type Arguments, readSteps, UsageError } from './arguments.ts'
+import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
+
+export const GENERATE_HELP = `npm run generate -- "PROMPT" [flags]
+
+Makes one picture through the engine, without queue or server, and writes it as PNG.
+
+  --out FILE           where the picture goes (out/picture.png)
+  --sheet FILE         also write all candidates at all judged steps as one PNG
+  --candidates N       paths that compete, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (4)
+  --strategy S         ${STRATEGIES.join(', ')} (parm)
+  --accept A           first: stop at the first that passes; best: compare all survivors (first)
+  --verifier NAME      verifier of the bundle (its default)
+  --steps N            mask-predict steps (the bundle's default)
+  --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
+  --seed N             ${LIMITS.seed.min}-${LIMITS.seed.max} (0)
+${ENGINE_HELP}
+
+Progress goes to stderr. The last line of stdout is the path of the picture.`
+
+export const GENERATE_FLAGS = [
+  'out',
+  'sheet',
+  'candidates',
+  'strategy',
+  'accept',
+  'verifier',
+  'steps',
+  'guidance',
+  'seed',
+  ...ENGINE_FLAGS,
+] as const
+
+export interface GenerateOptions {
+  readonly prompt: string
+  readonly out: string
+  readonly sheet: string | undefined
+  readonly candidates: number
+  readonly strategy: Strategy
+  readonly accept: AcceptRule
+  readonly seed: number
+  readonly steps: number
+  readonly guidance: number
+  readonly verifier: string
+}
+
+/**
+ * Everything that the flags say; the same defaults as the edge's.
+ *
+ * @param manifest  of the bundle, for its defaults and bounds
+ * @throws UsageError  naming the flag, its value and what is permitted
+ */
+export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest): GenerateOptions {
+  if (parsed.positionals.length !== 1) {
+    throw new UsageError(
+      `expected one prompt in quotes, got ${parsed.positionals.length}: ${parsed.positionals.join(' | ')}`,
+    )
+  }
+  const prompt = normalizePrompt(parsed.positionals[0] ?? '')
+  const problem = promptProblem(prompt)
+  if (problem !== undefined) {
+    throw new UsageError(
+      `the prompt ${problem}; expected ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters`,
+    )
+  }
+  return {
+    prompt,
+    out: parsed.text('out') ?? 'out/picture.png',
+    sheet: parsed.text('sheet'),
+    candidates: parsed.integer('candidates', LIMITS.candidates, 4),
+    strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
+    accept: parsed.choice('accept', ACCEPT_RULES, 'first'),
+    seed: parsed.integer('seed', LIMITS.seed, 0),
+    steps: readSteps(parsed, manifest.generator),
+    guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
+    verifier: chooseVerifier(manifest, parsed.text('verifier')),
+  }
+}
