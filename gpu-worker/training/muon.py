@@ -24,7 +24,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if transposed else x
 
 
@@ -73,7 +73,7 @@ def build_optimizers(
     optimizers = [
         Muon(hidden[0::2], lr=muon_lr, weight_decay=0.01),
         Muon(hidden[1::2], lr=muon_lr, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
+        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:

@@ -37,6 +37,7 @@ from training.world.world import World
 CONFIGS = Path(__file__).parent / "configs"
 PARTS = 4  # parts of a batch that threads take one by one
 CHECKPOINT_SECONDS = 240
+AVERAGE_EVERY = 4  # steps between updates of the averaged weights, which cost as much as a twentieth of a step
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class GeneratorRun:
             recent += gradients.backward(self._part_loss, PARTS)
             gradients.run([optimizer.step for optimizer in self.optimizers])
             self.step += 1
-            self._update_average()
+            if self.step % AVERAGE_EVERY == 0:
+                self._update_average()
             if self.step % 50 == 0:
                 losses = {name: round(float(np.nanmean([part[name] for part in recent])), 4) for name in recent[0]}
                 self.log.write(step=self.step, minutes=round(self.budget.elapsed_seconds() / 60, 2), **losses)
@@ -176,7 +178,7 @@ class GeneratorRun:
     @torch.no_grad()
     def _update_average(self) -> None:
         # A young average must not remember the random start: the decay grows with the number of steps.
-        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step))
+        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step)) ** AVERAGE_EVERY
         names = list(self.average)
         current = self.model.state_dict()
         torch._foreach_lerp_([self.average[name] for name in names], [current[name] for name in names], 1 - decay)
