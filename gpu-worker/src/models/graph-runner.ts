@@ -1,27 +1,10 @@
-import { join } from 'node:path'
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import {
-  type BundleContracts,
-  checkGraph,
-  checkOutputDims,
-  type GraphContract,
-  type TensorContract,
-} from './graph-contract.ts'
+import { type BundleContracts, checkOutputDims, type GraphContract, type TensorContract } from './graph-contract.ts'
+import { openOnFirstProvider, releaseAll, type Sessions } from './graph-sessions.ts'
 import { toInt32, toInt64 } from './int64.ts'
 import { PrefixTable } from './prefix-table.ts'
-import type { Provider } from './providers.ts'
-import { type Feed, openSession, type Result, type Session } from './session.ts'
+import type { Feed, Result, Session } from './session.ts'
 import type { DetectReply, OpenReply, OpenRequest, StepReply, StepRequest, ThreadCalls } from './thread-messages.ts'
-
-interface Sessions {
-  readonly prefix: Session
-  readonly step: Session
-  readonly decode: Session
-  readonly verifiers: ReadonlyMap<string, Session>
-  readonly detector: Session | undefined
-  /** All of the above, for release. */
-  readonly all: readonly Session[]
-}
 
 /**
  * The graphs of one bundle, run one at a time inside the model thread. Every answer is checked for shape and range, so
@@ -164,52 +147,6 @@ export class GraphRunner {
     }
     if (this.#sessions.detector) await this.detect({ rowCount, pixels })
   }
-}
-
-async function openOnFirstProvider(request: OpenRequest): Promise<{ sessions: Sessions; reply: OpenReply }> {
-  const refused: string[] = []
-  for (const provider of request.providers) {
-    try {
-      return { sessions: await openSessions(request, provider), reply: { provider, refused } }
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause
-      refused.push(`${provider}: ${cause instanceof Error ? cause.message : String(cause)}`)
-    }
-  }
-  throw new AppError('config_invalid', `no execution provider can run this bundle; ${refused.join('; ')}`)
-}
-
-async function openSessions(request: OpenRequest, provider: Provider): Promise<Sessions> {
-  const { dir, graphs, contracts, threads } = request
-  const opened: Session[] = []
-  const open = async (file: string, contract: GraphContract): Promise<Session> => {
-    const session = await openSession(file, join(dir, file), provider, threads).catch((cause: unknown) => {
-      // The CPU provider is always there, so what it cannot load is no valid graph. Others may lack a driver.
-      if (provider !== 'cpu') throw cause
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new AppError('bundle_invalid', `graph ${file} cannot be loaded: ${why}`, { cause })
-    })
-    opened.push(session)
-    checkGraph(file, session, contract)
-    return session
-  }
-  try {
-    const prefix = await open(graphs.prefix, contracts.prefix)
-    const step = await open(graphs.step, contracts.step)
-    const decode = await open(graphs.decode, contracts.decode)
-    const verifiers = new Map<string, Session>()
-    for (const [name, file] of Object.entries(graphs.verifiers))
-      verifiers.set(name, await open(file, contracts.verifier))
-    const detector = graphs.detector && contracts.detector ? await open(graphs.detector, contracts.detector) : undefined
-    return { prefix, step, decode, verifiers, detector, all: opened }
-  } catch (cause) {
-    await releaseAll(opened)
-    throw cause
-  }
-}
-
-async function releaseAll(sessions: readonly Session[]): Promise<void> {
-  for (const session of sessions) await session.release()
 }
 
 async function computePrefix(session: Session, contract: GraphContract, ids: Int32Array): Promise<Float32Array> {
