@@ -36,7 +36,7 @@ from training.world.world import World
 
 CONFIGS = Path(__file__).parent / "configs"
 PARTS = 4  # parts of a batch that threads take one by one
-CHECKPOINT_SECONDS = 240
+CHECKPOINT_SECONDS = 300
 AVERAGE_EVERY = 4  # steps between updates of the averaged weights, which cost as much as a twentieth of a step
 
 
