@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import type { Verdict } from '../../../shared/verdict.ts'
 import type { EngineEvent, EngineOutcome } from '../engine/ports.ts'
@@ -29,7 +30,8 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
   const progress = new ProgressBar('row-steps')
   let done = 0
   // The baseline asks nobody, so a second candidate would have no way to win and is not started.
-  let total = (options.strategy === 'baseline' ? 1 : options.candidates) * options.steps
+  const stepCount = stepCountOf(options, bundle.manifest)
+  let total = (options.strategy === 'baseline' ? 1 : options.candidates) * stepCount
   const local = startEngine(bundle, slots, (rows) => {
     done += rows
     progress.update(done, total)
@@ -45,8 +47,8 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
       (event) => {
         if (event.type === 'preview') pictures.push(event)
         else if (event.type === 'verdict') verdicts.push(event)
-        else if (event.phase === 'pruned' || event.phase === 'stopped') total -= options.steps - event.stepsDone
-        else if (event.phase === 'resumed') total += options.steps - event.stepsDone
+        else if (event.phase === 'pruned' || event.phase === 'stopped') total -= stepCount - event.stepsDone
+        else if (event.phase === 'resumed') total += stepCount - event.stepsDone
       },
     )
     const outcome = await job.outcome
@@ -54,9 +56,17 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
     if (outcome.status === 'stopped') throw new AppError('internal', 'the job was stopped, which nobody asked for')
     progress.finish(done, done)
     return { outcome, verdicts, pictures }
+  } catch (error) {
+    progress.clear()
+    throw error
   } finally {
     await local.close()
   }
+}
+
+/** Each step makes at least one token known, so there are never more steps than tokens. */
+function stepCountOf(options: GenerateOptions, { generator }: BundleManifest): number {
+  return Math.min(options.steps, generator.grid[0] * generator.grid[1])
 }
 
 async function writePicture(path: string, png: Uint8Array): Promise<void> {
@@ -81,7 +91,7 @@ async function main(argv: string[]): Promise<void> {
   console.log(describeOutcome(outcome))
   const { imageSize } = manifest.generator
   if (options.sheet !== undefined) {
-    const history = { pictures, verdicts, winner: outcome.candidate, stepCount: options.steps }
+    const history = { pictures, verdicts, winner: outcome.candidate, stepCount: stepCountOf(options, manifest) }
     const sheet = candidateSheet(history, imageSize)
     await writePicture(options.sheet, encodePng(sheet.pixels, sheet.width, sheet.height))
     console.log(options.sheet)

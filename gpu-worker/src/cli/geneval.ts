@@ -36,6 +36,7 @@ async function makePictures(plan: GenevalPlan, folder: RunFolder, settings: Engi
   if (done > 0) console.error(`continuing: ${done} of ${total} pictures are there already`)
   const bundle = await openBundleFor(settings)
   const local = startEngine(bundle, settings.slots)
+  const progress = new ProgressBar('pictures', done)
   try {
     const parts = {
       engine: local.engine,
@@ -44,10 +45,12 @@ async function makePictures(plan: GenevalPlan, folder: RunFolder, settings: Engi
       imageSize: bundle.manifest.generator.imageSize,
       jobsInFlight: settings.slots * 2,
     }
-    const progress = new ProgressBar('pictures', done)
     const results = await runPictures(prompts, configuration, folder, parts, () => progress.update(++done, total))
     progress.finish(done, total)
     return results
+  } catch (error) {
+    progress.clear()
+    throw error
   } finally {
     await local.close()
   }

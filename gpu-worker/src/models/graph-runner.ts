@@ -33,10 +33,8 @@ export class GraphRunner {
     try {
       const { prefix } = request.contracts
       const unconditional = await computePrefix(sessions.prefix, prefix, request.unconditional)
-      const planes = (prefix.outputs[0]?.dims.slice(0, 2) ?? []).reduce<number>(
-        (product, dim) => product * Number(dim),
-        1,
-      )
+      const [layers, keyAndValue] = tensorContract(prefix.outputs, 'prefix_kv').dims
+      const planes = Number(layers) * Number(keyAndValue)
       const runner = new GraphRunner(request, sessions, new PrefixTable(planes, unconditional))
       await runner.#warmUp(request.unconditional)
       return { runner, reply }

@@ -31,6 +31,15 @@ describe('ProgressBar', () => {
     expect(text().endsWith('\n')).toBe(true)
   })
 
+  it('wipes its line for an error message', () => {
+    const { stream, text } = stage(true)
+    const bar = new ProgressBar('pictures', 0, stream, () => 0)
+    bar.update(0, 4)
+    const shown = text().length - 1
+    bar.clear()
+    expect(text().slice(shown + 1)).toBe(`\r${' '.repeat(shown)}\r`)
+  })
+
   it('writes a plain line now and then elsewhere', () => {
     const { stream, text, time } = stage(false)
     const bar = new ProgressBar('pictures', 0, stream, () => time.now)
