@@ -31,7 +31,8 @@ export default defineConfig({
             },
           })),
         ],
-        test: { name: 'edge', include: ['test/edge/**/*.test.ts'] },
+        // Generous, because a loaded machine makes real storage and a real queue slow; no test waits for time to pass.
+        test: { name: 'edge', include: ['test/edge/**/*.test.ts'], testTimeout: 30_000 },
       },
       {
         test: {

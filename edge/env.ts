@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AppError } from '../shared/error-code.ts'
 import { Sha256Hex } from '../shared/job.ts'
-import { type ModelCard, ModelCards } from '../shared/model-card.ts'
+import { ModelCard } from '../shared/model-card.ts'
 import type { CacheEntry } from './objects/cache-entry.ts'
 import type { Job } from './objects/job.ts'
 
@@ -33,6 +33,8 @@ const json = (value: unknown, context: z.core.$RefinementCtx): unknown => {
 
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })
 
+const TENANT = /^[A-Za-z0-9_-]{1,100}$/
+
 const Settings = z.object({
   SQS_REGION: z.string().min(1, 'expected an AWS region, such as us-east-1'),
   QUEUE_URL_INTERACTIVE: HttpUrl,
@@ -41,11 +43,26 @@ const Settings = z.object({
     z.literal(''),
     HttpUrl.refine((url) => new URL(url).origin === url, 'expected an origin without a path'),
   ]),
-  MODELS: z.unknown().transform(json).pipe(ModelCards),
+  MODELS: z
+    .unknown()
+    .transform(json)
+    .pipe(z.array(ModelCard).min(1, 'expected at least one model card (`npm run models:sync` writes them)')),
   API_KEYS: z
     .unknown()
     .transform(json)
-    .pipe(z.record(Sha256Hex, z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, 'expected a tenant name of A-Z a-z 0-9 _ -'))),
+    .pipe(
+      z
+        .record(z.string(), z.string())
+        // Checked here rather than by schemas: their messages would name the key at fault, which may be a real one.
+        .refine(
+          (keys) => Object.keys(keys).every((key) => Sha256Hex.safeParse(key).success),
+          'expected SHA-256 hex digests as keys',
+        )
+        .refine(
+          (keys) => Object.values(keys).every((tenant) => TENANT.test(tenant)),
+          'expected tenants of A-Z a-z 0-9 _ -',
+        ),
+    ),
   CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
   AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
   AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),

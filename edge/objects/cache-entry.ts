@@ -7,6 +7,9 @@ import type { JobSpec } from './job-store.ts'
 /** How long a result answers repeats. Shorter than JOB_RETENTION_MS. */
 export const CACHE_TTL_MS = 7 * 24 * 3600 * 1000
 
+/** How long an image that was seen in R2 is believed to be there. */
+const IMAGE_CHECK_MS = 60_000
+
 /**
  * empty  nobody has asked, or the last job ended without a picture: the next request opens a job.
  * open   a job is under way: requests join it.
@@ -24,6 +27,7 @@ type EntryState = { phase: 'empty' } | { phase: 'open'; jobId: string } | { phas
 export class CacheEntry extends DurableObject<Env> {
   /** Set while the job of an `open` state is being created: joiners must not find it missing. */
   #opening: Promise<JobSnapshot> | undefined
+  #imageSeenAt = 0
 
   /** Answers `spec` from the kept result, joins the open job, or opens `spec` as a new one. */
   async resolve(spec: JobSpec): Promise<JobSnapshot> {
@@ -34,19 +38,16 @@ export class CacheEntry extends DurableObject<Env> {
       switch (state.phase) {
         case 'empty':
           return this.#open(spec)
-        case 'kept': {
-          const { result } = state.snapshot
-          // Asked each time: an operator may expire images in R2 by age.
-          if (result && (await this.env.IMAGES.head(result.image.sha256))) return asHit(state.snapshot)
-          await this.#forget(state)
+        case 'kept':
+          if (await this.#hasImage(state.snapshot)) return asHit(state.snapshot)
+          this.#forget(state)
           break
-        }
         case 'open': {
           const job = this.env.JOB.getByName(jobObjectName(state.jobId))
           const reply = await job.join(spec.tenant, spec.createdAt, spec.deadline)
           if (reply.outcome === 'joined') return reply.snapshot
-          if (reply.outcome === 'succeeded') await this.settle(state.jobId, reply.snapshot)
-          else await this.#forget(state)
+          if (reply.outcome === 'succeeded') this.settle(state.jobId, reply.snapshot)
+          else this.#forget(state)
           break
         }
         default: {
@@ -58,16 +59,19 @@ export class CacheEntry extends DurableObject<Env> {
   }
 
   /**
-   * How a job ended. Told at least once, and ignored when it is not about the job that is open here.
+   * How a job of this key ended; told at least once. Any success is kept, whoever opened the job, because all jobs of one
+   * key make the same picture. An end without a picture concerns only the job that is open here.
    *
    * @param snapshot  its record if it succeeded
    */
-  async settle(jobId: string, snapshot: JobSnapshot | undefined): Promise<void> {
+  settle(jobId: string, snapshot: JobSnapshot | undefined): void {
     const state = this.#read()
-    if (state.phase !== 'open' || state.jobId !== jobId) return
-    if (!snapshot) return this.#forget(state)
-    this.#write({ phase: 'kept', snapshot })
-    await this.ctx.storage.setAlarm(Date.now() + CACHE_TTL_MS)
+    if (state.phase === 'kept') return
+    if (snapshot) {
+      this.#write({ phase: 'kept', snapshot })
+    } else if (state.phase === 'open' && state.jobId === jobId) {
+      this.#forget(state)
+    }
   }
 
   override async alarm(): Promise<void> {
@@ -80,37 +84,44 @@ export class CacheEntry extends DurableObject<Env> {
     try {
       return await this.#opening
     } catch (error) {
-      await this.#forget({ phase: 'open', jobId: spec.id })
+      this.#forget({ phase: 'open', jobId: spec.id })
       throw error
     } finally {
       this.#opening = undefined
     }
   }
 
+  /** Images can be expired in R2 by age, behind our back; but asking R2 at every hit would cost more than the hit. */
+  async #hasImage({ result }: JobSnapshot): Promise<boolean> {
+    if (!result) return false
+    const now = Date.now()
+    if (now - this.#imageSeenAt < IMAGE_CHECK_MS) return true
+    const stored = await this.env.IMAGES.head(result.image.sha256)
+    if (stored) this.#imageSeenAt = now
+    return stored !== null
+  }
+
   /** Back to empty, unless someone else has moved on from `from` meanwhile. */
-  async #forget(from: EntryState): Promise<void> {
-    const state = this.#read()
-    if (jobIdOf(state) === jobIdOf(from)) await this.ctx.storage.deleteAll()
+  #forget(from: EntryState): void {
+    if (isSame(this.#read(), from)) this.ctx.storage.kv.delete('state')
   }
 
   #read(): EntryState {
     return this.ctx.storage.kv.get<EntryState>('state') ?? { phase: 'empty' }
   }
 
+  /** Every change starts the entry's time anew; no job lives nearly as long. */
   #write(state: EntryState): void {
     this.ctx.storage.kv.put('state', state)
+    this.#imageSeenAt = 0
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(Date.now() + CACHE_TTL_MS))
   }
 }
 
-function jobIdOf(state: EntryState): string | undefined {
-  switch (state.phase) {
-    case 'empty':
-      return undefined
-    case 'open':
-      return state.jobId
-    case 'kept':
-      return state.snapshot.id
-  }
+function isSame(state: EntryState, other: EntryState): boolean {
+  if (state.phase === 'open' && other.phase === 'open') return state.jobId === other.jobId
+  if (state.phase === 'kept' && other.phase === 'kept') return state.snapshot.id === other.snapshot.id
+  return state.phase === other.phase
 }
 
 /** The same record, but this answer cost nothing. */

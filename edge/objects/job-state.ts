@@ -15,7 +15,7 @@ import type { JobFailure, JobResult, TerminalStatus } from '../../shared/job.ts'
  */
 export type JobState =
   | { phase: 'queued' }
-  | { phase: 'running'; attempt: number; startedAt: number; heardAt: number; nextSequence: number }
+  | { phase: 'running'; attempt: number; worker: string; startedAt: number; heardAt: number; nextSequence: number }
   | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: JobResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
   | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number }
@@ -39,10 +39,10 @@ export function attemptOf(state: JobState): number {
 }
 
 /** A worker takes the job, or takes it over from a silent attempt. */
-export function claimed(state: JobState, now: number): RunningState {
+export function claimed(state: JobState, worker: string, now: number): RunningState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was claimed`)
   const startedAt = state.phase === 'running' ? state.startedAt : now
-  return { phase: 'running', attempt: attemptOf(state) + 1, startedAt, heardAt: now, nextSequence: 0 }
+  return { phase: 'running', attempt: attemptOf(state) + 1, worker, startedAt, heardAt: now, nextSequence: 0 }
 }
 
 /** The live attempt spoke. `stored` says whether it was a new batch or one seen before. */

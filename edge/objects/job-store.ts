@@ -40,12 +40,14 @@ export interface Delivery {
 }
 
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS job (only INTEGER PRIMARY KEY CHECK (only = 1), spec TEXT NOT NULL, state TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS job (only INTEGER PRIMARY KEY CHECK (only = 1), spec TEXT NOT NULL, state TEXT NOT NULL,
+    preview_bytes INTEGER NOT NULL DEFAULT 0);
   CREATE TABLE IF NOT EXISTS ticket (
     id TEXT PRIMARY KEY, cache TEXT NOT NULL, tenant TEXT NOT NULL, created_at INTEGER NOT NULL,
     deadline INTEGER NOT NULL, closed_why TEXT, closed_at INTEGER, closed_after INTEGER);
   CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, attempt INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
+  CREATE INDEX IF NOT EXISTS event_by_type ON event (type, attempt);
   CREATE TABLE IF NOT EXISTS outbox (kind TEXT PRIMARY KEY, tries INTEGER NOT NULL, due_at INTEGER NOT NULL);
 `
 
@@ -165,12 +167,14 @@ export class JobStore {
     return this.#sql.exec<{ last: number | null }>('SELECT max(id) AS last FROM event').one().last ?? 0
   }
 
-  /** Bytes of all previews in the log. */
-  previewBytes(): number {
-    const row = this.#sql.exec<{ bytes: number }>(
-      "SELECT coalesce(sum(length(data)), 0) AS bytes FROM event WHERE type = 'preview'",
+  /** Counts a preview's bytes; false, and nothing counted, when all of them would exceed `limit`. */
+  reservePreview(bytes: number, limit: number): boolean {
+    const { rowsWritten } = this.#sql.exec(
+      'UPDATE job SET preview_bytes = preview_bytes + ?1 WHERE preview_bytes + ?1 <= ?2',
+      bytes,
+      limit,
     )
-    return row.one().bytes
+    return rowsWritten > 0
   }
 
   addDelivery(kind: DeliveryKind, dueAt: number): void {

@@ -110,7 +110,8 @@ export class Job extends DurableObject<Env> {
     return this.snapshot(id)
   }
 
-  claim(id: string): ClaimReply | undefined {
+  /** @param worker  its name, for the log */
+  claim(id: string, worker: string): ClaimReply | undefined {
     if (!this.#ticket(id)) return undefined
     const now = Date.now()
     // The alarm may be late, and work past the deadline is wasted.
@@ -120,8 +121,10 @@ export class Job extends DurableObject<Env> {
     if (state.phase === 'running') {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
       if (retryAfterMs > 0) return { decision: 'busy', retryAfterMs }
+      const { attempt, worker: lost } = state
+      console.warn(JSON.stringify({ at: 'claim', job: id, attempt, lost, by: worker }))
     }
-    const running = claimed(state, now)
+    const running = claimed(state, worker, now)
     this.#store.setState(running)
     return { decision: 'go', attempt: running.attempt, deadline: this.#deadline() }
   }
@@ -200,8 +203,9 @@ export class Job extends DurableObject<Env> {
   #record(state: RunningState, event: WorkerEvent, now: number): LoggedEvent | undefined {
     switch (event.type) {
       case 'preview':
-        if (this.#store.previewBytes() + event.png.length > PREVIEW_BYTES_PER_JOB) return undefined
-        return this.#store.append(event, state.attempt)
+        return this.#store.reservePreview(event.png.length, PREVIEW_BYTES_PER_JOB)
+          ? this.#store.append(event, state.attempt)
+          : undefined
       case 'succeeded':
         this.#end(succeeded(state, event.result, now))
         return this.#store.append(event, state.attempt)

@@ -18,8 +18,8 @@ const CLAIM_BODY_BYTES = 4096
 
 internal.post('/jobs/:id/claim', async (c) => {
   const { id, bytes } = await signedForJob(c, CLAIM_BODY_BYTES)
-  parseJson(bytes, ClaimRequest)
-  const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id)
+  const { worker } = parseJson(bytes, ClaimRequest)
+  const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id, worker)
   if (!reply) throw notFound(id)
   return c.json(reply)
 })

@@ -180,11 +180,14 @@ describe('a job that ends without a picture', () => {
   })
 
   it("does not show a bug's own words", async () => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => undefined)
     const { id } = await submit({ prompt: 'a cow' })
     const worker = await workerFor(id)
     await worker.claim()
     await worker.reportOk([{ type: 'failed', error: { code: 'model_failed', message: 'at /home/secret.ts:3' } }])
     expect(JSON.stringify(await look(id))).not.toContain('secret')
+    expect(log.mock.calls.join()).toContain('secret')
+    log.mockRestore()
   })
 
   it('is not kept when it expired', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { encodeEvent, eventStream, type ServerSentEvent } from '../../edge/event-stream.ts'
 
 async function* of(...events: ServerSentEvent[]): AsyncGenerator<ServerSentEvent> {
@@ -47,7 +47,10 @@ describe('eventStream', () => {
       yield { event: 'a', data: 1 }
       throw new Error('cut')
     }
+    const log = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
     expect(await textOf(eventStream(broken(), () => undefined))).toContain('event: a')
+    expect(log).toHaveBeenCalledOnce()
+    log.mockRestore()
   })
 
   it('says once that its reader left', async () => {

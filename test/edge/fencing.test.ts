@@ -1,5 +1,5 @@
 import { reset, runInDurableObject } from 'cloudflare:test'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Problem } from '../../edge/response-schema.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import { call } from './support/api.ts'
@@ -40,13 +40,16 @@ describe('claiming', () => {
     await first.reportOk([first.started(), verdict(0, 5, { clarity: 0.9, potential: 0.2, decision: 'keep' })])
     await fallSilent(id)
     const second = new ScriptedWorker(first.message)
+    const log = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
     expect(await second.claim()).toMatchObject({ decision: 'go', attempt: 2 })
+    expect(log.mock.calls.join()).toContain(id)
+    log.mockRestore()
     expect(await codeOf(await first.report([]))).toBe('409 attempt_superseded')
 
     await second.finish()
     const record = await look(id)
     expect(record.attempt).toBe(2)
-    expect(record.verdicts).toHaveLength(0 + 3)
+    expect(record.verdicts).toHaveLength(3)
     expect(await codeOf(await first.report([]))).toBe('409 attempt_superseded')
   })
 

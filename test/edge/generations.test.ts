@@ -1,11 +1,11 @@
-import { reset } from 'cloudflare:test'
+import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { base64 } from '../../edge/bytes.ts'
 import { ImageResponse, ImageStreamEvent, Problem } from '../../edge/response-schema.ts'
 import type { JobMessage } from '../../shared/job.ts'
 import { JobRecord } from '../../shared/job-record.ts'
 import { call, postJson } from './support/api.ts'
-import { cancel, look, submit } from './support/job.ts'
+import { cancel, jobObject, look, submit } from './support/job.ts'
 import { receiveMessage, ScriptedWorker, TINY_PNG, verdict } from './support/scripted-worker.ts'
 import { allFrames, frames } from './support/sse.ts'
 
@@ -80,6 +80,7 @@ describe('POST /v1/images/generations', () => {
     ['worker_lost', 503, 'no worker has revision'],
     ['model_failed', 500, 'on our side'],
   ] as const)('turns the failure %s into status %i', async (code, status, words) => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => undefined)
     const answer = postJson(GENERATIONS, { prompt: 'a tie' })
     const worker = new ScriptedWorker(await messageOf('a tie'))
     await worker.claim()
@@ -91,6 +92,23 @@ describe('POST /v1/images/generations', () => {
     expect(problem.detail).toContain(words)
     expect(response.headers.get('x-should-retry')).toBe(String(code === 'worker_lost'))
     expect(response.headers.has('retry-after')).toBe(code === 'worker_lost')
+    expect(log.mock.calls.join()).toContain(response.headers.get('x-request-id'))
+    log.mockRestore()
+  })
+
+  it('answers 504 when the deadline passes first', async () => {
+    const log = vi.spyOn(console, 'error')
+    const answer = postJson(GENERATIONS, { prompt: 'a tie' })
+    const { jobId } = await messageOf('a tie')
+    await runInDurableObject(jobObject(jobId), (_, { storage }) => {
+      storage.sql.exec('UPDATE ticket SET deadline = ?', Date.now() - 1)
+    })
+    await runDurableObjectAlarm(jobObject(jobId))
+    const response = await answer
+    expect(response.status).toBe(504)
+    expect(Problem.parse(await response.json()).error.code).toBe('job_expired')
+    expect(log).not.toHaveBeenCalled()
+    log.mockRestore()
   })
 
   it('leaves the job running when its caller goes away', async () => {

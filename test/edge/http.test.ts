@@ -1,5 +1,5 @@
 import { reset } from 'cloudflare:test'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 import { createApp } from '../../edge/app.ts'
 import { sha256Hex } from '../../edge/bytes.ts'
 import type { Env } from '../../edge/env.ts'
@@ -139,7 +139,21 @@ describe('with API keys', () => {
   })
 })
 
+/** These tests provoke what the edge must log. */
+function expectLogs(): void {
+  let log: MockInstance<typeof console.error>
+  beforeEach(() => {
+    log = vi.spyOn(console, 'error').mockImplementation(() => undefined)
+  })
+  afterEach(() => {
+    expect(log).toHaveBeenCalled()
+    log.mockRestore()
+  })
+}
+
 describe('an edge that is configured wrongly', () => {
+  expectLogs()
+
   it.each([
     ['MODELS', '[]', 'MODELS'],
     ['MODELS', 'not json', 'MODELS: expected JSON'],
@@ -155,6 +169,7 @@ describe('an edge that is configured wrongly', () => {
     expect(error.code).toBe('config_invalid')
     expect(detail).toContain(words)
     if (name !== 'MODELS') expect(detail).not.toContain(value)
+    expect(detail).not.toContain('my-plain-key')
   })
 
   it('names all faults at once', async () => {
@@ -167,11 +182,13 @@ describe('an edge that is configured wrongly', () => {
 })
 
 describe('an error nobody foresaw', () => {
+  expectLogs()
+
   it('keeps its words to itself', async () => {
     const app = createApp()
     const broken = new Proxy(bindings, {
       get(target, name) {
-        if (name === 'IMAGES') throw new Error('the secret is 42')
+        if (name === 'IMAGES') throw new Error('the word is xyzzy')
         return Reflect.get(target, name)
       },
     })
@@ -179,6 +196,6 @@ describe('an error nobody foresaw', () => {
     expect(response.status).toBe(500)
     const text = await response.text()
     expect(Problem.parse(JSON.parse(text)).error.code).toBe('internal')
-    expect(text).not.toContain('42')
+    expect(text).not.toContain('xyzzy')
   })
 })

@@ -1,7 +1,7 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, describe, expect, it } from 'vitest'
 import { JobRecord } from '../../shared/job-record.ts'
-import { call, postJson } from './support/api.ts'
+import { call, ORIGIN, postJson } from './support/api.ts'
 import { receiveMessage, ScriptedWorker, TINY_PNG } from './support/scripted-worker.ts'
 import { allFrames } from './support/sse.ts'
 
@@ -24,7 +24,7 @@ describe('the life of a job', () => {
     })
 
     const worker = new ScriptedWorker(await receiveMessage(record.id))
-    expect(worker.message).toMatchObject({ callbackUrl: 'https://edge.test', parameters: record.parameters })
+    expect(worker.message).toMatchObject({ callbackUrl: ORIGIN, parameters: record.parameters })
     await worker.finish()
 
     const done = JobRecord.parse(await (await call(`/v1/jobs/${record.id}`)).json())

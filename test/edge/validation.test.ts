@@ -1,11 +1,18 @@
 import { reset } from 'cloudflare:test'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Problem } from '../../edge/response-schema.ts'
 import { JobRecord } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import { postJson } from './support/api.ts'
 
-afterEach(reset)
+// Accepted jobs go nowhere: nobody would take their messages from the queue.
+beforeEach(() => {
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await reset()
+})
 
 const JOBS = '/v1/jobs'
 const GENERATIONS = '/v1/images/generations'

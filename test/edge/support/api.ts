@@ -1,7 +1,8 @@
 import { env, exports } from 'cloudflare:workers'
 import type { Env } from '../../../edge/env.ts'
 
-export const ORIGIN = 'https://edge.test'
+/** This file's own: test files share one SQS, and a message's callback URL tells whose it is. */
+export const ORIGIN = `https://${crypto.randomUUID()}.test`
 
 /** The Worker's bindings, as the Worker types them. */
 export const bindings = env as unknown as Env

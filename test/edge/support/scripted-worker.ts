@@ -11,7 +11,7 @@ import {
   SIGNATURE_HEADERS,
   signingString,
 } from '../../../shared/worker-protocol.ts'
-import { bindings, call } from './api.ts'
+import { bindings, call, ORIGIN } from './api.ts'
 
 const aws = new AwsClient({
   accessKeyId: 'test',
@@ -32,8 +32,11 @@ async function sqs<T>(queueUrl: string, action: string, input: object): Promise<
   return (text ? JSON.parse(text) : {}) as T
 }
 
+/** Messages of this file's jobs that came while another one was awaited. */
+const early: JobMessage[] = []
+
 /**
- * Receives until the message of `jobId`, or of the job whose handles begin so, comes, and deletes it. Test files share the queue, so messages of other jobs are
+ * Receives until the message of `jobId`, or of the job whose handles begin so, comes. Messages of other test files are
  * given back at once.
  */
 export async function receiveMessage(
@@ -42,26 +45,34 @@ export async function receiveMessage(
 ): Promise<JobMessage> {
   const url = lane === 'interactive' ? bindings.QUEUE_URL_INTERACTIVE : bindings.QUEUE_URL_BATCH
   for (let round = 0; round < 50; round++) {
-    const { Messages = [] } = await sqs<{ Messages?: { Body: string; ReceiptHandle: string }[] }>(
-      url,
-      'ReceiveMessage',
-      {
-        MaxNumberOfMessages: 10,
-        WaitTimeSeconds: 1,
-        VisibilityTimeout: 2,
-      },
-    )
-    for (const { Body, ReceiptHandle } of Messages) {
-      const message = JobMessage.parse(JSON.parse(Body))
-      if (!message.jobId.startsWith(jobId)) {
-        await sqs(url, 'ChangeMessageVisibility', { ReceiptHandle, VisibilityTimeout: 0 })
-        continue
-      }
-      await sqs(url, 'DeleteMessage', { ReceiptHandle })
-      return message
-    }
+    const found = early.find((message) => message.jobId.startsWith(jobId))
+    if (found) return found
+    early.push(...(await receiveOwn(url)))
   }
   throw new Error(`no message for ${jobId} came`)
+}
+
+async function receiveOwn(url: string): Promise<JobMessage[]> {
+  interface Received {
+    Messages?: { MessageId: string; Body: string; ReceiptHandle: string }[]
+  }
+  const { Messages = [] } = await sqs<Received>(url, 'ReceiveMessage', {
+    MaxNumberOfMessages: 10,
+    WaitTimeSeconds: 1,
+    VisibilityTimeout: 5,
+  })
+  const received = Messages.map(({ MessageId: Id, Body, ReceiptHandle }) => ({
+    entry: { Id, ReceiptHandle },
+    message: JobMessage.parse(JSON.parse(Body)),
+  }))
+  const own = received.filter(({ message }) => message.callbackUrl === ORIGIN)
+  const others = received.filter(({ message }) => message.callbackUrl !== ORIGIN)
+  if (own.length > 0) await sqs(url, 'DeleteMessageBatch', { Entries: own.map(({ entry }) => entry) })
+  if (others.length > 0) {
+    const Entries = others.map(({ entry }) => ({ ...entry, VisibilityTimeout: 0 }))
+    await sqs(url, 'ChangeMessageVisibilityBatch', { Entries })
+  }
+  return own.map(({ message }) => message)
 }
 
 export interface SignOptions {
