@@ -9,7 +9,7 @@ import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
 export interface RunParts {
   readonly engine: Engine
   readonly verifier: Verifier
-  readonly detector: BundleDetector
+  readonly detector: Pick<BundleDetector, 'entry' | 'detect'>
   /** [height, width] in pixels. */
   readonly imageSize: readonly [number, number]
   /** Jobs in flight; more than slots, so that a slot that falls free finds work in the same tick. */
