@@ -109,7 +109,7 @@ describe('runPictures', () => {
     }
     await expect(run()).rejects.toThrow('out of memory')
     const lines = (await readFile(join(dir, 'results.jsonl'), 'utf8')).trimEnd().split('\n')
-    expect(lines.length).toBeGreaterThanOrEqual(2)
+    expect(lines.length).toBeGreaterThanOrEqual(1)
     generator.beforeStep = () => {}
     expect((await run()).length).toBe(6)
   })
