@@ -25,6 +25,8 @@ const sessionHistory = createSessionHistory({ onOpen: reopen })
 
 /** @type {Run | undefined} the job on show */
 let run
+/** @type {{ cancelWanted: boolean } | undefined} a request that has no answer yet, so no job to cancel either */
+let sending
 let stopFollowing = () => {}
 
 byId('copy-link', HTMLButtonElement).addEventListener('click', () =>
@@ -56,13 +58,18 @@ async function start() {
   form.setBusy(true)
   status.startClock()
   status.say('Sending')
+  const request = { cancelWanted: false }
+  sending = request
   try {
     const opened = openRun(await createJob(form.body()))
+    sending = undefined
     announcer.now(`${runSummary(opened)}.`)
     watch(opened)
+    if (request.cancelWanted) await cancel()
     byId('bench', HTMLDivElement).scrollIntoView({ block: 'nearest' })
   } catch (error) {
     const { message, code, fields, requestId } = asProblem(error)
+    sending = undefined
     form.setBusy(false)
     status.clearClock()
     status.say(run ? runSummary(run) : 'Ready')
@@ -126,6 +133,10 @@ function finish(over) {
 }
 
 async function cancel() {
+  if (sending) {
+    sending.cancelWanted = true
+    return
+  }
   if (!run || isOver(run)) return
   try {
     // The canceled event ends the run; a picture that was faster wins.

@@ -19,7 +19,7 @@ const IN_MORE = /** @type {ReadonlySet<string>} */ (new Set(['steps', 'guidance'
 const HINTS = {
   parm: 'Judged while forming: clarity, then potential; survivors by alignment.',
   prm: 'A score at every judged step; the last one counts.',
-  orm: 'Only finished pictures are judged; nothing is saved.',
+  orm: 'Only finished pictures are judged; none is pruned.',
   baseline: 'Nobody is asked; the first candidate is the picture.',
   first: 'Ends at the first finished picture that passes. Fastest.',
   best: 'Every survivor is finished and judged; the highest wins.',
