@@ -8,13 +8,14 @@ from training.models.generator import Generator
 from training.sampling import SamplingSettings, gumbel, mask_counts, noise_scale, random_uniforms, sample
 from training.tokenizer import build_tokenizer, encode_prompts
 
+CODES = 128
 SETTINGS = SamplingSettings(steps=5, guidance=1.5, temperature=1.0)
 
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     torch.manual_seed(0)
-    model = Generator(tiny_generator(build_tokenizer().get_vocab_size()))
+    model = Generator(tiny_generator(build_tokenizer().get_vocab_size(), codebook_size=CODES))
     for name, weight in model.named_parameters():
         if name.endswith(("output.weight", "narrow.weight", "head.weight")):
             torch.nn.init.normal_(weight, std=0.3)
@@ -52,7 +53,7 @@ def test_known_tokens_never_change_and_every_prediction_is_complete(generator: G
     ids, free = prompts(["a photo of a dog", "a photo of a red car"])
     uniforms = random_uniforms(0, SETTINGS, 4, 16)
     steps = sample(generator, ids, free, torch.tensor([0, 1, 1, 0]), *uniforms, SETTINGS)
-    assert steps.shape == (5, 4, 16) and steps.max() < 8192
+    assert steps.shape == (5, 4, 16) and steps.max() < CODES
     for step, still_masked in enumerate(mask_counts(16, 5)[:-1]):
         kept = (steps[step] == steps[step + 1]).sum(dim=1)
         assert (kept >= 16 - still_masked).all()
@@ -81,10 +82,10 @@ def test_codes_follow_the_guided_distribution(generator: Generator) -> None:
     grid = ((torch.arange(rows) + 0.5) / rows)[None, :, None].expand(1, rows, 16)
     drawn = sample(generator, ids, free, torch.zeros(rows, dtype=torch.long), grid, grid, once)[-1][:, 0]
     with torch.no_grad():
-        blank = torch.full((1, 16), 8192)
+        blank = torch.full((1, 16), CODES)
         logits = [generator(prompt[None], blank)[0, 0] for prompt in (ids[0], free)]
     expected = (2 * logits[0] - logits[1]).softmax(-1)
-    counted = torch.bincount(drawn, minlength=8192) / rows
+    counted = torch.bincount(drawn, minlength=CODES) / rows
     assert (counted - expected).abs().max() < 2 / rows
 
 

@@ -10,7 +10,5 @@ TINY_QUANTIZER = QuantizerConfig(
 )
 
 
-def tiny_generator(vocabulary_size: int, code_bits: int = 0) -> GeneratorConfig:
-    return GeneratorConfig(
-        vocabulary_size, grid=4, max_prompt_tokens=24, width=32, layers=2, heads=2, mlp_width=64, code_bits=code_bits
-    )
+def tiny_generator(vocabulary_size: int, code_bits: int = 0, codebook_size: int = 8192) -> GeneratorConfig:
+    return GeneratorConfig(vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64, code_bits=code_bits)
