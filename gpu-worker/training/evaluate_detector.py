@@ -13,7 +13,8 @@ from training.checkpoint import load_weights
 from training.detector_data import images_of
 from training.geneval_rules import DetectionThresholds, is_correct, objects_of
 from training.models.detector import Detector, DetectorConfig
-from training.models.quantizer import Quantizer, QuantizerConfig
+from training.reconstruction import load_reconstruction
+from training.spec_challenges import challenge
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.spec import satisfies
@@ -35,7 +36,7 @@ def evaluate_detector(
     reconstruct: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Compares GenEval's verdict from detections with the truth, on scenes that satisfy a spec and on the same scenes
-    judged by another spec of the same task, which they mostly do not satisfy.
+    judged by a spec that differs in one respect.
 
     Args:
         model: in evaluation mode.
@@ -60,7 +61,7 @@ def evaluate_detector(
             images = torch.cat([reconstruct(part) for part in images.split(_BATCH)])
         seen = [objects for part in images.split(_BATCH) for objects in objects_of(model.detect(part))]
         accepted = [is_correct(objects, spec, thresholds) for objects, spec in zip(seen, specs, strict=True)]
-        others = [_near_miss(world, rng, spec) for spec in specs]
+        others = [challenge(rng, spec) for spec in specs]
         refused = [
             not is_correct(objects, other, thresholds)
             for objects, other, scene in zip(seen, others, scenes, strict=True)
@@ -69,17 +70,6 @@ def evaluate_detector(
         report[task] = {"accepted": float(np.mean(accepted)), "refused": float(np.mean(refused))}
     report["all"] = {key: float(np.mean([report[task][key] for task in TASKS])) for key in ("accepted", "refused")}
     return report
-
-
-def _near_miss(world: World, rng: np.random.Generator, spec: dict) -> dict:
-    """A spec of the same task that keeps the classes where that can still differ: the hardest wrong prompt."""
-    other = world.sample_spec(rng, spec["tag"])
-    if spec["tag"] in ("counting", "colors", "position", "color_attr"):
-        for wanted, original in zip(other["include"], spec["include"], strict=True):
-            wanted["class"] = original["class"]
-        for refused in other.get("exclude", ()):
-            refused["class"] = spec["include"][0]["class"]
-    return other
 
 
 def main() -> None:
@@ -92,15 +82,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    reconstruct = None
-    if arguments.quantizer is not None:
-        quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
-        reconstruct = lambda images: quantizer.decode(quantizer.encode(images))  # noqa: E731
     report = evaluate_detector(
         load_weights(arguments.weights, Detector, DetectorConfig),
         WorldConfig.from_toml(arguments.config),
         thresholds=DetectionThresholds(arguments.score, arguments.counting),
-        reconstruct=reconstruct,
+        reconstruct=load_reconstruction(arguments.quantizer),
     )
     print(json.dumps(report, indent=2))
 

@@ -20,8 +20,9 @@ from training.degradations import degrade, shuffle_patches
 from training.detector_data import DetectorTargets, detector_worlds, images_of, sample_scenes, targets_of
 from training.evaluate_detector import evaluate_detector
 from training.models.detector import Detector, DetectorConfig, DetectorMaps
-from training.models.quantizer import Quantizer, QuantizerConfig
 from training.muon import build_optimizers, set_learning_rate
+from training.reconstruction import load_reconstruction
+from training.run_log import RunLog
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
 
@@ -57,7 +58,7 @@ def detection_loss(maps: DetectorMaps, targets: DetectorTargets) -> tuple[Tensor
     colored = targets.readable * (targets.colors >= 0)
     color = (colors * colored).sum() / colored.sum().clamp(min=1.0)
     loss = heat + 0.3 * extents + 0.5 * color
-    return loss, {"heat": heat.item(), "extents": extents.item(), "color": color.item()}
+    return loss, {name: round(part.item(), 4) for name, part in (("heat", heat), ("extents", extents), ("color", color))}
 
 
 def make_batch(worlds: list, config: DetectorConfig, seed: int, step: int, reconstruct) -> tuple[Tensor, DetectorTargets]:
@@ -83,15 +84,7 @@ def make_batch(worlds: list, config: DetectorConfig, seed: int, step: int, recon
     )
 
 
-def load_reconstruction(path: Path | None):
-    """The quantiser's encode-decode round trip, or None without a path."""
-    if path is None:
-        return None
-    quantizer = load_weights(path, Quantizer, QuantizerConfig)
-    return torch.inference_mode()(lambda images: quantizer.decode(quantizer.encode(images)))
-
-
-def _is_kernel(name: str, weight: Tensor) -> bool:
+def is_kernel(name: str, weight: Tensor) -> bool:
     """The trunk's convolutions but the first, whose 3 input channels leave nothing to orthogonalise."""
     return weight.ndim == 4 and name.startswith("trunk") and weight.shape[1] > 3
 
@@ -121,7 +114,7 @@ def main() -> None:
     if arguments.start is not None:
         model.load_state_dict(load_weights(arguments.start, Detector, DetectorConfig).state_dict())
     average = AveragedWeights(model)
-    optimizers = build_optimizers(model, arguments.muon_lr, arguments.adam_lr, _is_kernel)
+    optimizers = build_optimizers(model, arguments.muon_lr, arguments.adam_lr, is_kernel)
     checkpoint_path = arguments.run / "checkpoint.pt"
     step, spent_seconds = 0, 0.0
     if arguments.resume:
@@ -132,6 +125,8 @@ def main() -> None:
             optimizer.load_state_dict(state)
         step, spent_seconds = checkpoint["step"], checkpoint["spent_seconds"]
 
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    log = RunLog(arguments.run / "log.jsonl")
     budget = Budget(minutes=arguments.minutes, spent_seconds=spent_seconds)
     saved_at = time.monotonic()
 
@@ -157,8 +152,8 @@ def main() -> None:
         average.update(model)
         step += 1
         if step % _LOG_STEPS == 0:
-            line = {"step": step, "minutes": round(budget.elapsed_seconds() / 60, 2), "loss": loss.item(), **parts}
-            print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}), flush=True)
+            minutes = round(budget.elapsed_seconds() / 60, 2)
+            log.write(step=step, minutes=minutes, loss=round(loss.item(), 4), **parts)
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
             save()
             saved_at = time.monotonic()

@@ -69,7 +69,11 @@ class MultiHeadAttention(nn.Module):
         """x [B, T, width] looks at context [B, S, width]; bias [B, 1, 1, S] is added to the scores."""
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, T, head_dim)
         key, value = self.key_value(context).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        # Written out: PyTorch's fused attention takes twice as long in its backward pass at these sizes on a CPU.
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, heads, T, S)
+        if bias is not None:
+            scores = scores + bias
+        mixed = scores.softmax(-1) @ value
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -87,7 +91,9 @@ class WordLayer(nn.Module):
         self.narrow = nn.Linear(3 * config.width, config.width)
 
     def forward(self, words: Tensor, picture: Tensor, word_bias: Tensor) -> Tensor:
-        words = words + self.picture(self.picture_norm(words), picture, None)
+        """words [B*M, L, width], M prompts for each of the pictures [B, cells, width]; word_bias [B*M, 1, 1, L]."""
+        questions = self.picture_norm(words).reshape(len(picture), -1, words.shape[-1])  # (B, M*L, width)
+        words = words + self.picture(questions, picture, None).view(words.shape)
         normed = self.words_norm(words)
         words = words + self.words(normed, normed, word_bias)
         return words + self.narrow(F.gelu(self.widen(self.mlp_norm(words)), approximate="tanh"))
@@ -113,16 +119,22 @@ class Verifier(nn.Module):
         """Log-odds of yes.
 
         Args:
-            images: uint8 [R, H, W, 3].
-            prompt_ids: int64 [R, L]; each prompt starts with a token that is not padding.
+            images: uint8 [B, H, W, 3].
+            prompt_ids: int64 [B*M, L'], L' <= L; M >= 1 prompts for each picture, those of one picture side by side; each starts
+                with a token that is not padding.
 
         Returns:
-            float32 [R, 3] in the order of `TASKS`.
+            float32 [B*M, 3] in the order of `TASKS`.
+
+        Raises:
+            ValueError: the number of prompts is not a multiple of the number of pictures.
         """
-        features = self.trunk(images).flatten(2).transpose(1, 2)  # (R, cells, channels)
+        if len(prompt_ids) % len(images):
+            raise ValueError(f"{len(prompt_ids)} prompts cannot be shared out evenly among {len(images)} pictures")
+        features = self.trunk(images).flatten(2).transpose(1, 2)  # (B, cells, channels)
         picture = self.picture_norm(self.picture_input(features) + self.picture_position)
-        words = self.word_table(prompt_ids) + self.word_position
-        is_word = prompt_ids != self.config.pad_id  # (R, L)
+        words = self.word_table(prompt_ids) + self.word_position[: prompt_ids.shape[1]]
+        is_word = prompt_ids != self.config.pad_id  # (B*M, L)
         word_bias = torch.where(is_word, 0.0, -1e9)[:, None, None, :].to(picture.dtype)
         for layer in self.layers:
             words = layer(words, picture, word_bias)
@@ -130,5 +142,5 @@ class Verifier(nn.Module):
         return self.head(self.output_norm(words[:, 0])).float()
 
     def forward(self, images: Tensor, prompt_ids: Tensor) -> Tensor:
-        """P(yes) to the three questions, float32 [R, 3], 0..1; arguments as `logits`."""
+        """P(yes) to the three questions, float32 [B*M, 3], 0..1; arguments as `logits`."""
         return self.logits(images, prompt_ids).sigmoid()

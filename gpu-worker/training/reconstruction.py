@@ -1,0 +1,24 @@
+"""What a quantiser makes of a picture: its round trip through the codes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import load_weights
+from training.models.quantizer import Quantizer, QuantizerConfig
+
+
+def load_reconstruction(weights: Path | None) -> Callable[[Tensor], Tensor] | None:
+    """Returns a function from uint8 [B, H, W, 3] to the same encoded and decoded, or None without a path."""
+    if weights is None:
+        return None
+    quantizer = load_weights(weights, Quantizer, QuantizerConfig)
+
+    @torch.inference_mode()
+    def reconstruct(images: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return quantizer.decode(quantizer.encode(images))
+
+    return reconstruct

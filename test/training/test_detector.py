@@ -1,0 +1,85 @@
+"""The detector: targets, peaks, learning, and damage to its training pictures."""
+
+import numpy as np
+import torch
+from training.degradations import degrade, shuffle_patches
+from training.detector_data import detector_worlds, images_of, sample_scenes, targets_of
+from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
+from training.muon import build_optimizers
+from training.train_detector import detection_loss, is_kernel
+from training.world.config import WorldConfig
+from training.world.scene import Scene, SceneObject
+
+CONFIG = DetectorConfig()
+
+
+def scene_with(*objects):
+    return Scene(np.zeros((96, 96, 3), np.uint8), objects)
+
+
+def perfect_maps(targets):
+    """The maps of a detector that reproduces its targets."""
+    logits = torch.logit(targets.heat.clamp(1e-4, 1 - 1e-4))
+    colors = torch.nn.functional.one_hot(targets.colors.clamp(min=0), CONFIG.color_count).permute(0, 3, 1, 2).float() * 9
+    return DetectorMaps(logits, targets.extents, colors)
+
+
+def test_targets_read_back_as_the_objects_they_came_from():
+    cat = SceneObject(12, "blue", (8, 16, 50, 60), (8, 16, 50, 60), 0)
+    dog = SceneObject(13, "red", (52, 20, 92, 58), (52, 20, 92, 58), 1)
+    output = pick_peaks(perfect_maps(targets_of([scene_with(cat, dog)], CONFIG)), CONFIG)
+    found = {int(label): index for index, label in enumerate(output.labels[0, :2])}
+    assert set(found) == {12, 13}
+    assert (output.scores[0, :2] > 0.99).all()
+    assert (output.scores[0, 2:] < 0.7).all(), "neighbours of a peak must not be peaks"
+    for known, color in ((cat, 4), (dog, 0)):
+        index = found[known.class_index]
+        assert torch.allclose(output.boxes[0, index], torch.tensor(known.box, dtype=torch.float32), atol=1e-3)
+        assert int(output.colors[0, index].argmax()) == color
+
+
+def test_two_objects_of_one_class_are_two_peaks():
+    first = SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0)
+    second = SceneObject(5, None, (44, 44, 80, 80), (44, 44, 80, 80), 0)
+    output = pick_peaks(perfect_maps(targets_of([scene_with(first, second)], CONFIG)), CONFIG)
+    assert output.labels[0, :2].tolist() == [5, 5]
+    assert (output.scores[0, :2] > 0.99).all()
+
+
+def test_objects_without_a_known_colour_do_not_teach_colour():
+    targets = targets_of([scene_with(SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0))], CONFIG)
+    assert (targets.colors == -1).all()
+    _, parts = detection_loss(perfect_maps(targets), targets)
+    assert parts["color"] == 0
+
+
+def test_learns_a_handful_of_scenes():
+    torch.manual_seed(0)
+    scenes = sample_scenes(detector_worlds(WorldConfig()), np.random.default_rng(0), 4)
+    config = DetectorConfig(channels=(8, 16, 32), blocks=(0, 1, 1))
+    images, targets = images_of(scenes), targets_of(scenes, config)
+    model = Detector(config).train()
+    optimizers = build_optimizers(model, 0.02, 5e-3, is_kernel)
+    first = detection_loss(model(images), targets)[0].item()
+    for _ in range(60):
+        loss, _ = detection_loss(model(images), targets)
+        model.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert loss.item() < 0.2 * first
+
+
+def test_damage_is_repeatable_and_keeps_form():
+    images = torch.randint(0, 256, (20, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    once, twice = (degrade(images, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert once.shape == images.shape and once.dtype == torch.uint8
+    assert torch.equal(once, twice)
+    assert not torch.equal(once, images)
+
+
+def test_shuffling_moves_patches_and_keeps_every_pixel():
+    images = torch.randint(0, 256, (3, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    shuffled = shuffle_patches(images, torch.Generator().manual_seed(1))
+    assert not torch.equal(shuffled, images)
+    assert torch.equal(shuffled.flatten().sort().values, images.flatten().sort().values)
