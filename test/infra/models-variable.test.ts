@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { BUNDLES_DIR, readModelCard } from '../../infra/local/models.ts'
+import { withModels } from '../../infra/models-variable.ts'
+import { TEST_MODEL } from '../support/model-card.ts'
+
+const WRANGLER_TOML = resolve(import.meta.dirname, '../../wrangler.toml')
+
+describe('MODELS in wrangler.toml', () => {
+  it('lists the bundles as their manifests describe them; otherwise run `npm run models:sync`', async () => {
+    const names = readdirSync(BUNDLES_DIR).sort()
+    const cards = await Promise.all(names.map((name) => readModelCard(join(BUNDLES_DIR, name))))
+    const toml = readFileSync(WRANGLER_TOML, 'utf8')
+    expect(cards.map(({ id }) => id)).toContain('emoji-96')
+    expect(withModels(toml, cards)).toBe(toml)
+  })
+
+  it('is replaced, and nothing else', () => {
+    const toml = '[vars]\n# MODELS = old words\nMODELS = "[]"\nPUBLIC_URL = ""\n'
+    const written = withModels(toml, [{ ...TEST_MODEL, examples: ['costs $1 & "more"'] }])
+    const [before, line, after] = written.split(/^(MODELS = .*)$/m)
+    expect([before, after]).toEqual(['[vars]\n# MODELS = old words\n', '\nPUBLIC_URL = ""\n'])
+    expect(JSON.parse(line?.slice("MODELS = '".length, -1) ?? '')).toEqual([
+      { ...TEST_MODEL, examples: ['costs $1 & "more"'] },
+    ])
+  })
+
+  it('must be there once, and must fit a TOML literal', () => {
+    expect(() => withModels('[vars]\n', [TEST_MODEL])).toThrow('expected one line "MODELS = ...", got 0')
+    expect(() => withModels('MODELS = "[]"\nMODELS = "[]"\n', [TEST_MODEL])).toThrow('got 2')
+    expect(() => withModels('MODELS = "[]"\n', [{ ...TEST_MODEL, examples: ["a baker's dozen"] }])).toThrow(
+      'TOML literal',
+    )
+  })
+})
+
+describe('readModelCard', () => {
+  it('names the file that is missing', async () => {
+    const path = join(BUNDLES_DIR, 'no-such-bundle')
+    await expect(readModelCard(path)).rejects.toMatchObject({
+      code: 'bundle_invalid',
+      message: `${join(path, 'manifest.json')}: cannot be read; expected a bundle directory with a manifest`,
+    })
+  })
+})
