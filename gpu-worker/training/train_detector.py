@@ -29,7 +29,7 @@ from training.world.config import WorldConfig
 _TRAINING_DIRECTORY = Path(__file__).parent
 _BATCH = 64
 # Pictures of nothing at the end of each batch, so that half-made pictures do not read as objects.
-_EMPTY = 4
+_EMPTY = 6
 _CHECKPOINT_SECONDS = 150
 _LOG_STEPS = 50
 
@@ -72,10 +72,10 @@ def make_batch(worlds: list, config: DetectorConfig, seed: int, step: int, recon
     scenes = sample_scenes(worlds, rng, _BATCH - _EMPTY)
     targets = targets_of(scenes, config)
     clean = images_of(scenes)
+    empty = shuffle_patches(clean[:_EMPTY], generator)
     if reconstruct is not None:
-        half = len(clean) // 2
-        clean = torch.cat([reconstruct(clean[:half]), clean[half:]])
-    images = torch.cat([degrade(clean, generator), shuffle_patches(clean[:_EMPTY], generator)])
+        clean[::2], empty = reconstruct(clean[::2]), reconstruct(empty)
+    images = torch.cat([degrade(clean, generator), empty])
     return images, DetectorTargets(
         F.pad(targets.heat, (0, 0, 0, 0, 0, 0, 0, _EMPTY)),
         F.pad(targets.extents, (0, 0, 0, 0, 0, 0, 0, _EMPTY)),

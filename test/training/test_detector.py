@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+
 from training.degradations import degrade, shuffle_patches
 from training.detector_data import detector_worlds, images_of, sample_scenes, targets_of
 from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks

@@ -1,6 +1,7 @@
 """GenEval's verdict from detections, on hand-made cases."""
 
 import pytest
+
 from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct
 from training.world.classes import CLASS_INDEX
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from training.averaged_weights import AveragedWeights
 from training.budget import Budget
 from training.calibrate_verifier import (
@@ -29,9 +30,7 @@ from training.world.spec import satisfies
 from training.world.world import World
 
 TOKENIZER = build_tokenizer()
-TINY = VerifierConfig(
-    TOKENIZER.get_vocab_size(), pad_id=PAD, channels=(8, 16, 16), blocks=(0, 0, 1), width=32, heads=2, layers=1
-)
+TINY = VerifierConfig(TOKENIZER.get_vocab_size(), pad_id=PAD, channels=(8, 16, 16), blocks=(0, 0, 1), width=32, heads=2, layers=1)
 
 
 def make_verifier() -> Verifier:
@@ -76,7 +75,7 @@ def test_prompts_of_one_picture_do_not_see_each_other_or_other_pictures():
 
 def test_prompts_that_cannot_be_shared_out_are_refused():
     prompt_ids = torch.from_numpy(encode_prompts(TOKENIZER, ["a", "b", "c"]))
-    with pytest.raises(ValueError, match="3 prompts .* 2 pictures"):
+    with pytest.raises(ValueError, match=r"3 prompts .* 2 pictures"):
         make_verifier().logits(random_images(2), prompt_ids)
 
 

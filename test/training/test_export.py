@@ -1,0 +1,327 @@
+"""The bundle's graphs against PyTorch, and rows that do not depend on their batch-mates."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.export import generator_graphs
+from training.export.bundle_models import BundleModels, Calibration
+from training.export.graph_builder import GraphBuilder
+from training.export.int8_linear import WEIGHT_LIMIT, int8_linear, quantize_rows, quantize_weight
+from training.export.inverse_cdf import block_count, sample_categories
+from training.export.runtime import GraphSession
+from training.export.trajectory import sample_trajectory
+from training.export_bundle import build_graphs, export_bundle
+from training.models.detector import Detector, DetectorConfig
+from training.models.generator import Generator, GeneratorConfig
+from training.models.quantizer import Quantizer, QuantizerConfig
+from training.models.verifier import Verifier, VerifierConfig
+from training.sampling import SamplingSettings, random_uniforms, sample
+from training.tokenizer import PAD, build_tokenizer, encode_prompts
+from training.world.classes import CLASSES, COLORS
+
+TRAINING = Path(generator_graphs.__file__).parent.parent
+ROWS = 8
+CODES = 256
+
+
+@pytest.fixture(scope="module")
+def models() -> BundleModels:
+    """Small models with every weight drawn: zeros and ones would hide mistakes."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    words = tokenizer.get_vocab_size()
+    trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
+    quantizer = Quantizer(
+        QuantizerConfig(
+            bits=8, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1
+        )
+    )
+    generator = Generator(GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_bits=8))
+    verifier = Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk))
+    detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
+    for model in (quantizer, generator, verifier, detector):
+        for weight in model.parameters():
+            std = (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.3
+            weight.data = torch.randn(weight.shape).mul(std).half().float()
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_var"):
+                buffer.uniform_(0.5, 2)
+            elif name.endswith("running_mean"):
+                buffer.normal_(0, 0.3)
+        model.eval()
+    calibration = Calibration(
+        ("clarity", "potential", "alignment"), {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}, (1, 2), 4
+    )
+    return BundleModels(tokenizer, quantizer, generator, verifier, calibration, detector)
+
+
+@pytest.fixture(scope="module")
+def sessions(models) -> dict[str, GraphSession]:
+    return {name: GraphSession(graph) for name, graph in build_graphs(models).items()}
+
+
+@pytest.fixture(scope="module")
+def inputs(models, sessions) -> dict[str, dict[str, np.ndarray]]:
+    """Inputs of every graph, ROWS rows."""
+    rng = np.random.default_rng(0)
+    prompts = ["", "a photo of a cat", "two red dogs", "a cup above a book"]
+    prompt_ids = encode_prompts(models.tokenizer, prompts)
+    row_prompt = np.arange(ROWS) % 3 + 1
+    image = rng.integers(0, 256, (ROWS, 96, 96, 3), dtype=np.uint8)
+    tokens = rng.integers(0, CODES + 1, (ROWS, 64))
+    tokens[:, ::2] = CODES
+    return {
+        "prefix.onnx": {"prompt_ids": prompt_ids[np.arange(ROWS) % 4]},
+        "step.onnx": {
+            "tokens": tokens,
+            "prefix_kv": sessions["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"],
+            "row_prompt": row_prompt,
+            "guidance": np.linspace(0, 3, ROWS, dtype=np.float32),
+            "uniform": rng.random((ROWS, 64), dtype=np.float32),
+        },
+        "decode.onnx": {"ids": rng.integers(0, CODES, (ROWS, 64))},
+        "parm.onnx": {"image": image, "prompt_ids": prompt_ids[row_prompt]},
+        "detector.onnx": {"image": image},
+    }
+
+
+GRAPHS = ("prefix.onnx", "step.onnx", "decode.onnx", "parm.onnx", "detector.onnx")
+# Axis along which a graph's inputs and outputs hold rows; prefix_kv belongs to all rows of the step graph.
+ROW_AXIS = {"prefix_kv": 2}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_row_is_the_same_bit_for_bit_whatever_shares_its_batch(name, size, sessions, inputs):
+    together = sessions[name].run(inputs[name])
+    first = ROWS - size
+    part = {key: value if key == "prefix_kv" else value[first:] for key, value in inputs[name].items()}
+    for key, value in sessions[name].run(part).items():
+        axis = ROW_AXIS.get(key, 0)
+        expected = np.take(together[key], np.arange(first, ROWS), axis)
+        assert np.array_equal(value, expected), f"{key} of {name} changes when {size} rows run instead of {ROWS}"
+
+
+def float_linear(graph, x, weight, bias=None):
+    """What stands in for `int8_linear` when only the rest of a graph is under test."""
+    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
+    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
+
+
+@pytest.fixture
+def float_graphs(models, monkeypatch) -> dict[str, GraphSession]:
+    """Prefix and step graph with float32 linear layers."""
+    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
+    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+    return {
+        "prefix.onnx": GraphSession(generator_graphs.build_prefix_graph(models.generator)),
+        "step.onnx": GraphSession(generator_graphs.build_step_graph(models.generator)),
+    }
+
+
+def guided_probability(models, step_inputs, prefix_kv):
+    """PyTorch's distribution [R, N, C] for the inputs of the step graph."""
+    tokens, rows = torch.from_numpy(step_inputs["tokens"]), torch.from_numpy(step_inputs["row_prompt"])
+    with torch.inference_mode():
+        conditional = models.generator.image_logits(tokens, prefix_kv, rows)
+        free = models.generator.image_logits(tokens, prefix_kv, torch.zeros_like(rows))
+        strength = torch.from_numpy(step_inputs["guidance"])[:, None, None]
+        return ((1 + strength) * conditional - strength * free).softmax(-1)
+
+
+def total_variation(models, session, step_inputs, prefix_kv):
+    """Distance between the graph's distribution and PyTorch's at every position, estimated from sampled probabilities."""
+    output = session.run(step_inputs)
+    expected = guided_probability(models, step_inputs, prefix_kv)
+    return output, expected.gather(-1, torch.from_numpy(output["ids"])[..., None])[..., 0].numpy()
+
+
+def test_without_integer_layers_the_generator_graphs_equal_pytorch(models, float_graphs, inputs):
+    prompt_ids = encode_prompts(models.tokenizer, ["", "a photo of a cat", "two red dogs", "a cup above a book"])
+    prefix_kv = float_graphs["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"]
+    with torch.inference_mode():
+        expected = models.generator.prefix(torch.from_numpy(prompt_ids))
+    assert np.abs(prefix_kv - expected.numpy()).max() < 1e-4
+    step_inputs = {**inputs["step.onnx"], "prefix_kv": prefix_kv}
+    output, probability = total_variation(models, float_graphs["step.onnx"], step_inputs, expected)
+    # Bits folded into the float16 table are rounded once more than in PyTorch.
+    assert np.abs(output["prob"] - probability).max() < 5e-3
+    cumulative = guided_probability(models, step_inputs, expected).double().cumsum(-1)
+    uniform = torch.from_numpy(step_inputs["uniform"]).double()[..., None]
+    drawn = (cumulative <= uniform).sum(-1).numpy()
+    assert (drawn == output["ids"]).mean() > 0.97
+
+
+def test_integer_layers_stay_close_to_pytorch(models, sessions, inputs):
+    """Seven-bit weights and eight-bit activations; random weights are harder on them than trained ones."""
+    step_inputs = inputs["step.onnx"]
+    with torch.inference_mode():
+        prompts = ["", "a photo of a cat", "two red dogs", "a cup above a book"]
+        expected = models.generator.prefix(torch.from_numpy(encode_prompts(models.tokenizer, prompts)))
+    difference = step_inputs["prefix_kv"] - expected.numpy()
+    assert np.sqrt(np.square(difference).mean()) < 0.05 * expected.std().item()
+    output, probability = total_variation(models, sessions["step.onnx"], step_inputs, expected)
+    assert np.abs(output["prob"] - probability).mean() < 0.02
+
+
+def test_convolutional_graphs_equal_pytorch(models, sessions, inputs):
+    ids = inputs["decode.onnx"]["ids"]
+    pixels = sessions["decode.onnx"].run({"ids": ids})["image"].astype(int)
+    expected = models.quantizer.decode(torch.from_numpy(ids)).numpy().astype(int)
+    assert np.abs(pixels - expected).max() <= 1
+    assert (pixels != expected).mean() < 0.01
+
+    question = inputs["parm.onnx"]
+    with torch.inference_mode():
+        yes = models.verifier(torch.from_numpy(question["image"]), torch.from_numpy(question["prompt_ids"])).numpy()
+    assert np.abs(sessions["parm.onnx"].run(question)["yes"] - yes).max() < 2e-3
+
+    seen = sessions["detector.onnx"].run(inputs["detector.onnx"])
+    expected = models.detector.detect(torch.from_numpy(inputs["detector.onnx"]["image"]))
+    assert np.abs(seen["scores"] - expected.scores.numpy()).max() < 1e-3
+    same = (seen["labels"] == expected.labels.numpy()).all(axis=1)
+    assert same.mean() > 0.8, "peaks of nearly equal height may swap, most must not"
+    assert np.abs(seen["boxes"] - expected.boxes.numpy())[same].max() < 0.1
+    assert np.abs(seen["colors"] - expected.colors.numpy())[same].max() < 1e-2
+
+
+def sampler_session(category_count):
+    graph = GraphBuilder("sampler")
+    probability = graph.input("probability", "float32", ["M", category_count])
+    uniform = graph.input("uniform", "float32", ["M"])
+    ids, chosen = sample_categories(graph, probability, uniform, category_count)
+    graph.output(ids, "ids", "int64", ["M"])
+    graph.output(chosen, "prob", "float32", ["M"])
+    return GraphSession(graph.model())
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 8192])
+def test_inverse_cdf_agrees_with_exact_arithmetic(count):
+    rng = np.random.default_rng(count)
+    weight = rng.random((500, count)) ** 8
+    probability = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    uniform = rng.random(500, dtype=np.float32)
+    output = sampler_session(count).run({"probability": probability, "uniform": uniform})
+    rows = np.arange(500)
+    upper = probability.astype(np.float64).cumsum(1)
+    total = upper[:, -1]
+    above = upper[rows, output["ids"]] / total
+    below = above - probability[rows, output["ids"]] / total
+    # Float32 sums of 8,192 terms are good to about 1e-6.
+    assert (below <= uniform + 2e-6).all() and (uniform <= above + 2e-6).all()
+    assert np.array_equal(output["prob"], probability[rows, output["ids"]])
+
+
+def test_inverse_cdf_never_draws_the_impossible():
+    """Uniforms at both ends, mass in one block only, and zeros at both ends of the table."""
+    probability = np.zeros((4, 64), np.float32)
+    probability[0, 5] = 1.0
+    probability[1, [20, 21]] = 0.5
+    probability[2, [1, 62]] = [0.25, 0.75]
+    probability[3, 63] = 1.0
+    session = sampler_session(64)
+    for uniform in (0.0, 0.25, 0.5, np.nextafter(np.float32(1), np.float32(0)), 1.0):
+        output = session.run({"probability": probability, "uniform": np.full(4, uniform, np.float32)})
+        assert (output["prob"] > 0).all(), f"uniform {uniform} drew {output['ids']}"
+
+
+def test_blocks_divide_the_categories():
+    assert block_count(8192) == 128
+    assert block_count(7) == 7
+    with pytest.raises(ValueError, match="category_count is 0"):
+        block_count(0)
+
+
+def test_integer_weights_cannot_overflow_sixteen_bits_and_keep_their_scale():
+    weight = np.random.default_rng(0).normal(0, 0.1, (32, 64)).astype(np.float32)
+    weight[3] = 0
+    matrix, scale = quantize_weight(weight)
+    assert matrix.dtype == np.int8 and matrix.shape == (64, 32)
+    assert 2 * 255 * np.abs(matrix.astype(int)).max() <= 2**15 - 1
+    assert np.abs(matrix.T * scale[:, None] - weight).max() <= scale.max() / 2 + 1e-7
+    assert np.abs(matrix).max() == WEIGHT_LIMIT
+
+
+def test_an_integer_layer_survives_rows_of_zeros_and_of_large_numbers():
+    weight = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    graph = GraphBuilder("linear")
+    y = int8_linear(graph, quantize_rows(graph, graph.input("x", "float32", ["M", 16])), weight, torch.arange(8.0))
+    graph.output(y, "y", "float32", ["M", 8])
+    x = np.random.default_rng(0).normal(0, 1, (3, 16)).astype(np.float32)
+    x[1] = 0
+    x[2] *= 1e6
+    output = GraphSession(graph.model()).run({"x": x})["y"]
+    assert np.array_equal(output[1], np.arange(8.0))
+    for row in (0, 2):
+        expected = x[row] @ weight.numpy().T
+        assert np.abs(output[row] - np.arange(8.0) - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_trajectories_of_graph_and_pytorch_agree(models, float_graphs):
+    """The engine's loop over the step graph, against the sampler that training uses."""
+    settings = SamplingSettings(steps=4, guidance=1.0, temperature=1.0)
+    prompt_ids = encode_prompts(models.tokenizer, ["", "a photo of a cat"])
+    uniforms = random_uniforms(5, settings, 2, 64)
+    prefix_kv = float_graphs["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"]
+    token_uniform, mask_uniform = (uniform.numpy() for uniform in uniforms)
+    trajectory = sample_trajectory(
+        float_graphs["step.onnx"], prefix_kv, np.array([1, 1]), token_uniform, mask_uniform, settings, CODES
+    )
+    ids = torch.from_numpy(prompt_ids)
+    expected = sample(models.generator, ids[1:], ids[0], torch.tensor([0, 0]), *uniforms, settings).numpy()
+    # The first step has no history: only uniforms beside a category's edge may differ. Later ones follow it.
+    assert (trajectory.predictions[0] == expected[0]).mean() > 0.97
+    assert (trajectory.predictions[-1] == expected[-1]).mean() > 0.8
+    masked = (trajectory.tokens == CODES).sum(-1)
+    assert masked[:, 0].tolist() == [64, 59, 45, 24]
+
+
+def test_the_manifest_lists_every_file_with_its_hash(models, tmp_path):
+    settings = tomllib.loads((TRAINING / "configs/bundle.toml").read_text())
+    (tmp_path / "stale.onnx").write_bytes(b"an earlier export")
+    manifest = export_bundle(models, settings, tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
+    assert {path.name for path in tmp_path.iterdir()} == {*manifest["files"], "manifest.json"}
+    lines = ""
+    for name, entry in sorted(manifest["files"].items()):
+        content = (tmp_path / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        lines += f"{name}:{entry['sha256']}\n"
+    assert manifest["revision"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert len(manifest["prompt"]["unconditional"]) == manifest["prompt"]["maxTokens"]
+
+
+def test_golden_vectors_are_what_the_exported_files_compute(models, tmp_path):
+    """Reads golden.json as a runtime would, and runs the graphs from their files."""
+    export_bundle(models, tomllib.loads((TRAINING / "configs/bundle.toml").read_text()), tmp_path)
+    index = json.loads((tmp_path / "golden.json").read_text())
+    binary = (tmp_path / index["binary"]).read_bytes()
+
+    def array(entry):
+        data = binary[entry["offset"] : entry["offset"] + entry["bytes"]]
+        return np.frombuffer(data, entry["dtype"]).reshape(entry["dims"])
+
+    checked = set()
+    for case in index["cases"]:
+        given = {name: array(entry) for name, entry in case["inputs"].items()}
+        session = GraphSession(tmp_path / case["graph"])
+        if "token_uniform" in given:
+            prefix_kv = GraphSession(tmp_path / "prefix.onnx").run({"prompt_ids": given.pop("prompt_ids")})["prefix_kv"]
+            defaults = json.loads((tmp_path / "manifest.json").read_text())["generator"]["defaults"]
+            trajectory = sample_trajectory(
+                session, prefix_kv, **given, settings=SamplingSettings(**defaults), codebook_size=CODES
+            )
+            output = {"tokens": trajectory.tokens, "ids": trajectory.predictions}
+        else:
+            output = session.run(given)
+        for name, entry in case["outputs"].items():
+            wrong = np.abs(output[name].astype(np.float64) - array(entry)) > entry["tolerance"]["absolute"]
+            assert wrong.mean() <= entry["tolerance"]["mismatch"], f"{case['name']}: {name}"
+        checked.add(case["graph"])
+    assert checked == set(GRAPHS)
