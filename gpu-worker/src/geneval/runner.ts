@@ -26,7 +26,7 @@ interface Picture {
  *
  * @param onResult  called after each picture is stored
  * @returns all results, those of earlier runs included, in the order of prompts and images
- * @throws whatever the first failed job failed with; the pictures finished until then stay in the folder
+ * @throws whatever a job failed with, after the others in flight have ended; what is finished stays in the folder
  */
 export async function runPictures(
   prompts: readonly GenevalPrompt[],
@@ -39,8 +39,9 @@ export async function runPictures(
   const missing: Picture[] = prompts
     .flatMap((_, prompt) => Array.from({ length: configuration.images }, (_, image) => ({ prompt, image })))
     .filter((picture) => !results.has(pictureKey(picture)))
-  // Taken from one iterator by several loops: each picture once, in order.
-  const queue = missing.values()
+  // Several loops take from one generator: each picture once, in order. A loop that throws closes the generator, so the
+  // others end after the picture they are at.
+  const queue = each(missing)
   const work = async (): Promise<void> => {
     for (const picture of queue) {
       const prompt = prompts[picture.prompt] as GenevalPrompt
@@ -49,8 +50,14 @@ export async function runPictures(
       onResult(result)
     }
   }
-  await Promise.all(Array.from({ length: Math.min(parts.jobsInFlight, missing.length) }, work))
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(parts.jobsInFlight, missing.length) }, work))
+  const failed = ends.find((end) => end.status === 'rejected')
+  if (failed) throw failed.reason
   return [...results.values()].sort((a, b) => a.prompt - b.prompt || a.image - b.image)
+}
+
+function* each<T>(values: readonly T[]): Generator<T, void, void> {
+  yield* values
 }
 
 async function makePicture(
