@@ -32,7 +32,7 @@ export default defineConfig({
           })),
         ],
         // Generous, because a loaded machine makes real storage and a real queue slow; no test waits for time to pass.
-        test: { name: 'edge', include: ['test/edge/**/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'edge', include: ['test/edge/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 },
       },
       {
         test: {

@@ -239,7 +239,7 @@ export class Job extends DurableObject<Env> {
       this.#store.append({ type: why }, attemptOf(state))
     })
     for (const socket of this.ctx.getWebSockets(ticket.id)) {
-      send(socket, { id: after + 1, event: { type: why } })
+      send(socket, JSON.stringify({ id: after + 1, event: { type: why } } satisfies LoggedEvent))
       socket.close(LOG_ENDED, 'the log has ended')
     }
     if (hasEnded(this.#store.state())) this.#deliverSoon()
@@ -253,9 +253,10 @@ export class Job extends DurableObject<Env> {
 
   #broadcast(events: readonly LoggedEvent[]): void {
     const ended = hasEnded(this.#store.state())
+    const texts = events.map((logged) => ({ text: JSON.stringify(logged), isEnd: isTerminalEvent(logged.event) }))
     for (const socket of this.ctx.getWebSockets()) {
       const endOnly = this.ctx.getTags(socket).includes(END_ONLY)
-      for (const logged of events) if (!endOnly || isTerminalEvent(logged.event)) send(socket, logged)
+      for (const { text, isEnd } of texts) if (isEnd || !endOnly) send(socket, text)
       if (ended) socket.close(LOG_ENDED, 'the log has ended')
     }
   }
@@ -354,9 +355,9 @@ function backoffMs(tries: number): number {
   return Math.min(REDELIVER_MS.max, REDELIVER_MS.first * 2 ** (tries - 1))
 }
 
-function send(socket: WebSocket, logged: LoggedEvent): void {
+function send(socket: WebSocket, text: string): void {
   try {
-    socket.send(JSON.stringify(logged))
+    socket.send(text)
   } catch {
     // The reader left between two events; it can resume from the log.
   }

@@ -1,0 +1,155 @@
+import { reset } from 'cloudflare:test'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { HTTP_STATUS } from '../../edge/error-response.ts'
+import { Problem } from '../../edge/response-schema.ts'
+import { JobRecord } from '../../shared/job-record.ts'
+import { call, postJson } from './support/api.ts'
+
+beforeEach(() => {
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await reset()
+})
+
+/** mulberry32: the same bodies in every run. */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+const FIELDS = [
+  'prompt',
+  'model',
+  'seed',
+  'candidates',
+  'strategy',
+  'accept',
+  'steps',
+  'guidance',
+  'verifier',
+  'deadlineMs',
+  'lane',
+  'n',
+  'size',
+  'parm',
+  'partial_images',
+  'response_format',
+  'user',
+  'constructor',
+  'toString',
+  '',
+]
+const VALUES: unknown[] = [
+  null,
+  true,
+  0,
+  1,
+  -0,
+  4,
+  12,
+  -1,
+  1.5,
+  1e21,
+  Number.MAX_SAFE_INTEGER,
+  '',
+  'a cat',
+  'test-model',
+  'parm',
+  'first',
+  'auto',
+  '96x96',
+  'url',
+  'interactive',
+  '\ud800',
+  '\u202e',
+  '🍎'.repeat(20),
+  'x'.repeat(1500),
+  [],
+  [[]],
+  {},
+  { seed: 1 },
+  { toString: 1 },
+]
+
+function bodies(count: number, seed: number): unknown[] {
+  const next = random(seed)
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T
+  return Array.from({ length: count }, () => {
+    const body: Record<string, unknown> = next() < 0.8 ? { prompt: 'a cat' } : {}
+    for (let fields = Math.floor(next() * 4); fields > 0; fields--) body[pick(FIELDS)] = pick(VALUES)
+    return body
+  })
+}
+
+const STATUSES = new Set(Object.values(HTTP_STATUS))
+
+describe.each(['/v1/jobs', '/v1/images/generations'])('any JSON sent to %s', (path) => {
+  it('is taken, or refused with the field at fault; never more than that', async () => {
+    const seen = new Set<number>()
+    for (const body of bodies(150, 20261123)) {
+      const response = await postJson(path, body, { prefer: 'respond-async' })
+      seen.add(response.status)
+      const answer: unknown = await response.json()
+      if (response.status === 202) {
+        JobRecord.parse(answer)
+        continue
+      }
+      const { error, errors } = Problem.parse(answer)
+      expect({ body, status: response.status }).toEqual({ body, status: error.code === 'model_not_found' ? 404 : 400 })
+      expect(errors.length).toBeGreaterThan(0)
+      for (const { permitted } of errors) expect(permitted).not.toBe('see /openapi.json')
+    }
+    expect([...seen].sort()).toEqual([202, 400, 404])
+  })
+
+  it('is refused in the one error shape when it is cut anywhere', async () => {
+    const text = JSON.stringify({ prompt: 'a "c\\at" \u00e9', seed: 12, guidance: 1.5 })
+    for (let end = 0; end < text.length; end++) {
+      const response = await postJson(path, text.slice(0, end), { prefer: 'respond-async' })
+      const { error } = Problem.parse(await response.json())
+      expect([response.status, error.code]).toEqual([400, 'invalid_json'])
+    }
+  })
+})
+
+describe('any address', () => {
+  it('is answered in the one error shape, with a status of the table', async () => {
+    const parts = [
+      'v1',
+      'jobs',
+      'images',
+      'events',
+      'models',
+      '',
+      '..',
+      '%2e',
+      '%ff',
+      ':id',
+      'job_',
+      '*',
+      'internal',
+      'é',
+    ]
+    const next = random(7)
+    for (let round = 0; round < 100; round++) {
+      const length = 1 + Math.floor(next() * 5)
+      const path = Array.from({ length }, () => parts[Math.floor(next() * parts.length)]).join('/')
+      const method = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH'][Math.floor(next() * 5)] ?? 'GET'
+      const response = await call(`/${path}`, { method })
+      if (response.status === 200) {
+        await response.body?.cancel()
+        continue
+      }
+      const { status } = Problem.parse(await response.json())
+      expect(status).toBe(response.status)
+      expect({ path, method, known: STATUSES.has(status) && status < 500 }).toEqual({ path, method, known: true })
+    }
+  })
+})
