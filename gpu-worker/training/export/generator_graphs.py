@@ -41,8 +41,11 @@ def build_prefix_graph(model: Generator) -> onnx.ModelProto:
     return graph.model()
 
 
-def build_step_graph(model: Generator) -> onnx.ModelProto:
+def build_step_graph(model: Generator, *, expose_probability: bool = False) -> onnx.ModelProto:
     """One guided and sampled prediction of every image token.
+
+    With `expose_probability` the graph also returns `probability` float32 [R*N, C], to be compared with PyTorch; a served
+    graph keeps it inside, because copying it out costs more than the step.
 
     Inputs: tokens int64 [R, N] (C where masked), prefix_kv float32 [D, 2, P, H, L, head_dim] whose prompt 0 is the
     unconditional one, row_prompt int64 [R] within 0..P-1, guidance float32 [R] (0 is none), uniform float32 [R, N] in
@@ -80,6 +83,8 @@ def build_step_graph(model: Generator) -> onnx.ModelProto:
     ids, prob = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
     graph.output(graph.reshape(ids, [-1, tokens_count]), "ids", "int64", ["R", tokens_count])
     graph.output(graph.reshape(prob, [-1, tokens_count]), "prob", "float32", ["R", tokens_count])
+    if expose_probability:
+        graph.output(probability, "probability", "float32", ["M", config.codebook_size])
     return graph.model()
 
 
