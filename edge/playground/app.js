@@ -66,7 +66,7 @@ async function start() {
     announcer.now(`${runSummary(opened)}.`)
     watch(opened)
     if (request.cancelWanted) await cancel()
-    byId('bench', HTMLDivElement).scrollIntoView({ block: 'nearest' })
+    bringIntoView(byId('bench', HTMLDivElement))
   } catch (error) {
     const { message, code, fields, requestId } = asProblem(error)
     sending = undefined
@@ -182,6 +182,11 @@ async function copy(what, text) {
     byId('repeat', HTMLDetailsElement).open = true
     status.alarm('This browser does not let the page copy. The command is shown under Parameters.')
   }
+}
+
+/** On a narrow page the bench lies below the form; beside it, nothing moves. @param {HTMLElement} part */
+function bringIntoView(part) {
+  if (part.getBoundingClientRect().top > innerHeight / 2) part.scrollIntoView()
 }
 
 /** @param {unknown} error */
