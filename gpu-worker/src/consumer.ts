@@ -25,8 +25,8 @@ export interface ConsumerOptions {
   readonly log: Log
 }
 
-/** An unanswered long poll of this age means that its queue is empty. */
-const QUIET_MS = 200
+/** The poll that finds out whether a queue is empty. Not 0, which asks only some of SQS's servers. */
+const PROBE_SECONDS = 1
 /** A receive under way when draining starts may just be bringing a message; after this long it is cut off. */
 const RECEIVE_DRAIN_MS = 1_500
 const BACKOFF_MS = { min: 500, max: 30_000 }
@@ -37,7 +37,7 @@ interface Poller {
   readonly lane: Lane
   readonly url: string
   receiving: boolean
-  /** Whether the last answer was empty, or the present one is overdue. */
+  /** Whether the last answer was empty. */
   quiet: boolean
 }
 
@@ -134,21 +134,21 @@ export class Consumer {
     const cutOff = new AbortController()
     const onStopping = () => setTimeout(() => cutOff.abort(), RECEIVE_DRAIN_MS).unref()
     stopping.addEventListener('abort', onStopping, { once: true })
-    const overdue = setTimeout(() => this.#setQuiet(poller, true), QUIET_MS)
     poller.receiving = true
     try {
       const reply = await this.#client.send(
         new ReceiveMessageCommand({
           QueueUrl: poller.url,
           MaxNumberOfMessages: 1,
-          WaitTimeSeconds: this.#options.pollSeconds,
+          // Later lanes wait until this one is known to be empty, so the first poll after a message is short.
+          WaitTimeSeconds: poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS,
           VisibilityTimeout: this.#options.visibilitySeconds,
           MessageSystemAttributeNames: ['ApproximateReceiveCount'],
         }),
         { abortSignal: cutOff.signal },
       )
       const [message] = reply.Messages ?? []
-      this.#setQuiet(poller, message === undefined)
+      poller.quiet = message === undefined
       if (message) {
         this.#take(
           {
@@ -163,7 +163,6 @@ export class Consumer {
         )
       }
     } finally {
-      clearTimeout(overdue)
       stopping.removeEventListener('abort', onStopping)
       poller.receiving = false
       this.wake()
@@ -256,7 +255,7 @@ export class Consumer {
             VisibilityTimeout: this.#options.visibilitySeconds,
           })),
         }),
-        { abortSignal: AbortSignal.timeout(this.#options.heartbeatSeconds * 1000) },
+        { abortSignal: AbortSignal.timeout(Math.round(this.#options.heartbeatSeconds * 1000)) },
       )
       for (const entry of reply.Successful ?? []) batch[Number(entry.Id)]?.extended()
       for (const entry of reply.Failed ?? []) {
@@ -266,11 +265,6 @@ export class Consumer {
     } catch (error) {
       this.#options.log.warn('lease heartbeat failed', { leases: batch.length, error })
     }
-  }
-
-  #setQuiet(poller: Poller, quiet: boolean): void {
-    poller.quiet = quiet
-    if (quiet) this.wake()
   }
 
   #change(stopping: AbortSignal): Promise<void> {

@@ -35,6 +35,8 @@ const HEARTBEAT_MS = 2_000
 /** Enough to fill a batch: waiting longer would only add delay. */
 const URGENT_EVENTS = 64
 const URGENT_PREVIEWS = 8
+/** Verdicts and phases are some 200 bytes each; only previews can outgrow a request. */
+const PREVIEW_BYTES_PER_BATCH = LIMITS.eventBatchBytes - LIMITS.eventsPerBatch * 512
 
 /**
  * open      events are collected and sent in batches, one batch at a time, so that sequence numbers follow each other
@@ -147,17 +149,20 @@ export class EventReporter {
 
   #takeBatch(): WorkerEvent[] {
     const batch: WorkerEvent[] = []
-    // Verdicts and phases are some 200 bytes each; only previews can fill a batch.
-    let bytes = LIMITS.eventsPerBatch * 512
+    let room = PREVIEW_BYTES_PER_BATCH
     while (batch.length < LIMITS.eventsPerBatch) {
       const next = this.#pending[0]
       if (next === undefined) break
       const event = next.type === 'preview' ? this.#encode(next) : next
-      bytes += event.type === 'preview' ? event.png.length : 0
-      if (bytes > LIMITS.eventBatchBytes && batch.length > 0) break
+      const bytes = event.type === 'preview' ? event.png.length : 0
+      const fits = bytes <= room
+      // The next batch has room for it, unless no batch has: then it is left out, for a preview is a courtesy and the
+      // verdict beside it is the record.
+      if (!fits && bytes <= PREVIEW_BYTES_PER_BATCH) break
       this.#pending.shift()
-      // A preview that no batch can carry is left out: it is a courtesy, the verdict beside it is the record.
-      if (bytes <= LIMITS.eventBatchBytes) batch.push(event)
+      if (!fits) continue
+      room -= bytes
+      batch.push(event)
     }
     return batch
   }
