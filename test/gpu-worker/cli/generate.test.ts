@@ -8,7 +8,8 @@ import { lastLine, type ProgramEnd, runProgramFile } from '../../support/program
 const generate = (...args: string[]): Promise<ProgramEnd> => runProgramFile('gpu-worker/src/cli/generate.ts', ...args)
 const PROMPT = 'a photo of a red apple'
 
-describe('npm run generate', { timeout: 120_000 }, () => {
+// Whole processes, each with all models: seconds on an idle machine, minutes beside a training run.
+describe('npm run generate', { timeout: 300_000 }, () => {
   let dir: string
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'parm-generate-'))

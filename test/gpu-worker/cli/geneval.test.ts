@@ -6,7 +6,8 @@ import { lastLine, type ProgramEnd, runProgramFile } from '../../support/program
 
 const geneval = (...args: string[]): Promise<ProgramEnd> => runProgramFile('gpu-worker/src/cli/geneval.ts', ...args)
 
-describe('npm run geneval', { timeout: 120_000 }, () => {
+// Whole processes, each with all models: seconds on an idle machine, minutes beside a training run.
+describe('npm run geneval', { timeout: 300_000 }, () => {
   let dir: string
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'parm-geneval-'))
@@ -19,13 +20,13 @@ describe('npm run geneval', { timeout: 120_000 }, () => {
       '--task',
       'single_object,counting',
       '--per-task',
-      '2',
+      '1',
       '--images',
       '2',
       '--candidates',
       '2',
       '--steps',
-      '4',
+      '3',
     ]
     const first = await geneval(...flags, '--out', out)
     expect(first.exitCode, first.stderr).toBe(0)
@@ -59,7 +60,7 @@ describe('npm run geneval', { timeout: 120_000 }, () => {
     const lines = (await readFile(join(out, 'results.jsonl'), 'utf8')).split('\n')
     await writeFile(join(out, 'results.jsonl'), `${lines.slice(0, 2).join('\n')}\n${lines[2]?.slice(0, 20)}`)
     const second = await geneval(...flags, '--out', out)
-    expect(second.stderr).toContain('continuing: 2 of 8 pictures are there already')
+    expect(second.stderr).toContain('continuing: 2 of 4 pictures are there already')
     expect(JSON.parse(lastLine(second.stdout))).toEqual(summary)
 
     const other = await geneval(...flags, '--out', out, '--seed', '1')
