@@ -25,7 +25,7 @@ class SamplingSettings:
     """
 
     steps: int = 12
-    guidance: float = 1.5
+    guidance: float = 1.0
     temperature: float = 1.0
 
 
