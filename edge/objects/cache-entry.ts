@@ -44,7 +44,7 @@ export class CacheEntry extends DurableObject<Env> {
           break
         case 'open': {
           const job = this.env.JOB.getByName(jobObjectName(state.jobId))
-          const reply = await job.join(spec.tenant, spec.createdAt, spec.deadline)
+          const reply = await job.join(spec)
           if (reply.outcome === 'joined') return reply.snapshot
           if (reply.outcome === 'succeeded') this.settle(state.jobId, reply.snapshot)
           else this.#forget(state)

@@ -4,7 +4,7 @@ import type { JobEvent } from '../../shared/job-event.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import type { CloseReason, JobState } from './job-state.ts'
 
-/** What a job is made of; fixed when it is opened. */
+/** What a job is made of. Fixed when it is opened, but for the lane, which a request that joins can raise. */
 export interface JobSpec {
   /** Job id of the request that opens it. */
   id: string
@@ -86,6 +86,10 @@ export class JobStore {
 
   spec(): JobSpec {
     return JSON.parse(this.#sql.exec<{ spec: string }>('SELECT spec FROM job').one().spec)
+  }
+
+  setLane(lane: Lane): void {
+    this.#sql.exec('UPDATE job SET spec = ?', JSON.stringify({ ...this.spec(), lane }))
   }
 
   state(): JobState {

@@ -83,14 +83,20 @@ export class Job extends DurableObject<Env> {
   }
 
   /** Another request for the same picture wants to wait for this work. */
-  async join(tenant: string, createdAt: number, deadline: number): Promise<JoinReply> {
+  async join({ tenant, createdAt, deadline, lane }: JobSpec): Promise<JoinReply> {
     if (!this.#store.exists()) return { outcome: 'gone' }
     const state = this.#store.state()
-    if (state.phase === 'succeeded') return { outcome: 'succeeded', snapshot: this.#snapshot(this.#ticketOfOpener()) }
+    if (state.phase === 'succeeded') return { outcome: 'succeeded', snapshot: this.#snapshot(this.#witness()) }
     if (hasEnded(state)) return { outcome: 'gone' }
-    const ticket: Ticket = { id: siblingJobId(this.#store.spec().id), cache: 'collapsed', tenant, createdAt, deadline }
+    const spec = this.#store.spec()
+    const ticket: Ticket = { id: siblingJobId(spec.id), cache: 'collapsed', tenant, createdAt, deadline }
     this.#store.addTicket(ticket)
-    await this.#schedule()
+    if (state.phase === 'queued' && spec.lane === 'batch' && lane === 'interactive') {
+      // Who joined must not wait behind the batch. Of the two messages one is claimed, the other is answered `busy` or `done`.
+      this.#store.setLane(lane)
+      this.#store.addDelivery('queue', 0)
+      this.#deliverSoon()
+    } else await this.#schedule()
     return { outcome: 'joined', snapshot: this.#snapshot(ticket) }
   }
 
@@ -281,6 +287,12 @@ export class Job extends DurableObject<Env> {
     return this.#store.ticket(id) ?? { id, cache: 'miss', tenant, createdAt, deadline }
   }
 
+  /** The ticket whose view stands for the work itself: the opener's may have been closed while others went on. */
+  #witness(): Ticket {
+    const opener = this.#ticketOfOpener()
+    return opener.closed ? (this.#store.openTickets()[0] ?? opener) : opener
+  }
+
   /** The work may go on until the last of those who wait gives up. */
   #deadline(): number {
     return this.#store.openTickets().at(-1)?.deadline ?? this.#store.spec().deadline
@@ -317,7 +329,7 @@ export class Job extends DurableObject<Env> {
       case 'queue':
         return sendJobMessage(parseEnv(this.env).queue, await this.#message(spec))
       case 'settle': {
-        const snapshot = this.#snapshot(this.#ticketOfOpener())
+        const snapshot = this.#snapshot(this.#witness())
         const kept = this.#store.state().phase === 'succeeded' ? snapshot : undefined
         return this.env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
       }

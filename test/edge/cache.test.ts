@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { cacheKey } from '../../edge/cache-key.ts'
 import { bindings, call, postJson } from './support/api.ts'
 import { cancel, jobObject, look, submit, workerFor } from './support/job.ts'
+import { receiveMessage, ScriptedWorker } from './support/scripted-worker.ts'
 import { allFrames } from './support/sse.ts'
 
 afterEach(reset)
@@ -109,6 +110,18 @@ describe('identical requests at the same moment', () => {
     expect(joined.headers.get('cache-status')).toBe('parm-edge;fwd=miss;collapsed')
   })
 
+  it('do not wait behind the batch when one of them is in a hurry', async () => {
+    const slow = await submit({ prompt: 'a green pear', lane: 'batch' })
+    const fast = await submit({ prompt: 'a green pear', lane: 'interactive' })
+    expect(fast).toMatchObject({ cache: 'collapsed', lane: 'interactive' })
+    const batch = new ScriptedWorker(await receiveMessage(slow.id, 'batch'))
+    const interactive = new ScriptedWorker(await receiveMessage(slow.id, 'interactive'))
+    expect(interactive.message.lane).toBe('interactive')
+    await interactive.finish()
+    expect(await batch.claim()).toEqual({ decision: 'done' })
+    expect(await statusOf(slow.id)).toBe('succeeded')
+  })
+
   it('see the whole log, also what was said before they joined', async () => {
     const opener = await submit({ prompt: 'a green pear' })
     const worker = await workerFor(opener.id)
@@ -141,6 +154,9 @@ describe('giving up a job that others joined', () => {
     const log = await allFrames(await call(`/v1/jobs/${opener.id}/events`))
     expect(log.map(({ event }) => event)).toEqual(['queued', 'canceled'])
     expect((await allFrames(await call(`/v1/jobs/${joiner.id}/events`))).at(-1)?.event).toBe('succeeded')
+    expect(await submit({ prompt: 'a blue bird' })).toMatchObject({ cache: 'hit', status: 'succeeded', id: joiner.id })
+    await settled(opener.id)
+    expect(await submit({ prompt: 'a blue bird' })).toMatchObject({ cache: 'hit', status: 'succeeded', id: joiner.id })
   })
 
   it('stops the work when the last one leaves, and the next request starts anew', async () => {

@@ -45,7 +45,7 @@ export async function receiveMessage(
 ): Promise<JobMessage> {
   const url = lane === 'interactive' ? bindings.QUEUE_URL_INTERACTIVE : bindings.QUEUE_URL_BATCH
   for (let round = 0; round < 50; round++) {
-    const found = early.find((message) => message.jobId.startsWith(jobId))
+    const found = early.find((message) => message.jobId.startsWith(jobId) && message.lane === lane)
     if (found) return found
     early.push(...(await receiveOwn(url)))
   }
