@@ -18,7 +18,7 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 beforeAll(async () => {
   stack = await startStack({
-    workerSettings: { PARM_VISIBILITY_SECONDS: '4', PARM_GRACE_SECONDS: '20' },
+    workerSettings: { PARM_VISIBILITY_SECONDS: '12', PARM_GRACE_SECONDS: '20' },
     onWorkerRecord: (record) => records.push(record),
   })
 })
@@ -26,7 +26,7 @@ afterAll(() => stack?.stop())
 
 const PROMPT = 'a photo of a red apple'
 /** As little work as still shows everything: these tests share few cores with whatever else runs there. */
-const SMALL = { candidates: 2, steps: 4 }
+const SMALL = { candidates: 2, steps: 4, deadlineMs: 600_000 }
 
 async function post(path: string, body: object): Promise<Response> {
   return fetch(`${stack.url}${path}`, {
@@ -121,7 +121,7 @@ describe('a prompt', () => {
 
 describe('the same seed', () => {
   // A baseline job runs candidate 0 alone whatever its number of candidates: the same picture under other cache keys.
-  const same = (candidates: number) => ({ prompt: PROMPT, seed: 77, strategy: 'baseline', candidates, steps: 4 })
+  const same = (candidates: number) => ({ ...SMALL, prompt: PROMPT, seed: 77, strategy: 'baseline', candidates })
   const other = (seed: number) => ({ ...SMALL, prompt: 'two photos of a green bird', seed, accept: 'best' })
 
   it('gives the same bytes alone, in company, and in another worker', async () => {
@@ -201,12 +201,12 @@ describe('a job under way', () => {
     }
     expect(types.at(-1)).toBe('canceled')
     await settled()
-    const after = await finishJob({ prompt: 'a photo of a black cat', strategy: 'baseline', steps: 4 })
+    const after = await finishJob({ ...SMALL, prompt: 'a photo of a black cat', strategy: 'baseline' })
     expect(after.status).toBe('succeeded')
   })
 
   it('is finished by the next worker when its own is killed, exactly once', async () => {
-    const job = await openJob({ prompt: 'a photo of a purple umbrella', candidates: 4, accept: 'best', steps: 12 })
+    const job = await openJob({ ...SMALL, prompt: 'a photo of a purple umbrella', accept: 'best', steps: 12 })
     const events: ReceivedEvent[] = []
     let replacement: Promise<unknown> | undefined
     for await (const received of followEvents(job.eventsUrl)) {
