@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as timer } from 'node:timers/promises'
 import type { z } from 'zod'
 import { AppError, ERROR_CODES, type ErrorCode } from '../../shared/error-code.ts'
 import {
@@ -44,13 +44,15 @@ export interface EdgeClientOptions {
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. */
   readonly now?: () => number
+  /** Waits; rejects when `signal` aborts. */
+  readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 const TRY_TIMEOUT_MS = 10_000
 const BACKOFF_MS = { min: 200, max: 5_000 }
 
 export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
-  const { origin, jobId, fetch: send = fetch, now = Date.now } = options
+  const { origin, jobId, fetch: send = fetch, now = Date.now, delay = realDelay } = options
   const key = Buffer.from(options.key, 'base64url')
 
   /** Signed anew at every try, because the edge refuses an old time stamp. */
@@ -87,7 +89,7 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
           cause: attempt.error,
         })
       }
-      await delay(waitMs, undefined, { signal: patience.signal }).catch(() => patience.signal.throwIfAborted())
+      await delay(waitMs, patience.signal).catch(() => patience.signal.throwIfAborted())
     }
   }
 
@@ -106,6 +108,8 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
   }
 }
+
+const realDelay = (ms: number, signal: AbortSignal): Promise<void> => timer(ms, undefined, { signal })
 
 interface Body {
   readonly bytes: Uint8Array<ArrayBuffer>
