@@ -36,12 +36,14 @@ from training.world.config import WorldConfig
 from training.world.world import World
 
 _TRAINING_DIRECTORY = Path(__file__).parent
-# Pictures of a batch; each is asked about several times.
-_BATCH = 16
+# Pictures of a batch and prompts for each. Reading a picture costs twenty times as much as asking about it, so a composed
+# scene is asked about often; a generated picture's own prompt is the question that counts, so there pictures are many.
+_SCENES, _SCENE_QUESTIONS = 16, 16
+_PICTURES, _PICTURE_QUESTIONS = 32, 4
+# Scenes among the pictures of the second stage; they keep the words from narrowing to what the generator draws.
+_SCENES_AMONG_PICTURES = 8
 _CHECKPOINT_SECONDS = 120
 _LOG_STEPS = 20
-# Of each batch in the second stage; ground truth keeps the words from narrowing to what the generator draws.
-_SCENES_AMONG_TRAJECTORIES = 4
 
 
 def verifier_loss(logits: Tensor, answers: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -55,9 +57,7 @@ def join(first: VerifierBatch, second: VerifierBatch) -> VerifierBatch:
     """Both batches as one; shorter prompts are padded to the longer ones."""
     length = max(first.prompt_ids.shape[1], second.prompt_ids.shape[1])
     prompts = [F.pad(batch.prompt_ids, (0, length - batch.prompt_ids.shape[1]), value=PAD) for batch in (first, second)]
-    return VerifierBatch(
-        torch.cat([first.images, second.images]), torch.cat(prompts), torch.cat([first.answers, second.answers])
-    )
+    return VerifierBatch(torch.cat([first.images, second.images]), torch.cat(prompts), torch.cat([first.answers, second.answers]))
 
 
 def is_hidden_weight(name: str, weight: Tensor) -> bool:
@@ -170,12 +170,12 @@ def main() -> None:
         examples = TrajectoryExamples(RankingData.read(arguments.trajectories), home, tokenizer, thresholds)
 
         def make_batch(rng: np.random.Generator) -> VerifierBatch:
-            scenes = scene_batch(worlds, tokenizer, reconstruct, rng, _SCENES_AMONG_TRAJECTORIES)
-            return join(scenes, examples.batch(rng, _BATCH - _SCENES_AMONG_TRAJECTORIES))
+            scenes = scene_batch(worlds, tokenizer, reconstruct, rng, _SCENES_AMONG_PICTURES, _PICTURE_QUESTIONS)
+            return join(scenes, examples.batch(rng, _PICTURES - _SCENES_AMONG_PICTURES, _PICTURE_QUESTIONS))
     else:
 
         def make_batch(rng: np.random.Generator) -> VerifierBatch:
-            return scene_batch(worlds, tokenizer, reconstruct, rng, _BATCH)
+            return scene_batch(worlds, tokenizer, reconstruct, rng, _SCENES, _SCENE_QUESTIONS)
 
     train(
         model, make_batch, Budget(minutes=arguments.minutes), arguments.run, arguments.weights,

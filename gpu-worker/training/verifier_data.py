@@ -18,9 +18,8 @@ from training.tokenizer import PAD, encode_prompts
 from training.world.spec import Spec, satisfies
 from training.world.world import World
 
-# Prompts asked about each picture: reading a picture costs twenty times as much as asking about it.
-PROMPTS_PER_PICTURE = 16
-# How often a prompt is the picture's own, a weaker one, a challenge, or another picture's: right and wrong about equal.
+# How often a prompt beyond the first is the picture's own again, a weaker one, a challenge, or another picture's: right and
+# wrong about equal.
 _KINDS = (0.35, 0.15, 0.4, 0.1)
 # Share of ground-truth pictures whose patches are shuffled: nothing to be judged in them.
 _SHUFFLED = 0.08
@@ -53,9 +52,9 @@ def encode_short(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
 
 
 def questions_about(rng: np.random.Generator, world: World, spec: Spec, count: int) -> list[Spec]:
-    """`count` specs to ask about a picture that was made for `spec`."""
-    asked = []
-    for kind in rng.choice(len(_KINDS), size=count, p=_KINDS):
+    """`count` specs to ask about a picture that was made for `spec`, which is the first of them."""
+    asked = [spec]
+    for kind in rng.choice(len(_KINDS), size=count - 1, p=_KINDS):
         match int(kind):
             case 0:
                 asked.append(spec)
@@ -74,6 +73,7 @@ def scene_batch(
     reconstruct: Callable[[Tensor], Tensor] | None,
     rng: np.random.Generator,
     size: int,
+    questions: int,
 ) -> VerifierBatch:
     """Ground-truth scenes and questions about them; a function of the generator's state only.
 
@@ -85,6 +85,7 @@ def scene_batch(
         reconstruct: maps half of the pictures to what a quantiser makes of them, or None.
         rng: source of randomness.
         size: B.
+        questions: M, prompts for each picture.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     scenes, prompts, answers = [], [], []
@@ -93,7 +94,7 @@ def scene_batch(
         spec = world.sample_spec(rng)
         scene = world.compose(rng, spec)
         scenes.append(scene)
-        for asked in questions_about(rng, world, spec, PROMPTS_PER_PICTURE):
+        for asked in questions_about(rng, world, spec, questions):
             right = float(satisfies(scene.objects, asked))
             prompts.append(world.prompt(rng, asked))
             answers.append((1.0, right, right))
@@ -103,7 +104,7 @@ def scene_batch(
     # Every fourth stays as it is: what the generator draws at its best is not damaged.
     damaged = torch.arange(size) % 4 != 0
     images[damaged] = degrade(images[damaged], generator)
-    labels = torch.tensor(answers).view(size, PROMPTS_PER_PICTURE, len(TASKS))
+    labels = torch.tensor(answers).view(size, questions, len(TASKS))
     shuffled = round(size * _SHUFFLED)
     if shuffled:
         images[-shuffled:] = shuffle_patches(images[-shuffled:], generator)
@@ -117,8 +118,8 @@ class TrajectoryExamples:
     def __init__(self, data: RankingData, world: World, tokenizer: Tokenizer, thresholds: DetectionThresholds):
         self._data, self._world, self._tokenizer, self._thresholds = data, world, tokenizer, thresholds
 
-    def batch(self, rng: np.random.Generator, size: int) -> VerifierBatch:
-        """Random pictures and questions about them; a function of the generator's state only."""
+    def batch(self, rng: np.random.Generator, size: int, questions: int) -> VerifierBatch:
+        """`size` random pictures, `questions` prompts for each; a function of the generator's state only."""
         last = len(self._data.steps) - 1
         images, prompts, answers = [], [], []
         for _ in range(size):
@@ -126,7 +127,7 @@ class TrajectoryExamples:
             place = last if rng.random() < _FINAL else int(rng.integers(last))
             own = self._data.specs[row]
             images.append(self._data.images[row, place])
-            for asked in questions_about(rng, self._world, own, PROMPTS_PER_PICTURE):
+            for asked in questions_about(rng, self._world, own, questions):
                 prompts.append(own["prompt"] if asked is own else self._world.prompt(rng, asked))
                 answers.append(self.answers(row, place, asked))
         return VerifierBatch(

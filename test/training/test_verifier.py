@@ -23,7 +23,7 @@ from training.ranking_data import RankingData, is_settled, read_shard, recorded_
 from training.spec_challenges import challenge, weaken
 from training.tokenizer import PAD, build_tokenizer, encode_prompts
 from training.train_verifier import join, train, verifier_loss
-from training.verifier_data import PROMPTS_PER_PICTURE, TrajectoryExamples, VerifierBatch, encode_short, scene_batch
+from training.verifier_data import TrajectoryExamples, VerifierBatch, encode_short, scene_batch
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.config import WorldConfig
 from training.world.spec import satisfies
@@ -96,9 +96,9 @@ def test_learns_a_handful_of_answers(tmp_path):
 
 def test_a_scene_batch_is_repeatable_and_mixes_right_and_wrong():
     world = World(WorldConfig())
-    first, second = (scene_batch([world], TOKENIZER, None, np.random.default_rng(3), 24) for _ in range(2))
+    first, second = (scene_batch([world], TOKENIZER, None, np.random.default_rng(3), 24, 4) for _ in range(2))
     assert torch.equal(first.images, second.images) and torch.equal(first.prompt_ids, second.prompt_ids)
-    assert first.answers.shape == (24 * PROMPTS_PER_PICTURE, 3)
+    assert first.answers.shape == (24 * 4, 3)
     right = first.answers[:, ALIGNMENT].mean()
     assert 0.25 < right < 0.75
     unclear = first.answers[:, CLARITY] == 0
@@ -153,9 +153,9 @@ def test_the_final_picture_answers_for_the_earlier_ones():
     assert examples.answers(0, 0, spec) == (0.0, 1.0, 0.0)
     assert examples.answers(0, 1, spec) == (1.0, 1.0, 1.0)
     assert examples.answers(1, 0, spec) == (0.0, 0.0, 1.0)
-    batch = examples.batch(np.random.default_rng(0), 5)
+    batch = examples.batch(np.random.default_rng(0), 5, 3)
     assert batch.images.shape == (5, 96, 96, 3)
-    assert len(batch.prompt_ids) == 5 * PROMPTS_PER_PICTURE
+    assert len(batch.prompt_ids) == 5 * 3
 
 
 def test_shards_read_back_as_written(tmp_path):
