@@ -3,7 +3,8 @@ import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts
 import type { JobFailure, JobMessage, JobParameters, JobResult, Lane } from '../../shared/job.ts'
 import { Attempt } from './attempt.ts'
 import { createEdgeClient } from './edge-client.ts'
-import type { Engine, EngineOutcome, Generator, PreparedPrompt, Verifier } from './engine/ports.ts'
+import type { Engine, EngineOutcome, Generator, Verifier } from './engine/ports.ts'
+import { promptWarnings } from './engine/prompt-warnings.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
@@ -195,7 +196,7 @@ export class JobRunner {
     // Held until the job ends, so that the engine's own preparation finds the prompt's prefix computed.
     const prompt = await model.generator.prepare(parameters.prompt)
     try {
-      const warnings = warningsOf(prompt)
+      const warnings = promptWarnings(prompt)
       reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings })
       const outcome = await this.#generate(lease, attempt, reporter, parameters)
       this.#options.onRoom()
@@ -351,9 +352,6 @@ function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   if (verifier === undefined) throw new InvariantError(`verifier ${parameters.verifier} was accepted but is not there`)
   return verifier
 }
-
-const warningsOf = (prompt: PreparedPrompt): string[] =>
-  prompt.unknownWords.map((word) => `the model does not know "${word}" and ignores it`)
 
 const short = (revision: string): string => revision.slice(0, 12)
 

@@ -31,7 +31,7 @@ export function fakeSuccess(job: EngineJob): EngineOutcome {
     alignment: 0.75,
     reason: 'accepted',
     cost: { rowSteps: 12, rowStepsSaved: 36, judgeCalls: 3, candidatesStarted: 4, workMs: 5 },
-    unknownWords: [],
+    warnings: [],
   }
 }
 
@@ -113,7 +113,7 @@ export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<Prepa
       imageSize: FAKE_SIZE,
       async prepare(prompt) {
         const unknownWords = prompt.split(' ').filter((word) => word === 'zyzzyva')
-        const prepared: PreparedPrompt = { key: prompt, ids: [1], unknownWords }
+        const prepared: PreparedPrompt = { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0 }
         preparedPrompts.add(prepared)
         return prepared
       },

@@ -80,6 +80,7 @@ export class FakeGenerator implements Generator {
       key: prompt,
       ids: words.map((word) => KNOWN_WORDS.indexOf(word) + 1),
       unknownWords: [...new Set(words.filter((word) => !KNOWN_WORDS.includes(word)))],
+      tokensLeftOut: 0,
     }
   }
 

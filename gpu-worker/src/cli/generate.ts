@@ -87,7 +87,7 @@ async function main(argv: string[]): Promise<void> {
   const { outcome, verdicts, pictures } = await generate(options, bundle, settings.slots)
 
   if (verdicts.length > 0) console.log(verdictTable(verdicts))
-  for (const word of outcome.unknownWords) console.log(`warning: the model does not know "${word}" and ignored it`)
+  for (const warning of outcome.warnings) console.log(`warning: ${warning}`)
   console.log(describeOutcome(outcome))
   const { imageSize } = manifest.generator
   if (options.sheet !== undefined) {

@@ -28,6 +28,7 @@ import {
 } from './job.ts'
 import type { TemperatureMode } from './mask-schedule.ts'
 import type { Clock, Engine, EngineEvent, EngineJob, EngineOutcome, Generator, RunningJob } from './ports.ts'
+import { promptWarnings } from './prompt-warnings.ts'
 import { scoreOf } from './pruning.ts'
 import { planTick, type Seat } from './scheduler.ts'
 import { type Standing, standingOf } from './selection.ts'
@@ -257,9 +258,9 @@ class StepEngine implements TickingEngine {
 
   #success(job: Job, { candidate, result, reason }: Extract<Standing, { kind: 'won' }>): EngineOutcome {
     const { pixels, codes, alignment } = result
-    const { unknownWords } = promptOf(job)
+    const warnings = promptWarnings(promptOf(job))
     const cost = costOf(job, this.#options.clock.now())
-    return { status: 'succeeded', pixels, codes, candidate: candidate.index, alignment, reason, cost, unknownWords }
+    return { status: 'succeeded', pixels, codes, candidate: candidate.index, alignment, reason, cost, warnings }
   }
 
   /** Gives every free slot to whom the plan names, so that no slot is idle in the next tick while somebody waits. */

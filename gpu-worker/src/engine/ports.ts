@@ -13,6 +13,8 @@ export interface PreparedPrompt {
   readonly ids: readonly number[]
   /** Words the model does not know, in order of appearance, without repeats. */
   readonly unknownWords: readonly string[]
+  /** Tokens at the prompt's end that found no room, 0 for most prompts. */
+  readonly tokensLeftOut: number
 }
 
 /** One row of a tick: one candidate at its own step. */
@@ -109,7 +111,8 @@ export type EngineOutcome =
       alignment: number | undefined
       reason: 'accepted' | 'best' | 'only' | 'fallback'
       cost: { rowSteps: number; rowStepsSaved: number; judgeCalls: number; candidatesStarted: number; workMs: number }
-      unknownWords: readonly string[]
+      /** What of the prompt the model could not take, in sentences. */
+      warnings: readonly string[]
     }
   | { status: 'stopped' }
   | { status: 'failed'; error: unknown }

@@ -31,7 +31,7 @@ export class BundleGenerator implements Generator {
   }
 
   async prepare(prompt: string): Promise<PreparedPrompt> {
-    const { ids, unknownWords } = this.#tokenizer.encode(prompt)
+    const { ids, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
     // Two texts with the same ids are one prompt to the model.
     const key = ids.join(' ')
     let shared = this.#prefixes.get(key)
@@ -47,7 +47,7 @@ export class BundleGenerator implements Generator {
       this.#giveBack(key)
       throw error
     }
-    return { key, ids, unknownWords }
+    return { key, ids, unknownWords, tokensLeftOut }
   }
 
   release(prompt: PreparedPrompt): void {

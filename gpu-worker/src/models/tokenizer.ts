@@ -8,6 +8,8 @@ export interface EncodedPrompt {
   readonly ids: number[]
   /** As typed, without repeats, in order of appearance. */
   readonly unknownWords: string[]
+  /** Known words at the end that found no room. */
+  readonly tokensLeftOut: number
 }
 
 /** Something that a reader would take for a word or a picture, not bare punctuation. */
@@ -35,13 +37,14 @@ export class PromptTokenizer {
    */
   encode(prompt: string): EncodedPrompt {
     const { maxTokens, prefix, suffix, pad, padSide } = this.#layout
-    const encoded = this.#encodeText(prompt)
-    const words = encoded.filter((id) => id !== undefined).slice(0, maxTokens - prefix.length - suffix.length)
+    const known = this.#encodeText(prompt).filter((id) => id !== undefined)
+    const words = known.slice(0, maxTokens - prefix.length - suffix.length)
     const used = [...prefix, ...words, ...suffix]
     const padding = new Array<number>(maxTokens - used.length).fill(pad)
     return {
       ids: padSide === 'left' ? [...padding, ...used] : [...used, ...padding],
       unknownWords: this.#unknownWords(prompt),
+      tokensLeftOut: known.length - words.length,
     }
   }
 

@@ -5,7 +5,7 @@ import { planTick } from '../../../gpu-worker/src/engine/scheduler.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
 import { parametersOf } from './harness.ts'
 
-const PROMPT = { key: 'p', ids: [], unknownWords: [] }
+const PROMPT = { key: 'p', ids: [], unknownWords: [], tokensLeftOut: 0 }
 
 /** A ready job; `stepsDone` of its candidates that run, the others wait. */
 function jobOf(id: string, candidates: number, running: readonly number[] = [], lastGrant = 0): Job {

@@ -28,7 +28,7 @@ function jobWith(moves: readonly Move[], overrides: Partial<Parameters> = {}): J
   const parameters = parametersOf({ candidates: moves.length, ...overrides })
   const request = { id: 'job', parameters, verifier: new FakeVerifier(), previews: false }
   const job = createJob(request, () => {}, new FakeGenerator(), 'linear')
-  begin(job, { key: 'p', ids: [], unknownWords: [] })
+  begin(job, { key: 'p', ids: [], unknownWords: [], tokensLeftOut: 0 })
   for (const [index, move] of moves.entries()) move(job.candidates[index] as Candidate)
   return job
 }

@@ -236,6 +236,6 @@ describe('what a job is told', () => {
   test('words that the model does not know come with the outcome', async () => {
     const engine = engineOf()
     const outcome = await succeed(engine, submit(engine, { prompt: 'a red zyx and a blue zyx' }))
-    expect(outcome.unknownWords).toEqual(['zyx'])
+    expect(outcome.warnings).toEqual(['the model does not know "zyx" and ignores it'])
   })
 })

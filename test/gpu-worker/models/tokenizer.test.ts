@@ -61,6 +61,8 @@ describe('PromptTokenizer', () => {
     const room = layout.maxTokens - layout.prefix.length - layout.suffix.length
     expect(wordIds('apple '.repeat(room + 10))).toEqual(new Array(room).fill(ids('apple')[0]))
     expect(wordIds('apple '.repeat(room))).toHaveLength(room)
+    expect(tokenizer.encode('apple '.repeat(room + 10)).tokensLeftOut).toBe(10)
+    expect(tokenizer.encode('apple '.repeat(room)).tokensLeftOut).toBe(0)
   })
 
   it('counts only known words towards the length', () => {

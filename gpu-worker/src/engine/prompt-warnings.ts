@@ -1,0 +1,10 @@
+import type { PreparedPrompt } from './ports.ts'
+
+/** @returns one sentence for each thing about the prompt that the picture cannot show; the caller is told, nothing fails. */
+export function promptWarnings({ unknownWords, tokensLeftOut }: PreparedPrompt): string[] {
+  const warnings = unknownWords.map((word) => `the model does not know "${word}" and ignores it`)
+  if (tokensLeftOut > 0) {
+    warnings.push(`the prompt is longer than the model reads: its last ${tokensLeftOut} known words are ignored`)
+  }
+  return warnings
+}
