@@ -13,7 +13,7 @@ Runs the whole service on this machine: edge and playground, queue, workers. Sto
   --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
   --workers     worker processes, 1 to 16
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
-  --data        where jobs and images are kept, default .parm; with --port 0 they are not`
+  --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere`
 
 interface Arguments {
   readonly port: number
@@ -51,7 +51,7 @@ function readArguments(): Arguments {
     workers: integer('--workers', values.workers ?? '1', 1, 16),
     bundleDir: resolve(values.bundle ?? DEFAULT_BUNDLE),
     // By port, so that two stacks on one machine do not share a database; a port found by chance is not found again.
-    ...(port !== 0 && { persistDir: join(resolve(values.data ?? join(ROOT, '.parm')), `edge-${port}`) }),
+    ...(port !== 0 && { persistDir: join(resolve(values.data ?? join(ROOT, '.parm')), `port-${port}`) }),
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { AppError } from '../../shared/error-code.ts'
+import { newSecret, openDataDir } from './data-dir.ts'
 import { startEdge } from './edge.ts'
 import { DEFAULT_BUNDLE, readModelCard } from './models.ts'
 import { LOOPBACK, reservePort } from './ports.ts'
@@ -13,7 +14,7 @@ export interface StackOptions {
   readonly queuePort?: number
   /** Address the edge listens on; default 127.0.0.1. */
   readonly host?: string
-  /** Default: nothing outlives the stack. */
+  /** Folder for jobs, images and messages; default: nothing outlives the stack. */
   readonly persistDir?: string
   readonly bundleDir?: string
   /** Default 1. */
@@ -64,7 +65,8 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
   const url = `http://${LOOPBACK}:${port}`
   // Made anew at every start: nothing outside this stack has a use for them.
   const credentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
-  const secrets = { ...credentials, CALLBACK_SECRET: randomBytes(32).toString('base64url') }
+  const data = options.persistDir === undefined ? undefined : openDataDir(options.persistDir)
+  const secrets = { ...credentials, CALLBACK_SECRET: data?.callbackSecret ?? newSecret() }
 
   const closers: (() => Promise<void>)[] = []
   const workers: LocalWorker[] = []
@@ -77,7 +79,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
     return stopped
   }
   try {
-    const queue = await startQueue(queuePort)
+    const queue = await startQueue(queuePort, data?.queueDir)
     closers.push(() => queue.stop())
     const add = async (settings: Readonly<Record<string, string>> = {}): Promise<LocalWorker> => {
       const name = `worker-${++namesGiven}`
@@ -98,7 +100,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
     const edgeStarted = startEdge({
       port,
       host,
-      persistDir: options.persistDir,
+      persistDir: data?.edgeDir,
       queue,
       models: [model],
       secrets,
