@@ -3,7 +3,7 @@ import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts
 import type { JobFailure, JobMessage, JobParameters, JobResult, Lane } from '../../shared/job.ts'
 import { Attempt } from './attempt.ts'
 import { createEdgeClient } from './edge-client.ts'
-import type { Engine, EngineOutcome, Generator, Verifier } from './engine/ports.ts'
+import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
@@ -11,15 +11,7 @@ import type { Lease } from './lease.ts'
 import type { Log } from './log.ts'
 import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
-
-/** What the runner must know of the bundle that the engine was made with. */
-export interface ServedModel {
-  readonly id: string
-  readonly revision: string
-  readonly maxSteps: number
-  readonly generator: Pick<Generator, 'imageSize' | 'prepare' | 'release'>
-  readonly verifiers: ReadonlyMap<string, Verifier>
-}
+import { bundleMismatch, type ServedModel } from './served-model.ts'
 
 export interface JobRunnerOptions {
   readonly engine: Engine
@@ -139,31 +131,14 @@ export class JobRunner {
     }
   }
 
-  /** @returns why this worker cannot run the job at all, if so. */
+  /** @returns why this worker will not run the job at all, if so. */
   #refuse(attempt: Attempt, { parameters }: JobMessage): JobFailure | undefined {
     const { model, maxAttempts } = this.#options
     if (attempt.number > maxAttempts) {
       return { code: 'worker_lost', message: `given up after ${maxAttempts} attempts, none of which came to an end` }
     }
-    if (parameters.model !== model.id || parameters.revision !== model.revision) {
-      return {
-        code: 'bundle_mismatch',
-        message: `the job asks for ${parameters.model} revision ${short(parameters.revision)}, this worker has ${model.id} revision ${short(model.revision)}`,
-      }
-    }
-    if (!model.verifiers.has(parameters.verifier)) {
-      return {
-        code: 'bundle_mismatch',
-        message: `bundle ${model.id} has no verifier ${parameters.verifier}, only ${[...model.verifiers.keys()].join(', ')}`,
-      }
-    }
-    if (parameters.steps > model.maxSteps) {
-      return {
-        code: 'bundle_mismatch',
-        message: `bundle ${model.id} makes at most ${model.maxSteps} steps, the job asks for ${parameters.steps}`,
-      }
-    }
-    return undefined
+    const mismatch = bundleMismatch(parameters, model)
+    return mismatch === undefined ? undefined : { code: 'bundle_mismatch', message: mismatch }
   }
 
   /** From a granted claim to the settled lease. */
@@ -274,7 +249,7 @@ export class JobRunner {
     }
   }
 
-  /** The message is deleted only here, and only where the edge is known to have a terminal record. */
+  /** A worked-on message is deleted only here, and only where the edge is known to have a terminal record. */
   async #settle(lease: Lease, attempt: Attempt): Promise<void> {
     const { cause } = attempt
     if (cause) attempt.log.info('job stopped', { why: cause.why })
@@ -352,7 +327,5 @@ function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   if (verifier === undefined) throw new InvariantError(`verifier ${parameters.verifier} was accepted but is not there`)
   return verifier
 }
-
-const short = (revision: string): string => revision.slice(0, 12)
 
 const sizes = ({ candidates, steps, strategy, accept }: JobParameters) => ({ candidates, steps, strategy, accept })

@@ -4,9 +4,10 @@ import { Consumer } from './consumer.ts'
 import { createEngine } from './engine/engine.ts'
 import type { Engine } from './engine/ports.ts'
 import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
-import { JobRunner, type ServedModel } from './job-runner.ts'
+import { JobRunner } from './job-runner.ts'
 import { createLog, type Log } from './log.ts'
 import { type Bundle, openBundle } from './models/bundle-loader.ts'
+import type { ServedModel } from './served-model.ts'
 import { WorkerLifecycle } from './worker-state.ts'
 
 /** Exit codes: 0 stopped when asked to, 1 failed, 2 refused to start with this configuration, queue or bundle. */

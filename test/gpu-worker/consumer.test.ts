@@ -319,6 +319,7 @@ describe('a job this worker cannot run', () => {
     ['another revision', { revision: 'c'.repeat(64) }, /revision cccccccccccc.*has fake-model revision bbbbbbbbbbbb/],
     ['another model', { model: 'show-o' }, /asks for show-o/],
     ['an unknown verifier', { verifier: 'llava' }, /no verifier llava, only parm/],
+    ['too many steps', { steps: 50 }, /at most 40 steps, the job asks for 50/],
   ])('fails as bundle_mismatch: %s', async (_, parameters, message) => {
     const job = edge.openJob(parameters)
     new TestWorker()

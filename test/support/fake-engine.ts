@@ -6,7 +6,7 @@ import type {
   PreparedPrompt,
   RunningJob,
 } from '../../gpu-worker/src/engine/ports.ts'
-import type { ServedModel } from '../../gpu-worker/src/job-runner.ts'
+import type { ServedModel } from '../../gpu-worker/src/served-model.ts'
 
 /** A job inside the fake engine, in the hands of the test. */
 export interface FakeJob {
@@ -107,7 +107,7 @@ export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<Prepa
   return {
     id: 'fake-model',
     revision: FAKE_REVISION,
-    maxSteps: 50,
+    maxSteps: 40,
     preparedPrompts,
     generator: {
       imageSize: FAKE_SIZE,
