@@ -1,0 +1,53 @@
+"""Draws what the verifier thinks while pictures are made: `python -m training.draw_verdicts`.
+
+Each line of `figures/verdicts.png` is one path; the numbers under a picture are clarity, potential and alignment in
+percent, and the last column says what the detector found.
+"""
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.checkpoint import load_weights
+from training.geneval_rules import DetectionThresholds, is_correct
+from training.models.verifier import Verifier, VerifierConfig
+from training.pictures import save_grid
+from training.ranking_data import RankingData
+from training.tokenizer import build_tokenizer, encode_prompts
+
+_TRAINING_DIRECTORY = Path(__file__).parent
+_COLUMNS = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
+    parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights/parm.pt")
+    parser.add_argument("--trajectories", type=Path, nargs="+", default=[_TRAINING_DIRECTORY / "runs/ranking-held-out"])
+    parser.add_argument("--paths", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=_TRAINING_DIRECTORY / "figures/verdicts.png")
+    arguments = parser.parse_args()
+
+    thresholds = DetectionThresholds(**tomllib.loads(arguments.settings.read_text())["detector"]["thresholds"])
+    model, tokenizer = load_weights(arguments.weights, Verifier, VerifierConfig), build_tokenizer()
+    data = RankingData.read(arguments.trajectories)
+    places = np.linspace(0, len(data.steps) - 1, _COLUMNS).round().astype(int)
+    images, captions = [], []
+    for row in range(min(arguments.paths, len(data))):
+        spec, shown = data.specs[row], data.images[row, places]
+        prompt_ids = torch.from_numpy(encode_prompts(tokenizer, [spec["prompt"]] * len(shown)))
+        with torch.inference_mode():
+            answers = model(torch.from_numpy(shown), prompt_ids).numpy()
+        images.append(shown)
+        captions += [" ".join(f"{100 * value:.0f}" for value in answer) for answer in answers]
+        correct = is_correct(data.objects[row][-1], spec, thresholds)
+        captions[-1] += " right" if correct else " wrong"
+        captions[-_COLUMNS] = spec["prompt"].removeprefix("a photo of ")
+    save_grid(arguments.out, np.concatenate(images), _COLUMNS, captions, scale=2)
+
+
+if __name__ == "__main__":
+    main()
