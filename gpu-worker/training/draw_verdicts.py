@@ -1,7 +1,7 @@
 """Draws what the verifier thinks while pictures are made: `python -m training.draw_verdicts`.
 
-Each line of `figures/verdicts.png` is one path; the numbers under a picture are clarity, potential and alignment in
-percent, and the last column says what the detector found.
+Each line of `figures/verdicts.png` is one path, good ones first. The numbers under a picture are clarity, potential and
+alignment in percent; the last column says what the detector found.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
     parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights/parm.pt")
     parser.add_argument("--trajectories", type=Path, nargs="+", default=[_TRAINING_DIRECTORY / "runs/ranking-held-out"])
-    parser.add_argument("--paths", type=int, default=8)
+    parser.add_argument("--paths", type=int, default=8, help="lines; half of them end badly")
     parser.add_argument("--out", type=Path, default=_TRAINING_DIRECTORY / "figures/verdicts.png")
     arguments = parser.parse_args()
 
@@ -35,16 +35,18 @@ def main() -> None:
     model, tokenizer = load_weights(arguments.weights, Verifier, VerifierConfig), build_tokenizer()
     data = RankingData.read(arguments.trajectories)
     places = np.linspace(0, len(data.steps) - 1, _COLUMNS).round().astype(int)
+    correct = np.array([is_correct(row[-1], spec, thresholds) for row, spec in zip(data.objects, data.specs, strict=True)])
+    half = arguments.paths // 2
+    rows = [*np.flatnonzero(correct)[: arguments.paths - half], *np.flatnonzero(~correct)[:half]]
     images, captions = [], []
-    for row in range(min(arguments.paths, len(data))):
+    for row in rows:
         spec, shown = data.specs[row], data.images[row, places]
         prompt_ids = torch.from_numpy(encode_prompts(tokenizer, [spec["prompt"]] * len(shown)))
         with torch.inference_mode():
             answers = model(torch.from_numpy(shown), prompt_ids).numpy()
         images.append(shown)
         captions += [" ".join(f"{100 * value:.0f}" for value in answer) for answer in answers]
-        correct = is_correct(data.objects[row][-1], spec, thresholds)
-        captions[-1] += " right" if correct else " wrong"
+        captions[-1] += " right" if correct[row] else " wrong"
         captions[-_COLUMNS] = spec["prompt"].removeprefix("a photo of ")
     save_grid(arguments.out, np.concatenate(images), _COLUMNS, captions, scale=2)
 
