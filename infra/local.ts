@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AppError } from '../shared/error-code.ts'
+import { runCommand } from './command.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
@@ -99,11 +100,4 @@ async function main(): Promise<number> {
   }
 }
 
-try {
-  process.exitCode = await main()
-} catch (error) {
-  if (error instanceof AppError) console.error(error.message)
-  else if (error instanceof TypeError && 'code' in error) console.error(`${error.message}\n\n${USAGE}`)
-  else throw error
-  process.exitCode = 2
-}
+await runCommand(main, USAGE)

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { AppError } from '../shared/error-code.ts'
+import { runCommand } from './command.ts'
 import { BUNDLES_DIR, readModelCard } from './local/models.ts'
 import { withModels } from './models-variable.ts'
 
@@ -35,11 +35,4 @@ async function main(): Promise<number> {
   return 0
 }
 
-try {
-  process.exitCode = await main()
-} catch (error) {
-  if (error instanceof AppError) console.error(error.message)
-  else if (error instanceof TypeError && 'code' in error) console.error(`${error.message}\n\n${USAGE}`)
-  else throw error
-  process.exitCode = 2
-}
+await runCommand(main, USAGE)
