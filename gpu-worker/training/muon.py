@@ -1,7 +1,7 @@
 """Muon for matrices and convolution kernels, AdamW for the rest.
 
-Muon replaces a momentum matrix by the nearest orthogonal one (Newton-Schulz iteration in bfloat16), so all directions
-of a weight learn at the same rate. `torch.optim.Muon` takes matrices only; this one flattens kernels as well.
+Muon replaces a momentum matrix by the nearest orthogonal one (Newton-Schulz iteration, in bfloat16 where that is fast),
+so all directions of a weight learn at the same rate. `torch.optim.Muon` takes matrices only; this one flattens kernels as well.
 Source: Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024).
 """
 
@@ -10,13 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from training.precision import matrix_dtype
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Approximates U V^T of a matrix's singular value decomposition; [rows, columns], same shape, bfloat16."""
-    x = matrix.bfloat16()
+    """Approximates U V^T of a matrix's singular value decomposition; [rows, columns], same shape, `matrix_dtype`."""
+    x = matrix.to(matrix_dtype(matrix.device.type))
     transposed = x.shape[0] > x.shape[1]
     if transposed:
         x = x.T

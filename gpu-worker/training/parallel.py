@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.precision import mixed_precision
+
 
 class ThreadedGradients:
     """Computes a model's gradients part by part on `threads` threads.
@@ -52,7 +54,7 @@ class ThreadedGradients:
             try:
                 # All threads share autocast's cache of converted weights and clear it for each other, so whether two uses
                 # of a weight share one conversion, and with it the rounding of its gradient, would depend on timing.
-                with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+                with mixed_precision(cache_enabled=False):
                     value, extra = loss(replica, part)
                 return torch.autograd.grad(value, list(replica.parameters())), extra
             finally:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from training.checkpoint import load_weights
 from training.models.quantizer import Quantizer, QuantizerConfig
+from training.precision import mixed_precision
 
 
 def load_reconstruction(weights: Path | None) -> Callable[[Tensor], Tensor] | None:
@@ -18,7 +19,7 @@ def load_reconstruction(weights: Path | None) -> Callable[[Tensor], Tensor] | No
 
     @torch.inference_mode()
     def reconstruct(images: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             return quantizer.decode(quantizer.encode(images))
 
     return reconstruct

@@ -21,6 +21,7 @@ from training.detector_data import DetectorTargets, detector_worlds, images_of, 
 from training.evaluate_detector import evaluate_detector
 from training.models.detector import Detector, DetectorConfig, DetectorMaps
 from training.muon import build_optimizers, set_learning_rate
+from training.precision import mixed_precision
 from training.reconstruction import load_reconstruction
 from training.run_log import RunLog
 from training.world.classes import CLASSES, COLORS
@@ -142,7 +143,7 @@ def main() -> None:
     while (progress := budget.progress(step)) < 1:
         images, targets = make_batch(worlds, config, arguments.seed, step, reconstruct)
         set_learning_rate(optimizers, rate_scale(progress))
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             maps = model(images)
         loss, parts = detection_loss(maps, targets)
         model.zero_grad()

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.budget import Budget, rate_scale
-from training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.muon import build_optimizers, set_learning_rate
 from training.parallel import ThreadedGradients
@@ -130,13 +130,17 @@ def train(
     seed: int,
     threads: int,
     resume: bool,
+    start: Path | None = None,
 ) -> Quantizer:
     """Trains until the budget is spent; see the module's text for the files it writes into `run`.
 
-    A run counted in steps ends with the same weights whether or not it was interrupted and resumed.
+    A run counted in steps ends with the same weights whether or not it was interrupted and resumed. `start` names released
+    weights that a new run begins from.
     """
     torch.manual_seed(seed)
     model = Quantizer(config).to(memory_format=torch.channels_last)
+    if start is not None:
+        model.load_state_dict(load_weights(start, Quantizer, QuantizerConfig).state_dict())
     optimizers = build_optimizers(
         model, settings.muon_lr, settings.adam_lr, lambda name, weight: weight.ndim == 4 and min(weight.shape[:2]) > 16
     )
@@ -196,6 +200,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="released weights that a new run begins from")
     args = parser.parse_args()
     table = tomllib.loads(args.config.read_text())
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in table.get("world", {}).items()}
@@ -211,6 +216,7 @@ def main() -> None:
         seed=args.seed,
         threads=args.threads,
         resume=args.resume,
+        start=args.start,
     )
 
 

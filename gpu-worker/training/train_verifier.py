@@ -27,6 +27,7 @@ from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.muon import build_optimizers, set_learning_rate
+from training.precision import mixed_precision
 from training.ranking_data import RankingData
 from training.reconstruction import load_reconstruction
 from training.run_log import RunLog
@@ -112,7 +113,7 @@ def train(
     while (progress := budget.progress(step)) < 1:
         set_learning_rate(optimizers, rate_scale(progress))
         batch = make_batch(np.random.default_rng((seed, step)))
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits = model.logits(batch.images, batch.prompt_ids)
         loss, parts = verifier_loss(logits, batch.answers)
         model.zero_grad()

@@ -29,7 +29,7 @@ class WorldConfig:
     image_size: int = 96
     lattice: int = 12
     object_sizes: tuple[int, ...] = (72, 48, 36, 36)
-    backgrounds: tuple[tuple[int, int, int], ...] = ((230, 238, 248), (246, 238, 222), (228, 242, 230), (244, 230, 240))
+    backgrounds: tuple[tuple[int, int, int], ...] = ((176, 198, 218), (222, 204, 172), (178, 204, 178), (208, 186, 208))
     task_weights: tuple[float, ...] = (0.30, 0.12, 0.12, 0.22, 0.12, 0.12)
     paraphrase_rate: float = 0.3
     free_color_rate: float = 0.0
