@@ -18,6 +18,8 @@ class WorldConfig:
         lattice: objects' cells start at multiples of this many pixels.
         object_sizes: cell side in pixels for scenes of 1, 2, 3 and 4 objects; multiples of `lattice` keep a drawing
             in phase with the quantiser's patches.
+        smaller_rate: share of scenes, 0..1, whose objects take the size of a scene with one more object, so that an object
+            whose count is held out has been seen at that count's size.
         backgrounds: RGB tints, 0..255, one of which fills a scene.
         task_weights: relative frequency of each task in `TASKS` order.
         paraphrase_rate: share of prompts, 0..1, that do not use GenEval's own template.
@@ -29,6 +31,7 @@ class WorldConfig:
     image_size: int = 96
     lattice: int = 12
     object_sizes: tuple[int, ...] = (72, 48, 36, 36)
+    smaller_rate: float = 0.0
     backgrounds: tuple[tuple[int, int, int], ...] = ((176, 198, 218), (222, 204, 172), (178, 204, 178), (208, 186, 208))
     task_weights: tuple[float, ...] = (0.30, 0.12, 0.12, 0.22, 0.12, 0.12)
     paraphrase_rate: float = 0.3

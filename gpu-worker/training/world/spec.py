@@ -4,8 +4,6 @@ A spec is a JSON object `{"tag", "include": [{"class", "count", "color"?, "posit
 "exclude"?: [{"class", "count"}]}`; `target` is the index in `include` of the object the relation refers to.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -20,12 +18,6 @@ class KnownObject(Protocol):
     class_index: int
     color: str | None
     box: tuple[float, float, float, float]
-
-
-def spec_hash(spec: Spec) -> str:
-    """Names a spec by content, whatever its prompt's wording: 16 hex digits, for holding specs out of training."""
-    content = {key: spec[key] for key in ("tag", "include", "exclude") if key in spec}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:

@@ -5,6 +5,7 @@ import numpy as np
 from training.world.atlas import Atlas
 from training.world.classes import CLASS_INDEX, CLASSES, COLORABLE, COLORS, RELATIONS, TASKS
 from training.world.config import WorldConfig
+from training.world.held_out import HeldOut, evaluation_held_out
 from training.world.prompts import geneval_prompt, paraphrase
 from training.world.scene import Scene, SceneObject
 from training.world.spec import Spec, satisfies
@@ -13,10 +14,14 @@ _PLACEMENT_ATTEMPTS = 1000
 
 
 class World:
-    """The distribution of scenes and prompts. Holds no random state: every method takes the generator it draws from."""
+    """The distribution of scenes and prompts. Holds no random state: every method takes the generator it draws from.
 
-    def __init__(self, config: WorldConfig):
+    It draws nothing that is held out, by default what the committed evaluation sets score.
+    """
+
+    def __init__(self, config: WorldConfig, held_out: HeldOut | None = None):
         self.config = config
+        self._held_out = evaluation_held_out() if held_out is None else held_out
         self.atlas = Atlas(config.sets, config.fallback_sets)
         self._task_shares = np.asarray(config.task_weights) / sum(config.task_weights)
 
@@ -32,6 +37,12 @@ class World:
         """
         if task is None:
             task = str(rng.choice(TASKS, p=self._task_shares))
+        spec = self._draw_spec(rng, task)
+        while self._held_out.holds(spec):
+            spec = self._draw_spec(rng, task)
+        return spec
+
+    def _draw_spec(self, rng: np.random.Generator, task: str) -> Spec:
         match task:
             case "single_object":
                 include = [_entry(name) for name in _names(rng, CLASSES, 1)]
@@ -80,7 +91,9 @@ class World:
         wanted = [entry for entry in spec["include"] for _ in range(entry["count"])]
         if not 1 <= len(wanted) <= len(self.config.object_sizes):
             raise ValueError(f"a scene holds 1 to {len(self.config.object_sizes)} objects, the spec asks for {len(wanted)}")
-        size = self.config.object_sizes[len(wanted) - 1]
+        sizes = self.config.object_sizes
+        smaller = rng.random() < self.config.smaller_rate
+        size = sizes[min(len(wanted) - 1 + smaller, len(sizes) - 1)]
         drawings = [(self._pick_sprite(rng, entry), self._pick_color(rng, entry)) for entry in wanted]
         for _ in range(_PLACEMENT_ATTEMPTS):
             corners = self._place(rng, len(wanted), size)
@@ -108,8 +121,16 @@ class World:
         return image
 
     def prompt(self, rng: np.random.Generator, spec: Spec) -> str:
-        """Words a spec: GenEval's template, or with probability `paraphrase_rate` an ordinary paraphrase."""
-        return paraphrase(rng, spec) if rng.random() < self.config.paraphrase_rate else geneval_prompt(spec)
+        """Words a spec: GenEval's template, or with probability `paraphrase_rate` an ordinary paraphrase.
+
+        Where GenEval's words are held out, always a paraphrase.
+        """
+        prompt = geneval_prompt(spec)
+        if rng.random() < self.config.paraphrase_rate:
+            prompt = paraphrase(rng, spec)
+        while self._held_out.holds_prompt(prompt):
+            prompt = paraphrase(rng, spec)
+        return prompt
 
     def _pick_sprite(self, rng: np.random.Generator, entry: dict):
         choices = self.atlas.by_class[CLASS_INDEX[entry["class"]]]

@@ -1,0 +1,68 @@
+"""Writes the prompts that pictures are scored on: `python -m training.evaluation_sets`.
+
+`evaluation/official.jsonl`: GenEval's 553 prompts restricted to the objects of the world.
+`evaluation/generated.jsonl`: more prompts of the same six forms. Where the world has few (single objects, counts, colours)
+they include official ones; elsewhere none is official.
+
+Both are committed. Drawing other ones makes every trained weight invalid as a subject of evaluation: see `world/held_out.py`.
+"""
+
+import json
+
+import numpy as np
+
+from training.world.classes import CLASS_INDEX, CLASSES, TASKS
+from training.world.config import WorldConfig
+from training.world.held_out import EVALUATION_DIRECTORY, HeldOut, facts_of
+from training.world.official_prompts import official_prompts
+from training.world.prompts import geneval_prompt
+from training.world.spec import Spec
+from training.world.world import World
+
+_SEED = 2611
+# Counts and colours are few (192 and 630 kinds of facts): most must stay for training, so the official ones are scored again.
+_SIZES = {"single_object": len(CLASSES), "two_object": 200, "counting": 80, "colors": 120, "position": 200, "color_attr": 200}
+_REUSES_OFFICIAL = ("counting", "colors")
+
+
+def world_prompts() -> list[Spec]:
+    """GenEval's own prompts whose objects the world knows, in GenEval's order."""
+    return [spec for spec in official_prompts() if all(entry["class"] in CLASS_INDEX for entry in spec["include"])]
+
+
+def generated_prompts(official: list[Spec]) -> list[Spec]:
+    """`_SIZES` prompts of each task, no facts twice; always the same."""
+    # Draws must not depend on what is held out, which this decides.
+    world, rng = World(WorldConfig(), HeldOut()), np.random.default_rng(_SEED)
+    official_facts = {facts_of(spec) for spec in official}
+    specs: list[Spec] = []
+    for task in TASKS:
+        if task == "single_object":
+            specs += [_worded({"tag": task, "include": [{"class": name, "count": 1}]}) for name in CLASSES]
+            continue
+        chosen = [spec for spec in official if spec["tag"] == task] if task in _REUSES_OFFICIAL else []
+        taken = {facts_of(spec) for spec in chosen} | official_facts
+        while len(chosen) < _SIZES[task]:
+            spec = world.sample_spec(rng, task)
+            if facts_of(spec) not in taken:
+                taken.add(facts_of(spec))
+                chosen.append(_worded(spec))
+        # Mixed, so that the first few of a task are a fair sample of all.
+        specs += [chosen[int(index)] for index in rng.permutation(len(chosen))]
+    return specs
+
+
+def _worded(spec: Spec) -> Spec:
+    return {**spec, "prompt": geneval_prompt(spec)}
+
+
+def main() -> None:
+    official = world_prompts()
+    for name, specs in (("official", official), ("generated", generated_prompts(official))):
+        path = EVALUATION_DIRECTORY / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(spec) + "\n" for spec in specs))
+        print(path, len(specs))
+
+
+if __name__ == "__main__":
+    main()
