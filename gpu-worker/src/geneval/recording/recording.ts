@@ -1,0 +1,81 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import { Sha256Hex } from '../../../../shared/job.ts'
+import { LIMITS } from '../../../../shared/limits.ts'
+import type { Judgement } from '../../engine/ports.ts'
+import type { GenevalPrompt } from '../metadata.ts'
+
+/**
+ * Everything that decides the recorded predictions. Detector and verifiers are not in it: a new one reads the same
+ * recording again. N candidates, S steps, T image tokens.
+ */
+export const RecordingConfiguration = z.strictObject({
+  format: z.literal(1),
+  bundle: z.string(),
+  /** SHA-256 over the generator's graphs, tokenizer and settings. */
+  generator: Sha256Hex,
+  /** Name of the prompt set: `official`, `generated`, or a file's. */
+  set: z.string(),
+  /** SHA-256 of the prompts with their metadata. */
+  prompts: Sha256Hex,
+  /** Pictures of each prompt; each is a job of N candidates with a seed of its own (`pictureSeed`). */
+  images: z.int().min(1),
+  /** N. */
+  candidates: z.int().min(LIMITS.candidates.min).max(LIMITS.candidates.max),
+  seed: z.int().min(0),
+  /** S. */
+  stepCount: z.int().min(1),
+  guidance: z.number().min(0),
+  /** T. */
+  tokenCount: z.int().min(1),
+  /** At most 65,536: codes are stored as uint16. */
+  codebookSize: z.int().min(2).max(65_536),
+})
+export type RecordingConfiguration = z.infer<typeof RecordingConfiguration>
+
+/** The values of one step each, by step index 0..S-1; undefined before the first step that was looked at (`firstStep`). */
+export type BySteps<T> = readonly (T | undefined)[]
+
+/** One complete path, sampled to its last step without being pruned. */
+export interface RecordedCandidate {
+  /** Index into the recording's prompts. */
+  readonly prompt: number
+  /** Which of the prompt's pictures, from 0. */
+  readonly image: number
+  /** 0..N-1; also the key of its random numbers, so that it is candidate number `candidate` of an ordinary job. */
+  readonly candidate: number
+  /** Whether the picture of each step's full x0 prediction satisfies the prompt; the last one is the path's label. */
+  readonly correct: BySteps<boolean>
+  /** What is wrong with the final picture, in words; empty when it is correct. */
+  readonly reasons: readonly string[]
+  /** By verifier name: its answers about each step's picture, all three, whatever a strategy would have asked. */
+  readonly readings: Readonly<Record<string, BySteps<Judgement>>>
+}
+
+/** N complete candidates for every picture of a set of prompts, with labels and readings of every step looked at. */
+export interface Recording {
+  readonly configuration: RecordingConfiguration
+  readonly prompts: readonly GenevalPrompt[]
+  /** Ordered by prompt, image, candidate; prompts * images * N of them. */
+  readonly candidates: readonly RecordedCandidate[]
+  /** First step that labels and all readings cover, 0..S-1. */
+  readonly firstStep: number
+  /** Names of the verifiers that have read it. */
+  readonly verifiers: readonly string[]
+}
+
+/**
+ * Files of a recording:
+ *   recording.json             the configuration
+ *   prompts.jsonl              GenEval's metadata, one prompt a line
+ *   predictions.bin            every step's x0 codes, one record a picture (`prediction-file.ts`)
+ *   labels.jsonl               what the detector says (`examination-file.ts`)
+ *   readings/<verifier>.jsonl  what each verifier says
+ */
+export const recordingPaths = (dir: string) => ({
+  configuration: join(dir, 'recording.json'),
+  prompts: join(dir, 'prompts.jsonl'),
+  predictions: join(dir, 'predictions.bin'),
+  labels: join(dir, 'labels.jsonl'),
+  readings: join(dir, 'readings'),
+})
