@@ -2,7 +2,7 @@ import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { slotOf } from './candidate.ts'
 import { type Job, promptOf } from './job.ts'
 import type { Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
-import { decide, type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
+import { decide, isClearAfter, type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
 import { fillUniform } from './random.ts'
 import { completeX0, Remasker } from './sampling.ts'
 import type { Seat } from './scheduler.ts'
@@ -114,7 +114,7 @@ export class Batch {
       const checked = attemptRow(row, () => checkJudgement(verifier, judgement))
       if (checked === undefined) continue
       const ruling = decide(questionsFor(row), checked, policyOf(row.job))
-      if (ruling.clarity !== undefined && ruling.decision !== 'unclear') path.isClear = true
+      path.isClear = isClearAfter(path.isClear, ruling)
       row.verdict = { ruling, ms }
     }
   }

@@ -77,6 +77,11 @@ export function decide(asked: readonly Task[], judgement: Judgement, policy: Pol
   return { ...potential, alignment, decision: isAccepted ? 'accept' : 'keep' }
 }
 
+/** Whether clarity has passed once a ruling is made; what has passed is not asked again. */
+export function isClearAfter(isClear: boolean, ruling: Ruling): boolean {
+  return isClear || (ruling.clarity !== undefined && ruling.decision !== 'unclear')
+}
+
 /** What ranks a finished candidate: the potential after the last step for `prm`, the alignment otherwise. */
 export function scoreOf(strategy: Strategy, ruling: Ruling | undefined): number | undefined {
   return strategy === 'prm' ? ruling?.potential : ruling?.alignment

@@ -1,40 +1,51 @@
+import { InvariantError } from '../../../shared/error-code.ts'
 import type { Candidate, Finish } from './candidate.ts'
 import type { Job } from './job.ts'
 import type { EngineOutcome } from './ports.ts'
 
 type Reason = Extract<EngineOutcome, { status: 'succeeded' }>['reason']
 
+/** What of a candidate's state decides between it and its siblings; a candidate of a recording has it as well. */
+export interface Contestant {
+  readonly state:
+    | { readonly phase: 'waiting' | 'running' | 'stopped' }
+    | { readonly phase: 'pruned'; readonly potential: number }
+    | { readonly phase: 'finished'; readonly score: number | undefined; readonly isAccepted: boolean }
+}
+
 /**
- * What the states of its candidates mean for a job.
- * open: somebody may still win. won: over. resume: all were pruned, so this one is to be finished after all (the paper's
- * N'=0 rule). empty: nobody is left, because the caller cancelled every candidate.
+ * What the states of siblings mean together.
+ * open: somebody may still win. accepted: over, at once. best: over, all are through. resume: all were pruned, so this
+ * one is to be finished after all (the paper's N'=0 rule). empty: nobody is left.
  */
-export type Standing =
-  | { readonly kind: 'open' }
-  | { readonly kind: 'won'; readonly candidate: Candidate; readonly result: Finish; readonly reason: Reason }
-  | { readonly kind: 'resume'; readonly candidate: Candidate }
-  | { readonly kind: 'empty' }
+export type Choice<C extends Contestant> =
+  | { readonly kind: 'open' | 'empty' }
+  | { readonly kind: 'accepted' | 'best' | 'resume'; readonly candidate: C }
 
 /**
  * The first accepted candidate wins at once; otherwise, when all are through, the finished one with the highest score;
  * otherwise the pruned one with the highest potential is resumed. Of equals the lowest index goes first: those that end
  * in one tick are equals in time, whatever slots they had.
+ *
+ * @param candidates  of one job, by ascending index
  */
-export function standingOf(job: Job): Standing {
+export function choose<C extends Contestant>(candidates: readonly C[]): Choice<C> {
   let isOpen = false
-  let best: { candidate: Candidate; result: Finish } | undefined
-  let hopeful: { candidate: Candidate; potential: number } | undefined
-  for (const candidate of job.candidates) {
+  let best: { candidate: C; score: number } | undefined
+  let hopeful: { candidate: C; potential: number } | undefined
+  for (const candidate of candidates) {
     const { state } = candidate
     switch (state.phase) {
       case 'waiting':
       case 'running':
         isOpen = true
         break
-      case 'finished':
-        if (state.isAccepted) return { kind: 'won', candidate, result: state, reason: 'accepted' }
-        if (best === undefined || (state.score ?? 0) > (best.result.score ?? 0)) best = { candidate, result: state }
+      case 'finished': {
+        if (state.isAccepted) return { kind: 'accepted', candidate }
+        const score = state.score ?? 0
+        if (best === undefined || score > best.score) best = { candidate, score }
         break
+      }
       case 'pruned':
         if (hopeful === undefined || state.potential > hopeful.potential)
           hopeful = { candidate, potential: state.potential }
@@ -48,9 +59,45 @@ export function standingOf(job: Job): Standing {
     }
   }
   if (isOpen) return { kind: 'open' }
-  if (best !== undefined) return { kind: 'won', ...best, reason: reasonOf(job) }
+  if (best !== undefined) return { kind: 'best', candidate: best.candidate }
   if (hopeful !== undefined) return { kind: 'resume', candidate: hopeful.candidate }
   return { kind: 'empty' }
+}
+
+/**
+ * What the states of its candidates mean for a job: see `Choice`. empty happens when the caller cancelled every
+ * candidate.
+ */
+export type Standing =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'won'; readonly candidate: Candidate; readonly result: Finish; readonly reason: Reason }
+  | { readonly kind: 'resume'; readonly candidate: Candidate }
+  | { readonly kind: 'empty' }
+
+export function standingOf(job: Job): Standing {
+  const choice = choose(job.candidates)
+  switch (choice.kind) {
+    case 'open':
+    case 'empty':
+      return { kind: choice.kind }
+    case 'resume':
+      return { kind: 'resume', candidate: choice.candidate }
+    case 'accepted':
+    case 'best': {
+      const { candidate } = choice
+      const reason = choice.kind === 'accepted' ? 'accepted' : reasonOf(job)
+      return { kind: 'won', candidate, result: finishOf(candidate), reason }
+    }
+    default: {
+      const never: never = choice
+      throw new TypeError(`unknown choice ${JSON.stringify(never)}`)
+    }
+  }
+}
+
+function finishOf({ index, state }: Candidate): Finish {
+  if (state.phase === 'finished') return state
+  throw new InvariantError(`candidate ${index} is ${state.phase} and was chosen as the winner`)
 }
 
 function reasonOf(job: Job): Reason {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decide, questionsAt, scoreOf } from '../../../gpu-worker/src/engine/pruning.ts'
+import { decide, isClearAfter, questionsAt, scoreOf } from '../../../gpu-worker/src/engine/pruning.ts'
 import type { AcceptRule } from '../../../shared/job.ts'
 
 const THRESHOLDS = { clarity: 0.5, potential: 0.3, alignment: 0.6 }
@@ -65,6 +65,19 @@ describe('decide', () => {
       potential: 0,
       decision: 'keep',
     })
+  })
+})
+
+describe('isClearAfter', () => {
+  test('turns true when clarity passes, whatever the potential, and stays true', () => {
+    expect(isClearAfter(false, { clarity: 0.4, decision: 'unclear' })).toBe(false)
+    expect(isClearAfter(false, { clarity: 0.6, potential: 0.1, decision: 'prune' })).toBe(true)
+    expect(isClearAfter(false, { clarity: 0.6, potential: 0.9, decision: 'keep' })).toBe(true)
+    expect(isClearAfter(true, { alignment: 0.1, decision: 'keep' })).toBe(true)
+  })
+
+  test('is not changed by a ruling that clarity was not asked for', () => {
+    expect(isClearAfter(false, { potential: 0.9, decision: 'keep' })).toBe(false)
   })
 })
 
