@@ -31,18 +31,16 @@ export function parseJson<T>(text: string, schema: z.ZodType<T>, where: string):
 }
 
 /**
- * Reads a file of one JSON value a line. The last line may have been cut short by a kill in the middle of a write: it
- * is removed from the file, and what it told is made again by whoever wrote it.
+ * Reads the lines of a file. The last one may have been cut short by a kill in the middle of a write: it is removed from
+ * the file, and what it told is made again by whoever wrote it.
  *
  * @returns nothing for a file that is not there
- * @throws AppError `invalid_request`  naming file and line
  */
-export async function readJsonLines<T>(path: string, schema: z.ZodType<T>): Promise<T[]> {
+export async function readWholeLines(path: string): Promise<string[]> {
   const text = (await readIfThere(path)) ?? ''
   const complete = text.slice(0, text.lastIndexOf('\n') + 1)
   if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete))
-  const lines = complete.split('\n').slice(0, -1)
-  return lines.map((line, index) => parseJson(line, schema, `${path}, line ${index + 1}`))
+  return complete.split('\n').slice(0, -1)
 }
 
 /** Appends to one file in the order of the calls; two at once would mix their bytes where a write is split. */

@@ -79,7 +79,7 @@ async function writeSheet(
   const { pixels, width, height } = contactSheet(pictures, imageSize, SHEET_COLUMNS)
   await writeFile(join(folder.dir, `sheet-${task}.png`), encodePng(pixels, width, height))
   const lines = shown.map((result, index) => {
-    const verdict = result.correct ? 'correct' : result.reasons.join('; ')
+    const verdict = result.correct ? 'correct' : result.failures.map(({ reason }) => reason).join('; ')
     return `${index + 1}. ${prompts[result.prompt]?.prompt}: ${verdict}`
   })
   return [`## ${task}`, '', `![the first pictures of ${task}](sheet-${task}.png)`, '', ...lines].join('\n')

@@ -3,6 +3,7 @@
  * Source: Ghosh et al., GenEval (arXiv 2310.11513), `evaluation/evaluate_images.py`.
  */
 import type { Detection } from '../models/detector.ts'
+import type { Failure } from './failure.ts'
 import type { GenevalPrompt, Relation } from './metadata.ts'
 
 export interface DetectionThresholds {
@@ -14,8 +15,8 @@ export interface DetectionThresholds {
 
 export interface GenevalVerdict {
   readonly correct: boolean
-  /** Everything that is wrong, in words; empty when correct. */
-  readonly reasons: readonly string[]
+  /** Everything that is wrong; empty when correct. */
+  readonly failures: readonly Failure[]
 }
 
 const MAX_DETECTIONS_PER_CLASS = 16
@@ -32,20 +33,23 @@ export function judgePicture(
   thresholds: DetectionThresholds,
 ): GenevalVerdict {
   const kept = keepDetections(detections, prompt.tag === 'counting' ? thresholds.counting : thresholds.score)
-  const reasons: string[] = []
+  const failures: Failure[] = []
   const matched: (readonly Detection[] | undefined)[] = []
   for (const wanted of prompt.include) {
     // The most certain ones only: with count 1 a second, well coloured apple does not save the first.
     const found = kept.filter((detection) => detection.class === wanted.class).slice(0, wanted.count)
-    const problem = entryProblem(found, wanted, matched)
-    if (problem !== undefined) reasons.push(problem)
-    matched.push(problem === undefined ? found : undefined)
+    const failure =
+      countFailure(found, wanted) ?? colorFailure(found, wanted, prompt) ?? placeFailure(found, wanted, matched)
+    if (failure !== undefined) failures.push(failure)
+    matched.push(failure === undefined ? found : undefined)
   }
   for (const { class: name, count } of prompt.exclude ?? []) {
     const found = kept.filter((detection) => detection.class === name).length
-    if (found >= count) reasons.push(`expected fewer than ${count} ${name}, found ${found}`)
+    if (found < count) continue
+    const kind = found === count ? 'one too many' : 'several too many'
+    failures.push({ kind, reason: `expected fewer than ${count} ${name}, found ${found}` })
   }
-  return { correct: reasons.length === 0, reasons }
+  return { correct: failures.length === 0, failures }
 }
 
 /** Above the threshold, most certain first, at most 16 of a class. */
@@ -61,25 +65,46 @@ function keepDetections(detections: readonly Detection[], threshold: number): De
     })
 }
 
-function entryProblem(
+type Wanted = GenevalPrompt['include'][number]
+
+function countFailure(found: readonly Detection[], { class: name, count }: Wanted): Failure | undefined {
+  if (found.length === count) return undefined
+  const reason = `expected ${count} ${name}, found ${found.length}`
+  if (found.length === 0) return { kind: 'missing object', reason }
+  return { kind: found.length === count - 1 ? 'one too few' : 'several too few', reason }
+}
+
+function colorFailure(
   found: readonly Detection[],
-  wanted: GenevalPrompt['include'][number],
-  matched: readonly (readonly Detection[] | undefined)[],
-): string | undefined {
-  const { class: name, count, color, position } = wanted
-  if (found.length < count) return `expected ${count} ${name}, found ${found.length}`
-  if (color !== undefined && found.some((detection) => detection.color !== color)) {
-    return `expected ${count} ${color} ${name}, found ${found.map((detection) => detection.color).join(', ')}`
+  { class: name, count, color }: Wanted,
+  { include }: GenevalPrompt,
+): Failure | undefined {
+  const wrong = found.map((detection) => detection.color).filter((seen) => seen !== color)
+  if (color === undefined || wrong.length === 0) return undefined
+  const isOfOther = include.some((other) => other.color !== undefined && wrong.includes(other.color))
+  return {
+    kind: isOfOther ? 'colour of the other object' : 'wrong colour',
+    reason: `expected ${count} ${color} ${name}, found ${found.map((detection) => detection.color).join(', ')}`,
   }
+}
+
+function placeFailure(
+  found: readonly Detection[],
+  { class: name, position }: Wanted,
+  matched: readonly (readonly Detection[] | undefined)[],
+): Failure | undefined {
   if (position === undefined) return undefined
   const [relation, target] = position
   const targets = matched[target]
-  if (targets === undefined) return `nothing found for ${name} to be ${relation}`
+  if (targets === undefined) {
+    return { kind: 'nothing to stand by', reason: `nothing found for ${name} to be ${relation}` }
+  }
   for (const detection of found) {
     for (const other of targets) {
       const held = relationsOf(detection.box, other.box)
-      if (!held.includes(relation))
-        return `expected ${name} ${relation} ${other.class}, found ${held.join(' and ') || 'neither'}`
+      if (held.includes(relation)) continue
+      const kind = held.length === 0 ? 'no clear place' : 'wrong place'
+      return { kind, reason: `expected ${name} ${relation} ${other.class}, found ${held.join(' and ') || 'neither'}` }
     }
   }
   return undefined

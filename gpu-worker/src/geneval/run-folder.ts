@@ -1,9 +1,10 @@
-import { appendFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { AppError } from '../../../shared/error-code.ts'
 import type { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { Probability } from '../../../shared/verdict.ts'
+import { FAILURE_KINDS } from './failure.ts'
+import { Appender, keepConfiguration, parseJson, readWholeLines } from './kill-safe-files.ts'
 import { GENEVAL_TASKS, type GenevalPrompt } from './metadata.ts'
 
 /** Everything that decides the results; two runs with equal configurations draw the same pictures. */
@@ -30,7 +31,8 @@ const ImageResult = z.strictObject({
   image: z.int().min(0),
   tag: z.enum(GENEVAL_TASKS),
   correct: z.boolean(),
-  reasons: z.array(z.string()),
+  /** What is wrong with it; empty when it is correct. */
+  failures: z.array(z.strictObject({ kind: z.enum(FAILURE_KINDS), reason: z.string() })),
   seed: z.int().min(0),
   candidate: z.int().min(0),
   alignment: Probability.optional(),
@@ -49,8 +51,11 @@ export class RunFolder {
   /** Results of earlier runs with the same configuration, in the order they were finished. */
   readonly finished: readonly ImageResult[]
 
-  private constructor(dir: string, finished: readonly ImageResult[]) {
+  readonly #results: Appender
+
+  private constructor(dir: string, results: string, finished: readonly ImageResult[]) {
     this.dir = dir
+    this.#results = new Appender(results)
     this.finished = finished
   }
 
@@ -62,14 +67,11 @@ export class RunFolder {
    */
   static async open(dir: string, configuration: RunConfiguration): Promise<RunFolder> {
     await mkdir(dir, { recursive: true })
-    const path = join(dir, 'run.json')
-    const earlier = await readIfThere(path)
-    if (earlier === undefined) {
-      await writeFile(path, `${JSON.stringify(configuration, null, 2)}\n`)
-    } else {
-      checkSame(dir, parseLine(earlier, path) as Record<string, unknown>, configuration)
-    }
-    return new RunFolder(dir, await readResults(join(dir, 'results.jsonl')))
+    await keepConfiguration(join(dir, 'run.json'), configuration, `--out ${dir} holds a run`)
+    const results = join(dir, 'results.jsonl')
+    const lines = await readWholeLines(results)
+    const finished = lines.map((line, index) => parseJson(line, ImageResult, `${results}, line ${index + 1}`))
+    return new RunFolder(dir, results, finished)
   }
 
   /** Stores a picture and then its result, so that a result never stands without its picture. */
@@ -78,51 +80,11 @@ export class RunFolder {
     await mkdir(join(folder, 'samples'), { recursive: true })
     await writeFile(join(folder, 'metadata.jsonl'), `${JSON.stringify(prompt)}\n`)
     await writeFile(this.picturePath(result), png)
-    await appendFile(join(this.dir, 'results.jsonl'), `${JSON.stringify(result)}\n`)
+    await this.#results.append(`${JSON.stringify(result)}\n`)
   }
 
   picturePath({ prompt, image }: Pick<ImageResult, 'prompt' | 'image'>): string {
     const name = `${String(image).padStart(5, '0')}.png`
     return join(this.dir, 'pictures', String(prompt).padStart(5, '0'), 'samples', name)
   }
-}
-
-function checkSame(dir: string, earlier: Record<string, unknown>, configuration: RunConfiguration): void {
-  const differences = Object.entries(configuration)
-    .filter(([name, value]) => earlier[name] !== value)
-    .map(([name, value]) => `${name} was ${JSON.stringify(earlier[name])} and is now ${JSON.stringify(value)}`)
-  if (differences.length === 0) return
-  throw new AppError(
-    'invalid_request',
-    `--out ${dir} holds a run with another configuration (${differences.join('; ')}); choose another folder or remove it`,
-  )
-}
-
-/** The last line may be cut short by a kill in the middle of a write: it is removed and its picture made again. */
-async function readResults(path: string): Promise<ImageResult[]> {
-  const text = (await readIfThere(path)) ?? ''
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1)
-  if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete))
-  const lines = complete.split('\n').slice(0, -1)
-  return lines.map((line, index) => {
-    const where = `${path}, line ${index + 1}`
-    const parsed = ImageResult.safeParse(parseLine(line, where))
-    if (parsed.success) return parsed.data
-    throw new AppError('invalid_request', `${where} is no result of this program: ${z.prettifyError(parsed.error)}`)
-  })
-}
-
-function parseLine(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new AppError('invalid_request', `${where} is not JSON`, { cause })
-  }
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
 }

@@ -3,6 +3,7 @@ import type { Engine, Verifier } from '../engine/ports.ts'
 import type { BundleDetector } from '../models/detector.ts'
 import { encodePng } from '../png.ts'
 import type { GenevalPrompt } from './metadata.ts'
+import { pictureSeed } from './picture-seed.ts'
 import { judgePicture } from './rules.ts'
 import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
 
@@ -68,7 +69,7 @@ async function makePicture(
   parts: RunParts,
 ): Promise<ImageResult> {
   const { strategy, accept, candidates, steps, guidance } = configuration
-  const seed = pictureSeed(configuration.seed, picture)
+  const seed = pictureSeed(configuration.seed, prompt.prompt, picture.image)
   const job = parts.engine.submit(
     {
       id: pictureKey(picture),
@@ -83,12 +84,12 @@ async function makePicture(
   if (outcome.status === 'stopped')
     throw new AppError('internal', 'a benchmark job was stopped, which nobody asked for')
   const [detections = []] = await parts.detector.detect([outcome.pixels])
-  const { correct, reasons } = judgePicture(detections, prompt, parts.detector.entry.thresholds)
+  const { correct, failures } = judgePicture(detections, prompt, parts.detector.entry.thresholds)
   const result: ImageResult = {
     ...picture,
     tag: prompt.tag,
     correct,
-    reasons: [...reasons],
+    failures: [...failures],
     seed,
     candidate: outcome.candidate,
     ...(outcome.alignment === undefined ? {} : { alignment: outcome.alignment }),
@@ -99,11 +100,6 @@ async function makePicture(
   const [height, width] = parts.imageSize
   await folder.add(result, prompt, encodePng(outcome.pixels, width, height))
   return result
-}
-
-/** Depends on nothing but the run's seed and the picture's place, so that strategies compare the same candidates. */
-function pictureSeed(seed: number, { prompt, image }: Picture): number {
-  return (seed + Math.imul(prompt, 0x9e3779b1) + image) >>> 0
 }
 
 function pictureKey({ prompt, image }: Picture): string {

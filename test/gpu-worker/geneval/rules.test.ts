@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { Failure } from '../../../gpu-worker/src/geneval/failure.ts'
 import type { GenevalPrompt } from '../../../gpu-worker/src/geneval/metadata.ts'
 import { judgePicture, relationsOf } from '../../../gpu-worker/src/geneval/rules.ts'
 import type { Detection } from '../../../gpu-worker/src/models/detector.ts'
@@ -18,8 +19,14 @@ function seen(name: string, options: { score?: number; color?: string; box?: Box
 const isCorrect = (detections: Detection[], prompt: Omit<GenevalPrompt, 'prompt'>): boolean =>
   judgePicture(detections, { ...prompt, prompt: 'not read' }, THRESHOLDS).correct
 
-const reasons = (detections: Detection[], prompt: Omit<GenevalPrompt, 'prompt'>): readonly string[] =>
-  judgePicture(detections, { ...prompt, prompt: 'not read' }, THRESHOLDS).reasons
+const failures = (detections: Detection[], prompt: Omit<GenevalPrompt, 'prompt'>): readonly Failure[] =>
+  judgePicture(detections, { ...prompt, prompt: 'not read' }, THRESHOLDS).failures
+
+const reasons = (detections: Detection[], prompt: Omit<GenevalPrompt, 'prompt'>): string[] =>
+  failures(detections, prompt).map(({ reason }) => reason)
+
+const kinds = (detections: Detection[], prompt: Omit<GenevalPrompt, 'prompt'>): string[] =>
+  failures(detections, prompt).map(({ kind }) => kind)
 
 describe('judgePicture', () => {
   const apple = { tag: 'single_object', include: [{ class: 'apple', count: 1 }] } as const satisfies Omit<
@@ -49,6 +56,23 @@ describe('judgePicture', () => {
       const of = (count: number): Detection[] => Array.from({ length: count }, () => seen('apple'))
       expect([1, 2, 3].map((count) => isCorrect(of(count), two))).toEqual([false, true, false])
       expect(reasons(of(3), two)).toEqual(['expected fewer than 3 apple, found 3'])
+    })
+
+    it('tells how far the number is off', () => {
+      const of = (count: number): Detection[] => Array.from({ length: count }, () => seen('apple'))
+      const three: Omit<GenevalPrompt, 'prompt'> = {
+        tag: 'counting',
+        include: [{ class: 'apple', count: 3 }],
+        exclude: [{ class: 'apple', count: 4 }],
+      }
+      expect([0, 1, 2, 3, 4, 5].map((count) => kinds(of(count), three))).toEqual([
+        ['missing object'],
+        ['several too few'],
+        ['one too few'],
+        [],
+        ['one too many'],
+        ['several too many'],
+      ])
     })
 
     it('looks only at detections above its own, higher threshold', () => {
@@ -90,7 +114,10 @@ describe('judgePicture', () => {
         ],
       }
       expect(isCorrect([seen('apple', { color: 'green' }), seen('dog', { color: 'blue' })], both)).toBe(true)
-      expect(isCorrect([seen('apple', { color: 'blue' }), seen('dog', { color: 'green' })], both)).toBe(false)
+      const swapped = [seen('apple', { color: 'blue' }), seen('dog', { color: 'green' })]
+      expect(isCorrect(swapped, both)).toBe(false)
+      expect(kinds(swapped, both)).toEqual(['colour of the other object', 'colour of the other object'])
+      expect(kinds([seen('apple', { color: 'pink' }), seen('dog', { color: 'blue' })], both)).toEqual(['wrong colour'])
     })
   })
 
@@ -108,7 +135,14 @@ describe('judgePicture', () => {
     it('compares the boxes of the two', () => {
       expect(isCorrect([seen('apple', { box: left }), seen('dog', { box: right })], dogRightOfApple)).toBe(true)
       const mirrored = [seen('apple', { box: right }), seen('dog', { box: left })]
-      expect(reasons(mirrored, dogRightOfApple)).toEqual(['expected dog right of apple, found left of'])
+      expect(failures(mirrored, dogRightOfApple)).toEqual([
+        { kind: 'wrong place', reason: 'expected dog right of apple, found left of' },
+      ])
+    })
+
+    it('is unclear where the boxes overlap', () => {
+      const overlapping = [seen('apple', { box: left }), seen('dog', { box: [1, 0, 21, 20] })]
+      expect(kinds(overlapping, dogRightOfApple)).toEqual(['no clear place'])
     })
 
     it('cannot hold without the object it refers to', () => {
@@ -116,6 +150,7 @@ describe('judgePicture', () => {
         'expected 1 apple, found 0',
         'nothing found for dog to be right of',
       ])
+      expect(kinds([seen('dog', { box: right })], dogRightOfApple)).toEqual(['missing object', 'nothing to stand by'])
     })
   })
 })

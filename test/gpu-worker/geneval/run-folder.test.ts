@@ -30,7 +30,7 @@ function result(prompt: number, image: number): ImageResult {
     image,
     tag: 'colors',
     correct: true,
-    reasons: [],
+    failures: [],
     seed: 7,
     candidate: 1,
     alignment: 0.5,
@@ -82,7 +82,7 @@ describe('RunFolder', () => {
     await RunFolder.open(dir, CONFIGURATION)
     await appendFile(join(dir, 'results.jsonl'), `${JSON.stringify(result(0, 0))}\n{"prompt": 1}\n`)
     await expect(RunFolder.open(dir, CONFIGURATION)).rejects.toThrow(
-      'results.jsonl, line 2 is no result of this program',
+      'results.jsonl, line 2 was not written by this program',
     )
   })
 })

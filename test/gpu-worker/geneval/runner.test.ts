@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createEngine } from '../../../gpu-worker/src/engine/engine.ts'
 import type { GenevalPrompt } from '../../../gpu-worker/src/geneval/metadata.ts'
+import { pictureSeed } from '../../../gpu-worker/src/geneval/picture-seed.ts'
 import { type ImageResult, type RunConfiguration, RunFolder } from '../../../gpu-worker/src/geneval/run-folder.ts'
 import { type RunParts, runPictures } from '../../../gpu-worker/src/geneval/runner.ts'
 import type { Detection } from '../../../gpu-worker/src/models/detector.ts'
@@ -28,8 +29,8 @@ const PROMPTS: GenevalPrompt[] = ['cat', 'dog', 'red'].map((name) => ({
   include: [{ class: name, count: 1 }],
   prompt: `a ${name}`,
 }))
-/** As the runner derives them: what the fake generator must know to recognise its rows. */
-const SEEDS = PROMPTS.flatMap((_, prompt) => [0, 1].map((image) => (11 + Math.imul(prompt, 0x9e3779b1) + image) >>> 0))
+/** What the fake generator must know to recognise its rows. */
+const SEEDS = PROMPTS.flatMap(({ prompt }) => [0, 1].map((image) => pictureSeed(11, prompt, image)))
 
 describe('runPictures', { timeout: 30_000 }, () => {
   let dir: string
@@ -85,7 +86,7 @@ describe('runPictures', { timeout: 30_000 }, () => {
     ])
     expect(results.map((result) => result.seed)).toEqual(SEEDS)
     expect(results.map((result) => result.correct)).toEqual([true, true, false, false, false, false])
-    expect(results[2]?.reasons).toEqual(['expected 1 dog, found 0'])
+    expect(results[2]?.failures).toEqual([{ kind: 'missing object', reason: 'expected 1 dog, found 0' }])
     expect(results.every((result) => result.rowSteps === 3)).toBe(true)
     expect(reported).toBe(6)
   })
