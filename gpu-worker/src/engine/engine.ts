@@ -43,6 +43,8 @@ export interface EngineOptions {
   readonly temperatureMode?: TemperatureMode
   /** Told of every change of state of every job and candidate, for logs and tests. */
   readonly onTransition?: (change: StateChange) => void
+  /** Told of every step's full prediction, asked for by a strategy or not, for recordings and tests. */
+  readonly onPrediction?: (prediction: Prediction) => void
   /** Checks the slots after every tick; without it, whenever there is nothing to do. */
   readonly checkEveryTick?: boolean
 }
@@ -50,6 +52,15 @@ export interface EngineOptions {
 export type StateChange =
   | ({ readonly jobId: string; readonly candidate?: never } & JobTransition)
   | ({ readonly jobId: string; readonly candidate: number } & CandidateTransition)
+
+/** What a candidate's picture would be if its path ended at this step. */
+export interface Prediction {
+  readonly jobId: string
+  readonly candidate: number
+  readonly stepIndex: number
+  /** int32 [N], complete x0. Belongs to the engine: read during the call, not changed. */
+  readonly codes: Int32Array
+}
 
 /** An engine whose turns can be taken one by one. */
 export interface TickingEngine extends Engine {
@@ -207,7 +218,7 @@ class StepEngine implements TickingEngine {
 
   /** Tells what a step brought and moves its candidate on. */
   #apply(row: Progress): void {
-    const { job, candidate, stepIndex, pixels, verdict } = row
+    const { job, candidate, stepIndex, x0, pixels, verdict } = row
     if (job.state.phase === 'ended') return
     if (row.failure !== undefined) {
       this.#end(job, { status: 'failed', error: row.failure.error })
@@ -215,6 +226,9 @@ class StepEngine implements TickingEngine {
     }
     job.spent.rowSteps += 1
     if (stepIndex === 0) job.spent.candidatesStarted += 1
+    if (x0 !== undefined) {
+      this.#options.onPrediction?.({ jobId: job.request.id, candidate: candidate.index, stepIndex, codes: x0 })
+    }
     if (pixels !== undefined && isPreviewDue(row)) {
       emit(job, { type: 'preview', candidate: candidate.index, stepIndex, pixels })
     }

@@ -1,0 +1,97 @@
+import { z } from 'zod'
+import { Sha256Hex } from '../../../../shared/job.ts'
+import { Probability } from '../../../../shared/verdict.ts'
+import { FAILURE_KINDS } from '../failure.ts'
+import { Appender, parseJson, readWholeLines, writeWhole } from '../kill-safe-files.ts'
+
+/** Who examined, and from which step on; the first line of a file of labels or readings. */
+export const Examiner = z.strictObject({
+  format: z.literal(1),
+  /** `detector`, or a verifier's name. */
+  name: z.string(),
+  /** SHA-256 over its graph and what else its answers depend on. */
+  identity: Sha256Hex,
+  /** First step whose picture was examined, 0..S-1; the arrays of later lines go from here to the last step. */
+  firstStep: z.int().min(0),
+})
+export type Examiner = z.infer<typeof Examiner>
+
+const Place = { prompt: z.int().min(0), image: z.int().min(0) }
+
+/** Labels of one picture's N candidates: a later line of labels.jsonl. */
+export const PictureLabels = z.strictObject({
+  ...Place,
+  /** [N][S - firstStep]. */
+  correct: z.array(z.array(z.boolean())),
+  /** [N], of the final pictures. */
+  failures: z.array(z.array(z.strictObject({ kind: z.enum(FAILURE_KINDS), reason: z.string() }))),
+})
+export type PictureLabels = z.infer<typeof PictureLabels>
+
+/** Answers about one picture's N candidates: a later line of readings/<verifier>.jsonl. */
+export const PictureReadings = z.strictObject({
+  ...Place,
+  /** [N][S - firstStep][clarity, potential, alignment]. */
+  answers: z.array(z.array(z.tuple([Probability, Probability, Probability]))),
+})
+export type PictureReadings = z.infer<typeof PictureReadings>
+
+export interface Place {
+  /** Index of the prompt. */
+  readonly prompt: number
+  /** Which of its pictures, from 0. */
+  readonly image: number
+}
+
+/** What one examiner said about each picture of a recording, in a file that grows by a line a picture. */
+export class ExaminationFile<T extends Place> {
+  /** Pictures that earlier runs examined, in that order. */
+  readonly earlier: readonly T[]
+  readonly #appender: Appender
+
+  private constructor(path: string, earlier: readonly T[]) {
+    this.#appender = new Appender(path)
+    this.earlier = earlier
+  }
+
+  /**
+   * Creates the file, or continues it. What another examiner of that name said, or the same from another step on, is
+   * dropped: it can be said again at any time from the predictions.
+   *
+   * @param onReplaced  told when that happens
+   */
+  static async open<T extends Place>(
+    path: string,
+    examiner: Examiner,
+    schema: z.ZodType<T>,
+    onReplaced: (earlier: Examiner) => void,
+  ): Promise<ExaminationFile<T>> {
+    const there = await readExaminations(path, schema)
+    if (there !== undefined) {
+      if (JSON.stringify(there.examiner) === JSON.stringify(examiner)) return new ExaminationFile(path, there.pictures)
+      onReplaced(there.examiner)
+    }
+    await writeWhole(path, `${JSON.stringify(examiner)}\n`)
+    return new ExaminationFile<T>(path, [])
+  }
+
+  add(picture: T): Promise<void> {
+    return this.#appender.append(`${JSON.stringify(picture)}\n`)
+  }
+}
+
+/**
+ * @returns undefined where no examiner has begun
+ * @throws AppError `invalid_request`  naming file and line of what is no examination
+ */
+export async function readExaminations<T extends Place>(
+  path: string,
+  schema: z.ZodType<T>,
+): Promise<{ examiner: Examiner; pictures: T[] } | undefined> {
+  const [first, ...others] = await readWholeLines(path)
+  if (first === undefined) return undefined
+  return {
+    examiner: parseJson(first, Examiner, `${path}, line 1`),
+    pictures: others.map((line, index) => parseJson(line, schema, `${path}, line ${index + 2}`)),
+  }
+}

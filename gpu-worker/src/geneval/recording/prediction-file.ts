@@ -1,0 +1,119 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
+import { AppError, InvariantError } from '../../../../shared/error-code.ts'
+import { Appender } from '../kill-safe-files.ts'
+import type { Place } from './examination-file.ts'
+import type { RecordingConfiguration } from './recording.ts'
+
+type Shape = Pick<RecordingConfiguration, 'candidates' | 'stepCount' | 'tokenCount'>
+
+const HEAD_BYTES = 8
+const CRC_BYTES = 4
+
+/**
+ * Every step's x0 prediction of every candidate of a recording, one record a picture, in the order they were made. A
+ * record, little-endian: uint32 prompt, uint32 image, uint16 codes [N][S][T], uint32 CRC-32 of all before it.
+ */
+export class PredictionFile {
+  readonly #appender: Appender
+  readonly #codeCount: number
+  /** Offset of each picture's record in bytes. */
+  readonly #offsets: Map<string, number>
+  #bytes: number
+
+  private constructor(path: string, shape: Shape, offsets: Map<string, number>) {
+    this.#appender = new Appender(path)
+    this.#codeCount = codeCountOf(shape)
+    this.#offsets = offsets
+    this.#bytes = offsets.size * recordBytes(shape)
+  }
+
+  /** Creates the file, or reads which pictures it holds; a record that a kill cut short is removed from it. */
+  static async open(path: string, shape: Shape): Promise<PredictionFile> {
+    const file = await open(path, 'a+')
+    try {
+      const { size } = await file.stat()
+      const bytes = recordBytes(shape)
+      const count = Math.floor(size / bytes)
+      if (count * bytes < size) await file.truncate(count * bytes)
+      const offsets = new Map<string, number>()
+      for (let record = 0; record < count; record++) {
+        const head = await readAt(file, record * bytes, HEAD_BYTES)
+        const place = { prompt: head.readUInt32LE(0), image: head.readUInt32LE(4) }
+        offsets.set(keyOf(place), record * bytes)
+      }
+      return new PredictionFile(path, shape, offsets)
+    } finally {
+      await file.close()
+    }
+  }
+
+  has(place: Place): boolean {
+    return this.#offsets.has(keyOf(place))
+  }
+
+  get pictureCount(): number {
+    return this.#offsets.size
+  }
+
+  /**
+   * @param codes  uint16 [N][S][T] flat
+   * @throws InvariantError  for another number of codes, or a picture that is there already
+   */
+  async add(place: Place, codes: Uint16Array): Promise<void> {
+    if (codes.length !== this.#codeCount || this.has(place)) {
+      throw new InvariantError(
+        `a record of ${codes.length} codes for ${keyOf(place)}; expected ${this.#codeCount}, once`,
+      )
+    }
+    const record = Buffer.alloc(HEAD_BYTES + codes.byteLength + CRC_BYTES)
+    record.writeUInt32LE(place.prompt, 0)
+    record.writeUInt32LE(place.image, 4)
+    for (const [index, code] of codes.entries()) record.writeUInt16LE(code, HEAD_BYTES + index * 2)
+    record.writeUInt32LE(crc32(record.subarray(0, -CRC_BYTES)), record.length - CRC_BYTES)
+    this.#offsets.set(keyOf(place), this.#bytes)
+    this.#bytes += record.length
+    await this.#appender.append(record)
+  }
+
+  /**
+   * @returns uint16 [N][S][T] flat, owned by the caller
+   * @throws AppError `invalid_request`  when the picture is not there or its record is damaged
+   */
+  async read(place: Place): Promise<Uint16Array> {
+    const offset = this.#offsets.get(keyOf(place))
+    const { path } = this.#appender
+    if (offset === undefined) throw new AppError('invalid_request', `${path} has no picture ${keyOf(place)}`)
+    const file = await open(path, 'r')
+    try {
+      const record = await readAt(file, offset, HEAD_BYTES + this.#codeCount * 2 + CRC_BYTES)
+      if (crc32(record.subarray(0, -CRC_BYTES)) !== record.readUInt32LE(record.length - CRC_BYTES)) {
+        throw new AppError(
+          'invalid_request',
+          `${path} is damaged at byte ${offset}; remove the recording and make it again`,
+        )
+      }
+      return Uint16Array.from({ length: this.#codeCount }, (_, index) => record.readUInt16LE(HEAD_BYTES + index * 2))
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+function codeCountOf({ candidates, stepCount, tokenCount }: Shape): number {
+  return candidates * stepCount * tokenCount
+}
+
+function recordBytes(shape: Shape): number {
+  return HEAD_BYTES + codeCountOf(shape) * 2 + CRC_BYTES
+}
+
+async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position)
+  if (bytesRead < length) throw new InvariantError(`a record of predictions ends after ${bytesRead} of ${length} bytes`)
+  return buffer
+}
+
+function keyOf({ prompt, image }: Place): string {
+  return `${prompt}/${image}`
+}

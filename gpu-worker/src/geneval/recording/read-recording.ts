@@ -1,0 +1,126 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ZodType } from 'zod'
+import { AppError } from '../../../../shared/error-code.ts'
+import type { Judgement } from '../../engine/ports.ts'
+import { parseJson, readIfThere } from '../kill-safe-files.ts'
+import { type GenevalPrompt, parsePrompts } from '../metadata.ts'
+import { type Examiner, PictureLabels, PictureReadings, type Place, readExaminations } from './examination-file.ts'
+import {
+  type BySteps,
+  type RecordedCandidate,
+  type Recording,
+  RecordingConfiguration,
+  recordingPaths,
+} from './recording.ts'
+
+/** What one examiner said about all pictures, by place. */
+interface Examination<T> {
+  readonly path: string
+  readonly examiner: Examiner
+  readonly of: (place: Place) => T
+}
+
+/**
+ * Reads a finished recording.
+ *
+ * @throws AppError `invalid_request`  when `dir` holds no recording or one that is not finished, saying what is missing
+ */
+export async function readRecording(dir: string): Promise<Recording> {
+  const { configuration, prompts } = await readHead(dir)
+  const paths = recordingPaths(dir)
+  const places = prompts.flatMap((_, prompt) =>
+    Array.from({ length: configuration.images }, (_, image): Place => ({ prompt, image })),
+  )
+  const labels = await readAll(paths.labels, PictureLabels, places)
+  const readings: Examination<PictureReadings>[] = []
+  for (const file of await verifierFiles(paths.readings)) {
+    readings.push(await readAll(join(paths.readings, file), PictureReadings, places))
+  }
+  return {
+    configuration,
+    prompts,
+    candidates: places.flatMap((place) => candidatesOf(place, configuration, labels, readings)),
+    firstStep: Math.max(...[labels, ...readings].map(({ examiner }) => examiner.firstStep)),
+    verifiers: readings.map(({ examiner }) => examiner.name),
+  }
+}
+
+async function readHead(
+  dir: string,
+): Promise<{ configuration: RecordingConfiguration; prompts: readonly GenevalPrompt[] }> {
+  const paths = recordingPaths(dir)
+  const text = await readIfThere(paths.configuration)
+  const prompts = await readIfThere(paths.prompts)
+  if (text === undefined || prompts === undefined) {
+    throw new AppError('invalid_request', `${dir} holds no recording; npm run geneval -- --record ${dir} makes one`)
+  }
+  return {
+    configuration: parseJson(text, RecordingConfiguration, paths.configuration),
+    prompts: parsePrompts(prompts, paths.prompts),
+  }
+}
+
+async function verifierFiles(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  return names.filter((name) => name.endsWith('.jsonl')).sort()
+}
+
+async function readAll<T extends Place>(
+  path: string,
+  schema: ZodType<T>,
+  places: readonly Place[],
+): Promise<Examination<T>> {
+  const read = await readExaminations(path, schema)
+  const byPlace = new Map(read?.pictures.map((picture) => [keyOf(picture), picture]))
+  const missing = places.filter((place) => !byPlace.has(keyOf(place)))
+  if (read === undefined || missing.length > 0) {
+    const done = places.length - missing.length
+    const message = `${path} has ${done} of ${places.length} pictures; start the recording again to finish it`
+    throw new AppError('invalid_request', message)
+  }
+  return { path, examiner: read.examiner, of: (place) => byPlace.get(keyOf(place)) as T }
+}
+
+function candidatesOf(
+  place: Place,
+  { candidates, stepCount }: RecordingConfiguration,
+  labels: Examination<PictureLabels>,
+  readings: readonly Examination<PictureReadings>[],
+): RecordedCandidate[] {
+  const { correct, failures } = labels.of(place)
+  return Array.from({ length: candidates }, (_, candidate) => ({
+    prompt: place.prompt,
+    image: place.image,
+    candidate,
+    correct: bySteps(correct[candidate], labels, stepCount),
+    reasons: (failures[candidate] ?? []).map(({ reason }) => reason),
+    readings: Object.fromEntries(
+      readings.map((reading) => {
+        const answers = reading.of(place).answers[candidate]?.map(toJudgement)
+        return [reading.examiner.name, bySteps(answers, reading, stepCount)]
+      }),
+    ),
+  }))
+}
+
+function bySteps<T>(
+  values: readonly T[] | undefined,
+  { path, examiner: { firstStep } }: Examination<unknown>,
+  stepCount: number,
+): BySteps<T> {
+  if (values?.length === stepCount - firstStep) return [...new Array<undefined>(firstStep), ...values]
+  const message = `${path}: expected ${stepCount - firstStep} steps of every candidate, found ${values?.length ?? 0}`
+  throw new AppError('invalid_request', message)
+}
+
+function toJudgement([clarity, potential, alignment]: readonly [number, number, number]): Judgement {
+  return { clarity, potential, alignment }
+}
+
+function keyOf({ prompt, image }: Place): string {
+  return `${prompt}/${image}`
+}
