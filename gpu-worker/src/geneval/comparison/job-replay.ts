@@ -1,0 +1,81 @@
+import { InvariantError } from '../../../../shared/error-code.ts'
+import type { EngineOutcome } from '../../engine/ports.ts'
+import { choose } from '../../engine/selection.ts'
+import type { Method } from './method.ts'
+import type { ReplayedPath } from './path-replay.ts'
+
+/** What a job would have ended with. */
+export interface ReplayedJob {
+  readonly winner: ReplayedPath
+  readonly reason: Extract<EngineOutcome, { status: 'succeeded' }>['reason']
+  readonly rowSteps: number
+  readonly judgeCalls: number
+  readonly candidatesStarted: number
+}
+
+/**
+ * Runs a job over recorded candidates, in their order, on an engine that works for nobody else.
+ *
+ * With accept `best` the answer does not depend on `slots`. With `first` the winner does not either: candidates start in
+ * order and all take the same number of steps, so the first in order that passes is the first to finish. What was begun
+ * beside it does cost, so row-steps and calls grow with `slots`; 1 is what a busy engine gives to a job, which then
+ * never works on two candidates at a time.
+ *
+ * @param paths  replayed by `method`; at least one
+ * @param slots  candidates that run at the same time, >= 1
+ */
+export function replayJob(paths: readonly ReplayedPath[], method: Method, slots: number): ReplayedJob {
+  const runs = schedule(method.strategy === 'baseline' ? paths.slice(0, 1) : paths, slots)
+  const acceptedEnds = runs.filter(({ path }) => isAccepted(path)).map(({ end }) => end)
+  const endTick = Math.min(Number.POSITIVE_INFINITY, ...acceptedEnds)
+  const started = runs.filter(({ start }) => start < endTick)
+  const choice = choose(started.map((run) => ({ run, state: run.end <= endTick ? run.path.state : STILL_RUNNING })))
+  if (!('candidate' in choice)) throw new InvariantError(`a replayed job is ${choice.kind}`)
+  const winner = choice.candidate.run.path
+  const extra = choice.kind === 'resume' ? winner.remainder : NOTHING
+  return {
+    winner,
+    reason: reasonOf(choice.kind, method),
+    rowSteps: extra.rowSteps + sum(started, ({ start, end }) => Math.min(end, endTick) - start),
+    judgeCalls: extra.judgeCalls + sum(started, (run) => callsBefore(run, endTick)),
+    candidatesStarted: started.length,
+  }
+}
+
+const STILL_RUNNING = { phase: 'running' } as const
+const NOTHING = { rowSteps: 0, judgeCalls: 0 }
+
+/** A path and the ticks it takes part in, from `start` to before `end`. */
+interface Run {
+  readonly path: ReplayedPath
+  readonly start: number
+  readonly end: number
+}
+
+/** The next candidate takes the slot that falls free first, in the tick after. */
+function schedule(paths: readonly ReplayedPath[], slots: number): Run[] {
+  const freeAt = new Array<number>(slots).fill(0)
+  return paths.map((path) => {
+    const start = Math.min(...freeAt)
+    const end = start + path.stepsDone
+    freeAt[freeAt.indexOf(start)] = end
+    return { path, start, end }
+  })
+}
+
+function callsBefore({ path, start }: Run, endTick: number): number {
+  return path.askedSteps.filter((stepIndex) => start + stepIndex < endTick).length
+}
+
+export function isAccepted({ state }: ReplayedPath): boolean {
+  return state.phase === 'finished' && state.isAccepted
+}
+
+function reasonOf(kind: 'accepted' | 'best' | 'resume', method: Method): ReplayedJob['reason'] {
+  if (kind === 'resume') return 'fallback'
+  return kind === 'best' && method.strategy === 'baseline' ? 'only' : kind
+}
+
+function sum<T>(values: readonly T[], measure: (value: T) => number): number {
+  return values.reduce((total, value) => total + measure(value), 0)
+}

@@ -1,0 +1,80 @@
+import type { BundleManifest } from '../../../../shared/bundle.ts'
+import { GENEVAL_TASKS, type GenevalTask } from '../metadata.ts'
+import type { RecordedCandidate, Recording } from '../recording/recording.ts'
+import { agreement, areaWithinGroups, type Prediction } from './ranking-quality.ts'
+
+/** How well one source foretells, from each step's picture, whether the final picture will be correct. */
+export interface Foretelling {
+  /** `yardstick` is the detector's own verdict on the step's picture: the best that anybody could see there. */
+  readonly source: string
+  readonly question: 'potential' | 'alignment' | 'label'
+  readonly tasks: readonly { readonly task: GenevalTask | 'all'; readonly steps: readonly StepQuality[] }[]
+}
+
+export interface StepQuality {
+  readonly stepIndex: number
+  /** Area under the ROC curve among candidates of the same prompt; undefined where all of them end alike. */
+  readonly area: number | undefined
+  /** Share of candidates about which the answer, at its threshold, is what the final label is. */
+  readonly agreement: number
+}
+
+const YES_OR_NO = 0.5
+
+/**
+ * When a picture becomes judgeable: for the yardstick, and for each verifier and each of its questions about the end, by
+ * task and step. Every step that was read counts, whether a strategy would have asked there or not.
+ */
+export function foretellings(recording: Recording, verifiers: BundleManifest['verifiers']): Foretelling[] {
+  const yardstick: Foretelling = {
+    source: 'yardstick',
+    question: 'label',
+    tasks: byTask(recording, YES_OR_NO, (candidate, step) => asProbability(candidate.correct[step])),
+  }
+  const ofVerifiers = recording.verifiers.flatMap((source) => {
+    const entry = Object.hasOwn(verifiers, source) ? verifiers[source] : undefined
+    const questions = (['potential', 'alignment'] as const).filter((question) => entry?.tasks.includes(question))
+    return questions.map((question): Foretelling => {
+      const threshold = entry?.thresholds[question] ?? YES_OR_NO
+      const read = (candidate: RecordedCandidate, step: number) => candidate.readings[source]?.[step]?.[question]
+      return { source, question, tasks: byTask(recording, threshold, read) }
+    })
+  })
+  return [yardstick, ...ofVerifiers]
+}
+
+type Read = (candidate: RecordedCandidate, stepIndex: number) => number | undefined
+
+function byTask(recording: Recording, threshold: number, read: Read): Foretelling['tasks'] {
+  const groups = Map.groupBy(recording.candidates, ({ prompt }) => prompt)
+  const tagged = [...groups].map(([prompt, candidates]) => ({ tag: recording.prompts[prompt]?.tag, candidates }))
+  const rows = [...GENEVAL_TASKS, 'all' as const].map((task) => {
+    const ofTask = tagged.filter(({ tag }) => task === 'all' || tag === task).map(({ candidates }) => candidates)
+    return { task, steps: ofTask.length === 0 ? [] : stepsOf(recording, ofTask, threshold, read) }
+  })
+  return rows.filter(({ steps }) => steps.length > 0)
+}
+
+function stepsOf(
+  { configuration, firstStep }: Recording,
+  groups: readonly (readonly RecordedCandidate[])[],
+  threshold: number,
+  read: Read,
+): StepQuality[] {
+  const steps = Array.from({ length: configuration.stepCount - firstStep }, (_, index) => firstStep + index)
+  return steps.flatMap((stepIndex) => {
+    const predictions = groups.map((group) => group.flatMap((candidate) => toPrediction(candidate, stepIndex, read)))
+    const all = predictions.flat()
+    if (all.length === 0) return []
+    return { stepIndex, area: areaWithinGroups(predictions), agreement: agreement(all, threshold) }
+  })
+}
+
+function toPrediction(candidate: RecordedCandidate, stepIndex: number, read: Read): Prediction | [] {
+  const probability = read(candidate, stepIndex)
+  return probability === undefined ? [] : { probability, holds: candidate.correct.at(-1) === true }
+}
+
+function asProbability(label: boolean | undefined): number | undefined {
+  return label === undefined ? undefined : Number(label)
+}

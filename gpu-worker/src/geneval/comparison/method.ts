@@ -1,0 +1,82 @@
+import type { BundleManifest } from '../../../../shared/bundle.ts'
+import type { AcceptRule, Strategy } from '../../../../shared/job.ts'
+import type { Judgement } from '../../engine/ports.ts'
+import { scaleSteps } from '../../models/verifier.ts'
+
+/** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
+export interface Method {
+  /** Key in JSON and in figures. */
+  readonly name: string
+  /** In tables. */
+  readonly label: string
+  readonly strategy: Strategy
+  readonly accept: AcceptRule
+  /** Name of the verifier in the bundle; undefined where nobody is asked. */
+  readonly verifier: string | undefined
+  /** A task passes at or above its threshold, 0..1. */
+  readonly thresholds: Judgement
+  /** Step indices at which `parm` asks for clarity, ascending. */
+  readonly judgedSteps: readonly number[]
+}
+
+type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'>
+
+/**
+ * Which verifier plays which part of the paper's Table 1, Table 3 and Figure 2, in the order of its tables. The last
+ * three ask what the paper leaves open: what stopping at the first accepted picture costs, and what pruning changes.
+ */
+const ROLES: readonly Role[] = [
+  { name: 'baseline', label: 'Baseline', strategy: 'baseline', accept: 'best', verifier: undefined },
+  { name: 'orm-zs', label: 'ORM, zero-shot', strategy: 'orm', accept: 'best', verifier: 'orm-zs' },
+  { name: 'orm-ft', label: 'ORM, fine-tuned', strategy: 'orm', accept: 'best', verifier: 'orm-ft' },
+  { name: 'prm-zs', label: 'PRM, zero-shot', strategy: 'prm', accept: 'best', verifier: 'prm-zs' },
+  { name: 'prm-ft', label: 'PRM, fine-tuned', strategy: 'prm', accept: 'best', verifier: 'prm-ft' },
+  { name: 'parm', label: 'PARM', strategy: 'parm', accept: 'best', verifier: 'parm' },
+  { name: 'parm-first', label: 'PARM, accept first', strategy: 'parm', accept: 'first', verifier: 'parm' },
+  {
+    name: 'orm-ft-first',
+    label: 'ORM, fine-tuned, accept first',
+    strategy: 'orm',
+    accept: 'first',
+    verifier: 'orm-ft',
+  },
+  { name: 'parm-unpruned', label: "PARM's alignment alone", strategy: 'orm', accept: 'best', verifier: 'parm' },
+]
+
+const NOBODY_ASKED = { thresholds: { clarity: 0, potential: 0, alignment: 0 }, judgedSteps: [] }
+
+/** What can be compared, and what cannot. */
+export interface MethodChoice {
+  readonly methods: readonly Method[]
+  /** Verifiers of the table that bundle or recording lack. */
+  readonly absent: readonly string[]
+  /** Verifiers of the recording that have no part in the table, or that the bundle does not have any more. */
+  readonly unused: readonly string[]
+}
+
+/**
+ * The methods whose verifier both the bundle and the recording have, with the bundle's thresholds and judged steps.
+ *
+ * @param recorded   names of the verifiers that have read the recording
+ * @param stepCount  S, of the recording
+ */
+export function chooseMethods(
+  verifiers: BundleManifest['verifiers'],
+  recorded: readonly string[],
+  stepCount: number,
+): MethodChoice {
+  const isThere = (name: string): boolean => Object.hasOwn(verifiers, name) && recorded.includes(name)
+  const methods = ROLES.flatMap((role): Method[] => {
+    if (role.verifier === undefined) return [{ ...role, ...NOBODY_ASKED }]
+    const entry = isThere(role.verifier) ? verifiers[role.verifier] : undefined
+    if (entry === undefined) return []
+    const judgedSteps = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
+    return [{ ...role, thresholds: entry.thresholds, judgedSteps }]
+  })
+  const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
+  return {
+    methods,
+    absent: [...wanted].filter((name) => !isThere(name)),
+    unused: recorded.filter((name) => !wanted.has(name) || !isThere(name)),
+  }
+}
