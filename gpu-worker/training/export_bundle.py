@@ -14,30 +14,34 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from training.export.bundle_models import VERIFIER_NAME, BundleModels, load_models, untrained_models
+from training.export.bundle_models import BundleModels, Calibration, load_models, untrained_models
 from training.export.decode_graph import build_decode_graph
 from training.export.detector_graph import build_detector_graph
 from training.export.generator_graphs import build_prefix_graph, build_step_graph
 from training.export.golden import GoldenVectors
 from training.export.golden_cases import add_golden_cases
 from training.export.runtime import GraphSession
+from training.export.shared_weights import share_weights
 from training.export.verifier_graph import build_verifier_graph
 from training.tokenizer import BOS, EOS, PAD, UNK, encode_prompt
 from training.world.classes import CLASSES, COLORS
 
 _TRAINING_DIRECTORY = Path(__file__).parent
 _LARGEST_BUNDLE_BYTES = 40_000_000
-_VERIFIER_GRAPH = f"{VERIFIER_NAME}.onnx"
+_SHARED_WEIGHTS = "shared-weights.bin"
 
 
-def build_graphs(models: BundleModels) -> dict[str, onnx.ModelProto]:
-    """All graphs of the bundle by file name."""
+def build_graphs(models: BundleModels, code_temperature: float = 1.0) -> dict[str, onnx.ModelProto]:
+    """All graphs of the bundle by file name, each self-contained."""
     return {
         "prefix.onnx": build_prefix_graph(models.generator),
-        "step.onnx": build_step_graph(models.generator),
+        "step.onnx": build_step_graph(models.generator, code_temperature=code_temperature),
         "decode.onnx": build_decode_graph(models.quantizer),
-        _VERIFIER_GRAPH: build_verifier_graph(models.verifier),
         "detector.onnx": build_detector_graph(models.detector),
+        **{
+            f"{name}.onnx": build_verifier_graph(verifier.model, verifier.calibration.tasks)
+            for name, verifier in models.verifiers.items()
+        },
     }
 
 
@@ -50,14 +54,20 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict
         directory: the bundle's folder; files of an earlier export in it are replaced or removed.
 
     Raises:
-        ValueError: the bundle is larger than a repository should carry; the message gives its size.
+        ValueError: the bundle is larger than a repository should carry, or its default verifier is not in it.
     """
-    graphs = build_graphs(models)
+    default = settings["verifiers"]["default"]
+    if default not in models.verifiers:
+        raise ValueError(f"the default verifier is {default!r}; the bundle has {', '.join(models.verifiers)}")
+    graphs = build_graphs(models, settings["generator"]["code_temperature"])
     sessions = {name: GraphSession(graph) for name, graph in graphs.items()}
     golden = GoldenVectors("golden.bin")
-    add_golden_cases(golden, sessions, models, settings, _VERIFIER_GRAPH)
+    add_golden_cases(golden, sessions, models, settings)
 
+    shared = share_weights(graphs, _SHARED_WEIGHTS)
     contents = {name: graph.SerializeToString() for name, graph in graphs.items()}
+    if shared:
+        contents[_SHARED_WEIGHTS] = shared
     contents["tokenizer.json"] = _tokenizer_bytes(models)
     contents["golden.json"] = json.dumps(golden.index(), indent=1).encode()
     contents["golden.bin"] = golden.binary()
@@ -65,7 +75,8 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict
     if total > _LARGEST_BUNDLE_BYTES:
         raise ValueError(f"the bundle has {total:,} bytes; at most {_LARGEST_BUNDLE_BYTES:,} may be committed")
 
-    manifest = _manifest(models, settings, contents, _verifier_milliseconds(sessions[_VERIFIER_GRAPH], models))
+    call_ms = {name: _verifier_milliseconds(sessions[f"{name}.onnx"], models) for name in models.verifiers}
+    manifest = _manifest(models, settings, contents, call_ms)
     contents["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.iterdir():
@@ -76,12 +87,12 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict
     return manifest
 
 
-def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], verifier_ms: float) -> dict:
+def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], call_ms: dict[str, float]) -> dict:
     files = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in sorted(contents.items())
     }
     lines = "".join(f"{name}:{entry['sha256']}\n" for name, entry in files.items())
-    generator, calibration = models.generator.config, models.calibration
+    generator = models.generator.config
     return {
         "format": 1,
         "id": settings["id"],
@@ -115,16 +126,9 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "examples": settings["prompt"]["examples"],
         },
         "verifiers": {
-            VERIFIER_NAME: {
-                "graph": _VERIFIER_GRAPH,
-                "tasks": list(calibration.tasks),
-                "thresholds": calibration.thresholds,
-                "judgedSteps": list(calibration.judged_steps),
-                "judgedStepsOf": calibration.judged_steps_of,
-                "callMs": round(verifier_ms, 2),
-            }
+            name: _verifier_entry(name, verifier.calibration, call_ms[name]) for name, verifier in models.verifiers.items()
         },
-        "defaultVerifier": VERIFIER_NAME,
+        "defaultVerifier": settings["verifiers"]["default"],
         "detector": {
             "graph": "detector.onnx",
             "classes": list(CLASSES),
@@ -132,6 +136,17 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "thresholds": settings["detector"]["thresholds"],
         },
         "golden": "golden.json",
+    }
+
+
+def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict:
+    return {
+        "graph": f"{name}.onnx",
+        "tasks": list(calibration.tasks),
+        "thresholds": calibration.thresholds,
+        "judgedSteps": list(calibration.judged_steps),
+        "judgedStepsOf": calibration.judged_steps_of,
+        "callMs": round(call_ms, 2),
     }
 
 
@@ -144,9 +159,9 @@ def _tokenizer_bytes(models: BundleModels) -> bytes:
 
 def _verifier_milliseconds(session: GraphSession, models: BundleModels) -> float:
     """Cost of judging one picture alone, on two threads."""
-    config = models.verifier.config
-    image = np.zeros((1, config.image_size, config.image_size, 3), np.uint8)
-    prompt_ids = encode_prompt(models.tokenizer, "a photo of a red apple", config.max_prompt_tokens)[None]
+    size = models.quantizer.config.image_size
+    image = np.zeros((1, size, size, 3), np.uint8)
+    prompt_ids = encode_prompt(models.tokenizer, "a photo of a red apple", models.generator.config.max_prompt_tokens)[None]
     return session.best_milliseconds({"image": image, "prompt_ids": prompt_ids})
 
 
@@ -158,7 +173,8 @@ def main() -> None:
     parser.add_argument("--untrained", action="store_true", help="random weights, to try the graphs before training")
     arguments = parser.parse_args()
     settings = tomllib.loads(arguments.settings.read_text())
-    models = untrained_models() if arguments.untrained else load_models(arguments.weights)
+    names = settings["verifiers"]["names"]
+    models = untrained_models(names) if arguments.untrained else load_models(arguments.weights, names)
     directory = arguments.out or _TRAINING_DIRECTORY.parent / "bundles" / settings["id"]
     manifest = export_bundle(models, settings, directory)
     total = sum(entry["bytes"] for entry in manifest["files"].values())

@@ -22,11 +22,18 @@ class SamplingSettings:
         steps: number of mask-predict steps, at least 1.
         guidance: g >= 0 of (1 + g) * conditional - g * unconditional logits; 0 leaves the second pass out.
         temperature: tau0 >= 0, scale of the Gumbel noise on the confidence before the first step's decay.
+        code_temperature: tau > 0 that divides the logits before a code is drawn and its confidence read; below 1 the surer codes
+            are drawn more often. A served graph has it inside its output layer (`export/generator_graphs.py`).
     """
 
     steps: int = 12
     guidance: float = 1.0
     temperature: float = 1.0
+    code_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.code_temperature <= 0:
+            raise ValueError(f"code_temperature is {self.code_temperature}; it must be above 0")
 
 
 def mask_counts(token_count: int, steps: int) -> list[int]:
@@ -89,7 +96,7 @@ def sample(
         if settings.guidance:
             free = _unknown_logits(generator, tokens, unknown, prefix_kv, unconditional)
             logits = (1 + settings.guidance) * logits - settings.guidance * free
-        probability = logits.softmax(-1)  # (R, unknown, C)
+        probability = (logits / settings.code_temperature).softmax(-1)  # (R, unknown, C)
         drawn = token_uniform[step][unknown].view(rows, -1, 1)
         ids = torch.searchsorted(probability.cumsum(-1), drawn).clamp(max=config.codebook_size - 1)
         confidence = probability.gather(-1, ids).squeeze(-1).clamp(min=1e-20).log()
@@ -112,8 +119,11 @@ def _unknown_logits(generator: Generator, tokens: Tensor, unknown: Tensor, prefi
 
 
 def random_uniforms(seed: int, settings: SamplingSettings, rows: int, token_count: int) -> tuple[Tensor, Tensor]:
-    """Uniforms for `sample`, float32 [steps, rows, token_count] each, a function of the seed only."""
-    rng = np.random.default_rng(seed)
-    shape = (2, settings.steps, rows, token_count)
-    both = torch.from_numpy(rng.random(shape, dtype=np.float32))
+    """Uniforms for `sample`, float32 [steps, rows, token_count] each, a function of the seed only.
+
+    Each step has a stream of its own, so that runs of different step counts begin with the same numbers.
+    """
+    shape = (2, rows, token_count)
+    drawn = [np.random.default_rng((seed, step)).random(shape, dtype=np.float32) for step in range(settings.steps)]
+    both = torch.from_numpy(np.stack(drawn, axis=1))
     return both[0], both[1]

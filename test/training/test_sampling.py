@@ -75,16 +75,17 @@ def test_without_temperature_the_mask_noise_is_ignored(generator: Generator) -> 
     assert (first == sample(generator, ids, free, torch.tensor([0]), token_uniform, 1 - mask_uniform, calm)).all()
 
 
-def test_codes_follow_the_guided_distribution(generator: Generator) -> None:
+@pytest.mark.parametrize("code_temperature", [0.5, 1.0])
+def test_codes_follow_the_guided_distribution(generator: Generator, code_temperature: float) -> None:
     """One step at one position: the inverse CDF of many uniforms reproduces the probabilities."""
     ids, free = prompts(["a photo of a dog"])
-    rows, once = 4000, SamplingSettings(steps=1, guidance=1.0, temperature=0.0)
+    rows, once = 4000, SamplingSettings(steps=1, guidance=1.0, temperature=0.0, code_temperature=code_temperature)
     grid = ((torch.arange(rows) + 0.5) / rows)[None, :, None].expand(1, rows, 16)
     drawn = sample(generator, ids, free, torch.zeros(rows, dtype=torch.long), grid, grid, once)[-1][:, 0]
     with torch.no_grad():
         blank = torch.full((1, 16), CODES)
         logits = [generator(prompt[None], blank)[0, 0] for prompt in (ids[0], free)]
-    expected = (2 * logits[0] - logits[1]).softmax(-1)
+    expected = ((2 * logits[0] - logits[1]) / code_temperature).softmax(-1)
     counted = torch.bincount(drawn, minlength=CODES) / rows
     assert (counted - expected).abs().max() < 2 / rows
 
@@ -99,3 +100,16 @@ def test_guidance_moves_the_prediction_towards_the_prompt(generator: Generator) 
     same = sample(generator, free[None], free, row_prompt, *uniforms, SamplingSettings(5, 4.0, 1.0))
     unguided = sample(generator, free[None], free, row_prompt, *uniforms, SamplingSettings(5, 0.0, 1.0))
     assert (same == unguided).float().mean() > 0.99  # guiding by the unconditional prompt itself changes nothing
+
+
+def test_runs_of_different_step_counts_begin_with_the_same_numbers() -> None:
+    short, long = (random_uniforms(4, SamplingSettings(steps=steps), 2, 16) for steps in (3, 5))
+    for few, many in zip(short, long, strict=True):
+        assert torch.equal(few, many[:3])
+    assert not torch.equal(short[0], short[1]), "codes and masks have numbers of their own"
+    assert not torch.equal(short[0][0], short[0][1]), "so has every step"
+
+
+def test_a_code_temperature_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"code_temperature is 0\.0"):
+        SamplingSettings(code_temperature=0.0)

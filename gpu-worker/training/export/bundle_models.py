@@ -1,6 +1,7 @@
 """The trained models that a bundle is made of."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,6 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.tokenizer import PAD, build_tokenizer
 from training.world.classes import CLASSES, COLORS
-
-VERIFIER_NAME = "parm"
 
 
 @dataclass(frozen=True)
@@ -36,25 +35,38 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
-        """Reads what `training.train_verifier` wrote."""
+        """Reads what `training.calibrate_verifier` wrote.
+
+        Raises:
+            FileNotFoundError: it has not; the message names the file.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"no calibration at {path}; `python -m training.calibrate_verifier` writes it")
         content = json.loads(path.read_text())
         return cls(tuple(content["tasks"]), content["thresholds"], tuple(content["judgedSteps"]), content["judgedStepsOf"])
 
 
 @dataclass(frozen=True)
+class CalibratedVerifier:
+    """A verifier in evaluation mode, float32, and how to act on what it says."""
+
+    model: Verifier
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
 class BundleModels:
-    """All models in evaluation mode, float32, and the verifier's calibration."""
+    """All models in evaluation mode, float32; verifiers by name."""
 
     tokenizer: Tokenizer
     quantizer: Quantizer
     generator: Generator
-    verifier: Verifier
-    calibration: Calibration
+    verifiers: dict[str, CalibratedVerifier]
     detector: Detector
 
 
-def load_models(weights: Path) -> BundleModels:
-    """Reads the released weights of every model.
+def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
+    """Reads the released weights of every model; a verifier's are `NAME.pt` and `NAME.json`.
 
     Raises:
         FileNotFoundError: one is missing; the message names it.
@@ -63,13 +75,17 @@ def load_models(weights: Path) -> BundleModels:
         tokenizer=build_tokenizer(),
         quantizer=load_weights(weights / "quantizer.pt", Quantizer, QuantizerConfig),
         generator=load_weights(weights / "generator.pt", Generator, GeneratorConfig),
-        verifier=load_weights(weights / f"{VERIFIER_NAME}.pt", Verifier, VerifierConfig),
-        calibration=Calibration.read(weights / f"{VERIFIER_NAME}.json"),
+        verifiers={
+            name: CalibratedVerifier(
+                load_weights(weights / f"{name}.pt", Verifier, VerifierConfig), Calibration.read(weights / f"{name}.json")
+            )
+            for name in verifier_names
+        },
         detector=load_weights(weights / "detector.pt", Detector, DetectorConfig),
     )
 
 
-def untrained_models(seed: int = 0) -> BundleModels:
+def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleModels:
     """Models of the released shapes with random weights: for measuring graphs before there is anything trained.
 
     Weights that training starts at zero are drawn too, because zeros would hide errors of the export.
@@ -80,8 +96,8 @@ def untrained_models(seed: int = 0) -> BundleModels:
     models = (
         Quantizer(QuantizerConfig()),
         Generator(GeneratorConfig(vocabulary_size)),
-        Verifier(VerifierConfig(vocabulary_size, pad_id=PAD)),
         Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS))),
+        *(Verifier(VerifierConfig(vocabulary_size, pad_id=PAD)) for _ in verifier_names),
     )
     for model in models:
         for weight in model.parameters():
@@ -90,7 +106,8 @@ def untrained_models(seed: int = 0) -> BundleModels:
             # Released weights are float16: what they cannot hold must not appear as an error of the export.
             weight.data = weight.data.half().float()
         model.eval()
-    quantizer, generator, verifier, detector = models
+    quantizer, generator, detector, *verifiers = models
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
     calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12)
-    return BundleModels(tokenizer, quantizer, generator, verifier, calibration, detector)
+    calibrated = {name: CalibratedVerifier(model, calibration) for name, model in zip(verifier_names, verifiers, strict=True)}
+    return BundleModels(tokenizer, quantizer, generator, calibrated, detector)

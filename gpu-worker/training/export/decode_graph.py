@@ -6,6 +6,7 @@ from torch import nn
 
 from training.export.conv_layers import convolve, convolve_module, signal_to_pixels, silu
 from training.export.graph_builder import GraphBuilder
+from training.export.stored_weights import int8_stored
 from training.models.quantizer import Quantizer, ResidualBlock
 
 
@@ -30,12 +31,12 @@ def build_decode_graph(model: Quantizer) -> onnx.ModelProto:
 def _layer(graph: GraphBuilder, x: str, layer: nn.Module) -> str:
     match layer:
         case nn.Conv2d():
-            return convolve_module(graph, x, layer)
+            return convolve_module(graph, x, layer, int8_stored)
         case ResidualBlock():
-            inner = convolve_module(graph, silu(graph, x), layer.widen)
+            inner = convolve_module(graph, silu(graph, x), layer.widen, int8_stored)
             gain = layer.gain.view(-1)
             weight, bias = layer.narrow.weight * gain[:, None, None, None], layer.narrow.bias * gain
-            return graph.op("Add", x, convolve(graph, silu(graph, inner), weight, bias))
+            return graph.op("Add", x, convolve(graph, silu(graph, inner), weight, bias, int8_stored))
         case nn.PixelShuffle():
             return graph.op("DepthToSpace", x, blocksize=layer.upscale_factor, mode="CRD")
         case nn.SiLU():

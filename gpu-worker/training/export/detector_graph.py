@@ -1,10 +1,11 @@
-"""`detector.onnx`: objects of a picture."""
+"""`detector.onnx`: objects of a picture. Its weights are stored as released, in float16: it is the yardstick."""
 
 import numpy as np
 import onnx
 
 from training.export.conv_layers import convolve_module, residual_trunk
 from training.export.graph_builder import GraphBuilder
+from training.export.stored_weights import half_stored
 from training.models.detector import Detector
 
 
@@ -14,8 +15,8 @@ def build_detector_graph(model: Detector) -> onnx.ModelProto:
     size, kept, cells = config.image_size, config.max_objects, config.cells
     graph = GraphBuilder("detector")
     image = graph.input("image", "uint8", ["R", size, size, 3])
-    features = residual_trunk(graph, image, model.trunk)
-    heat = graph.op("Sigmoid", convolve_module(graph, features, model.heat))
+    features = residual_trunk(graph, image, model.trunk, half_stored)
+    heat = graph.op("Sigmoid", convolve_module(graph, features, model.heat, half_stored))
     highest = graph.op("MaxPool", heat, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
     peaks = graph.op("Mul", heat, graph.op("Cast", graph.op("Equal", heat, highest), to=1))
     flat = graph.reshape(peaks, [0, -1])  # (R, classes*G*G)
@@ -26,12 +27,12 @@ def build_detector_graph(model: Detector) -> onnx.ModelProto:
     side = graph.constant(np.int64(cells))
     column, row = graph.op("Mod", cell, side), graph.op("Div", cell, side)
     center = graph.op("Concat", _cell_center(graph, column), _cell_center(graph, row), axis=2)  # (R, K, 2)
-    extents = _gather_cells(graph, convolve_module(graph, features, model.extents), cell)  # (R, K, 4)
+    extents = _gather_cells(graph, convolve_module(graph, features, model.extents, half_stored), cell)  # (R, K, 4)
     low = graph.op("Sub", center, graph.slice(extents, 0, 2, 2))
     high = graph.op("Add", center, graph.slice(extents, 2, 4, 2))
     boxes = graph.op("Mul", graph.op("Concat", low, high, axis=2), graph.constant(np.float32(config.trunk.stride)))
     boxes = graph.op("Clip", boxes, graph.constant(np.float32(0)), graph.constant(np.float32(size)))
-    colors = _gather_cells(graph, convolve_module(graph, features, model.colors), cell)
+    colors = _gather_cells(graph, convolve_module(graph, features, model.colors, half_stored), cell)
 
     graph.output(boxes, "boxes", "float32", ["R", kept, 4])
     graph.output(scores, "scores", "float32", ["R", kept])

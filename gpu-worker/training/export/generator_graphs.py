@@ -41,8 +41,11 @@ def build_prefix_graph(model: Generator) -> onnx.ModelProto:
     return graph.model()
 
 
-def build_step_graph(model: Generator, *, expose_probability: bool = False) -> onnx.ModelProto:
+def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_probability: bool = False) -> onnx.ModelProto:
     """One guided and sampled prediction of every image token.
+
+    `code_temperature` is `SamplingSettings.code_temperature`: the output layer is linear in its weights, so they carry it and no
+    runtime needs to know of it.
 
     With `expose_probability` the graph also returns `probability` float32 [R*N, C], to be compared with PyTorch; a served
     graph keeps it inside, because copying it out costs more than the step.
@@ -78,7 +81,8 @@ def build_step_graph(model: Generator, *, expose_probability: bool = False) -> o
         x = _finish_block(graph, block, x, mixed)
     hidden = _row_norm(graph, x, model.output_norm.gain)
     hidden = _guide(graph, hidden, guidance, tokens_count, width)
-    logits = int8_linear(graph, quantize_rows(graph, hidden), model.output_matrix().detach(), model.head.bias)
+    head, bias = model.output_matrix().detach() / code_temperature, model.head.bias / code_temperature
+    logits = int8_linear(graph, quantize_rows(graph, hidden), head, bias)
     probability = graph.op("Softmax", logits, axis=-1)  # (R*N, C)
     ids, prob = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
     graph.output(graph.reshape(ids, [-1, tokens_count]), "ids", "int64", ["R", tokens_count])

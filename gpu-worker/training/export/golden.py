@@ -25,6 +25,7 @@ class GoldenVectors:
     binary_name: str
     _cases: list[dict] = field(default_factory=list)
     _binary: bytearray = field(default_factory=bytearray)
+    _offsets: dict[bytes, int] = field(default_factory=dict)
 
     def add(
         self,
@@ -71,7 +72,10 @@ class GoldenVectors:
     def _store(self, array: np.ndarray) -> dict:
         if array.dtype.name not in _DTYPES:
             raise TypeError(f"golden arrays are {', '.join(_DTYPES)}; got {array.dtype}")
-        offset = len(self._binary)
         data = np.ascontiguousarray(array).astype(_DTYPES[array.dtype.name]).tobytes()
-        self._binary += data + bytes(-len(data) % _ALIGNMENT)
+        # Cases share pictures, prompts and keys: equal bytes are kept once.
+        if data not in self._offsets:
+            self._offsets[data] = len(self._binary)
+            self._binary += data + bytes(-len(data) % _ALIGNMENT)
+        offset = self._offsets[data]
         return {"dtype": array.dtype.name, "dims": list(array.shape), "offset": offset, "bytes": len(data)}

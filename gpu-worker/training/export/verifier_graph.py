@@ -1,23 +1,29 @@
 """`<verifier>.onnx`: the three questions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from torch import nn
 
-from training.export.conv_layers import half_stored, residual_trunk
+from training.export.conv_layers import residual_trunk
 from training.export.graph_builder import CONTRIB_DOMAIN, GraphBuilder
+from training.export.stored_weights import half_stored, int8_stored
 from training.models.verifier import TASKS, MultiHeadAttention, Verifier, WordLayer
 
 
-def build_verifier_graph(model: Verifier) -> onnx.ModelProto:
-    """image uint8 [R, H, W, 3], prompt_ids int64 [R, L] -> yes float32 [R, 3], as `Verifier.forward`."""
+def build_verifier_graph(model: Verifier, tasks: Sequence[str] = TASKS) -> onnx.ModelProto:
+    """image uint8 [R, H, W, 3], prompt_ids int64 [R, L] -> yes float32 [R, 3], as `Verifier.forward`.
+
+    To a question that is not among `tasks` the graph answers 1.
+    """
     config = model.config
     size, length = config.image_size, config.max_prompt_tokens
     graph = GraphBuilder("verifier")
     image = graph.input("image", "uint8", ["R", size, size, 3])
     prompt_ids = graph.input("prompt_ids", "int64", ["R", length])
 
-    features = graph.reshape(residual_trunk(graph, image, model.trunk), [0, 0, -1])
+    features = graph.reshape(residual_trunk(graph, image, model.trunk, int8_stored), [0, 0, -1])
     picture = _linear(graph, graph.op("Transpose", features, perm=[0, 2, 1]), model.picture_input)
     picture = graph.op("Add", picture, half_stored(graph, model.picture_position))
     picture = _layer_norm(graph, picture, model.picture_norm)  # (R, cells, width)
@@ -32,7 +38,10 @@ def build_verifier_graph(model: Verifier) -> onnx.ModelProto:
     # All words pass the head although one is read: a product of R rows would round otherwise when R is 1.
     logits = _linear(graph, _layer_norm(graph, words, model.output_norm), model.head)
     answer = graph.op("Gather", logits, graph.constant(np.int64(0)), axis=1)
-    graph.output(graph.op("Sigmoid", answer), "yes", "float32", ["R", len(TASKS)])
+    yes = graph.op("Sigmoid", answer)
+    if set(tasks) != set(TASKS):
+        yes = graph.op("Where", graph.constant(np.array([task in tasks for task in TASKS])), yes, graph.constant(np.float32(1)))
+    graph.output(yes, "yes", "float32", ["R", len(TASKS)])
     return graph.model()
 
 
@@ -63,7 +72,7 @@ def _attention(graph: GraphBuilder, x: str, context: str, layer: MultiHeadAttent
 
 
 def _product(graph: GraphBuilder, x: str, layer: nn.Linear) -> str:
-    return graph.op("MatMul", x, half_stored(graph, layer.weight.T))
+    return graph.op("MatMul", x, int8_stored(graph, layer.weight.T))
 
 
 def _linear(graph: GraphBuilder, x: str, layer: nn.Linear) -> str:
