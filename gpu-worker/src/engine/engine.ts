@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly onTransition?: (change: StateChange) => void
   /** Told of every step's full prediction, asked for by a strategy or not, for recordings and tests. */
   readonly onPrediction?: (prediction: Prediction) => void
+  /** Told after every tick how long it took from admission to refill, model calls included; milliseconds of `clock`. */
+  readonly onTick?: (ms: number) => void
   /** Checks the slots after every tick; without it, whenever there is nothing to do. */
   readonly checkEveryTick?: boolean
 }
@@ -158,6 +160,7 @@ class StepEngine implements TickingEngine {
     if (this.#state.phase === 'broken') throw this.#state.error
     if (this.#state.phase === 'ticking') throw new InvariantError('a tick was asked for while one is running')
     this.#state = { phase: 'ticking' }
+    const startedMs = this.#options.clock.now()
     try {
       this.#admit()
       this.#settle()
@@ -167,6 +170,7 @@ class StepEngine implements TickingEngine {
       this.#refill()
       if (this.#options.checkEveryTick) this.#checkIntegrity()
       this.#state = { phase: 'ready' }
+      this.#options.onTick?.(this.#options.clock.now() - startedMs)
     } catch (error) {
       this.#break(error)
       throw error
