@@ -11,6 +11,8 @@ export interface ReplayedJob {
   readonly rowSteps: number
   readonly judgeCalls: number
   readonly candidatesStarted: number
+  /** Steps that pass from the start of the job to its end. */
+  readonly ticks: number
 }
 
 /**
@@ -39,6 +41,7 @@ export function replayJob(paths: readonly ReplayedPath[], method: Method, slots:
     rowSteps: extra.rowSteps + sum(started, ({ start, end }) => Math.min(end, endTick) - start),
     judgeCalls: extra.judgeCalls + sum(started, (run) => callsBefore(run, endTick)),
     candidatesStarted: started.length,
+    ticks: extra.rowSteps + Math.min(endTick, Math.max(...runs.map(({ end }) => end))),
   }
 }
 

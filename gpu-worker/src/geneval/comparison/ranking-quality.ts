@@ -5,18 +5,11 @@ export interface Prediction {
 }
 
 /**
- * Area under the ROC curve: P(a true case has the higher probability than a false one), equal ones counting half.
- *
- * @returns 0..1; undefined where either kind is missing
- */
-export function areaUnderCurve(predictions: readonly Prediction[]): number | undefined {
-  const { wins, pairs } = comparedPairs(predictions)
-  return pairs === 0 ? undefined : wins / pairs
-}
-
-/**
- * The same over pairs from one group only. With a prompt's candidates as a group this is what choosing among them needs;
+ * Area under the ROC curve over pairs from one group only: P(a true case has the higher probability than a false one of
+ * its group), equal ones counting half. With a prompt's candidates as a group this is what choosing among them needs;
  * knowing which prompts are hard does not count.
+ *
+ * @returns 0..1; undefined where no group has both kinds
  */
 export function areaWithinGroups(groups: readonly (readonly Prediction[])[]): number | undefined {
   let wins = 0

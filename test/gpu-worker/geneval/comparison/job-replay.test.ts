@@ -26,6 +26,7 @@ describe('replayJob', () => {
       rowSteps: 7,
       judgeCalls: 4,
       candidatesStarted: 2,
+      ticks: 7,
     })
   })
 
@@ -38,6 +39,7 @@ describe('replayJob', () => {
       rowSteps: 8,
       judgeCalls: 4,
       candidatesStarted: 3,
+      ticks: 8,
     })
   })
 
@@ -45,9 +47,9 @@ describe('replayJob', () => {
     const method = methodOf({ accept: 'first', strategy: 'orm' })
     const candidates = [0.2, 0.6, 0.9, 0.9].map((alignment) => evenPath(1, 1, alignment, true))
     const expected = { winner: 1, reason: 'accepted' }
-    expect(replay(method, candidates, 1)).toMatchObject({ ...expected, rowSteps: 8, judgeCalls: 2 })
-    expect(replay(method, candidates, 3)).toMatchObject({ ...expected, rowSteps: 12, judgeCalls: 3 })
-    expect(replay(method, candidates, 4)).toMatchObject({ ...expected, rowSteps: 16, judgeCalls: 4 })
+    expect(replay(method, candidates, 1)).toMatchObject({ ...expected, rowSteps: 8, judgeCalls: 2, ticks: 8 })
+    expect(replay(method, candidates, 3)).toMatchObject({ ...expected, rowSteps: 12, judgeCalls: 3, ticks: 4 })
+    expect(replay(method, candidates, 4)).toMatchObject({ ...expected, rowSteps: 16, judgeCalls: 4, ticks: 4 })
   })
 
   it('runs one candidate of a baseline job', () => {
@@ -59,6 +61,7 @@ describe('replayJob', () => {
       rowSteps: 4,
       judgeCalls: 0,
       candidatesStarted: 1,
+      ticks: 4,
     })
   })
 })
@@ -110,7 +113,8 @@ describe('replaying made-up candidates', () => {
             const parameters = { candidates: candidates.length, steps: STEPS, strategy, accept, verifier }
             const { candidate, reason, cost } = await succeed(engine, submit(engine, parameters))
             const { rowSteps, judgeCalls, candidatesStarted } = cost
-            const expected = { winner: candidate, reason, rowSteps, judgeCalls, candidatesStarted }
+            const ticks = generator.steps.length
+            const expected = { winner: candidate, reason, rowSteps, judgeCalls, candidatesStarted, ticks }
             expect(replay(method, candidates, slots)).toEqual(expected)
           }
         }

@@ -1,0 +1,89 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { BundleManifest } from '../../../../shared/bundle.ts'
+import { GENEVAL_TASKS, type GenevalTask } from '../metadata.ts'
+import type { Recording } from '../recording/recording.ts'
+import { calibrationsOf } from './calibration.ts'
+import { type Comparison, compareMethods } from './comparison.ts'
+import type { DrawSteps } from './example-sheet.ts'
+import { foretellings } from './judgeability.ts'
+import { chooseMethods } from './method.ts'
+import { replayMethod } from './replayed-method.ts'
+import {
+  calibrationSection,
+  costSection,
+  exampleSection,
+  introduction,
+  judgeableSection,
+  pruningSection,
+  scoreSection,
+} from './report-sections.ts'
+import { atCount } from './score-tables.ts'
+
+/** Of the bootstrap and of drawn selections: the same recording always gives the same report. */
+const SEED = 0
+
+/** What of a bundle the report needs. */
+export interface ReportBundle {
+  readonly verifiers: BundleManifest['verifiers']
+  /** [height, width] of a picture in pixels. */
+  readonly imageSize: readonly [number, number]
+  /** Draws examples of mistakes. */
+  readonly draw: DrawSteps
+}
+
+/** The six scores (null for a task without prompts) and overall, with cost per picture. */
+export type MethodSummary = Readonly<Record<GenevalTask | 'overall' | 'rowSteps' | 'judgeCalls', number | null>>
+
+export interface ReportSummary {
+  /** N of the tables. */
+  readonly candidates: number
+  readonly methods: Readonly<Record<string, MethodSummary>>
+}
+
+/**
+ * Writes the paper's tables and figures, made from one recording, into a folder: report.md with its SVG and PNG files,
+ * and all numbers of the comparison as comparison.json.
+ *
+ * @returns path of report.md, and what the command's last line says
+ * @throws AppError `invalid_request`  when the recording lacks an answer that a method decides by
+ */
+export async function writeComparison(
+  out: string,
+  recording: Recording,
+  bundle: ReportBundle,
+): Promise<{ path: string; summary: ReportSummary }> {
+  await mkdir(out, { recursive: true })
+  const tags = recording.prompts.map(({ tag }) => tag)
+  const choice = chooseMethods(bundle.verifiers, recording.verifiers, recording.configuration.stepCount)
+  const replayed = choice.methods.map((method) => replayMethod(recording, method))
+  const comparison = compareMethods(replayed, tags, SEED)
+  const calibrations = replayed
+    .map((entry) => ({ name: entry.method.name, label: entry.method.label, calibrations: calibrationsOf(entry) }))
+    .filter((entry) => entry.calibrations.length > 0)
+  const foretold = foretellings(recording, bundle.verifiers)
+
+  await writeFile(join(out, 'comparison.json'), `${JSON.stringify({ comparison, calibrations, foretold }, null, 1)}\n`)
+  const sections = [
+    introduction(recording, choice, comparison),
+    await scoreSection(out, comparison),
+    await costSection(out, comparison, replayed, tags, SEED),
+    await judgeableSection(out, foretold),
+    pruningSection(replayed, tags),
+    await calibrationSection(out, calibrations),
+    await exampleSection(out, replayed, recording, bundle),
+  ]
+  const path = join(out, 'report.md')
+  await writeFile(path, `${sections.filter((section) => section !== '').join('\n\n')}\n`)
+  return { path, summary: summaryOf(comparison) }
+}
+
+function summaryOf({ methods, tableCount }: Comparison): ReportSummary {
+  const summaries = methods.map((compared): [string, MethodSummary] => {
+    const { score, rowSteps, judgeCalls } = atCount(compared, tableCount)
+    const tasks = Object.fromEntries(GENEVAL_TASKS.map((task) => [task, score.tasks[task]?.value ?? null]))
+    const costs = { overall: score.overall.value, rowSteps: rowSteps.value, judgeCalls: judgeCalls.value }
+    return [compared.method.name, { ...(tasks as Record<GenevalTask, number | null>), ...costs }]
+  })
+  return { candidates: tableCount, methods: Object.fromEntries(summaries) }
+}

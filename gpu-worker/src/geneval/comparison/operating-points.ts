@@ -1,0 +1,101 @@
+import type { Judgement } from '../../engine/ports.ts'
+import { GENEVAL_TASKS } from '../metadata.ts'
+import type { Recording } from '../recording/recording.ts'
+import { type Expectation, expectedJob } from './expectation.ts'
+import type { Method } from './method.ts'
+import { replayMethod } from './replayed-method.ts'
+
+/** A setting of a verifier and what it would bring. */
+export interface OperatingPoint {
+  readonly thresholds: Judgement
+  readonly judgedSteps: readonly number[]
+  /** Overall, 0..1. */
+  readonly score: number
+  /** Per picture. */
+  readonly rowSteps: number
+  readonly judgeCalls: number
+}
+
+/** What to try; every combination is. */
+export interface SettingGrid {
+  readonly judgedSteps: readonly (readonly number[])[]
+  readonly clarity: readonly number[]
+  readonly potential: readonly number[]
+  readonly alignment: readonly number[]
+}
+
+/**
+ * Judged at one to four neighbouring steps; thresholds at every tenth, finer where few potentials are.
+ *
+ * @param firstStep  first step that can be judged
+ * @param accept     alignment's threshold matters under `first` only
+ */
+export function settingGrid(firstStep: number, stepCount: number, { accept, thresholds }: Method): SettingGrid {
+  const starts = Array.from({ length: Math.max(0, stepCount - 1 - firstStep) }, (_, index) => firstStep + index)
+  const judgedSteps = starts.flatMap((start) =>
+    [1, 2, 3, 4]
+      .filter((length) => start + length <= stepCount - 1)
+      .map((length) => Array.from({ length }, (_, index) => start + index)),
+  )
+  return {
+    judgedSteps,
+    clarity: [0, 0.2, 0.4, 0.6, 0.8],
+    potential: [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+    alignment: accept === 'first' ? [0.5, 0.6, 0.7, 0.8, 0.9, 0.95] : [thresholds.alignment],
+  }
+}
+
+/**
+ * The settings that no other one beats in both score and row-steps, by ascending row-steps. Choose by a recording of
+ * validation prompts: the best of many settings looks better on its own recording than it is.
+ *
+ * @param method  whose strategy, accept rule and verifier are kept
+ * @param count   N
+ */
+export function paretoSettings(
+  recording: Recording,
+  method: Method,
+  count: number,
+  grid: SettingGrid,
+): OperatingPoint[] {
+  return paretoFront(settingsOf(grid).map((setting) => evaluate(recording, { ...method, ...setting }, count)))
+}
+
+function settingsOf(grid: SettingGrid): Pick<Method, 'thresholds' | 'judgedSteps'>[] {
+  return grid.judgedSteps.flatMap((judgedSteps) =>
+    grid.clarity.flatMap((clarity) =>
+      grid.potential.flatMap((potential) =>
+        grid.alignment.map((alignment) => ({ judgedSteps, thresholds: { clarity, potential, alignment } })),
+      ),
+    ),
+  )
+}
+
+/** Points that are better than every cheaper one. */
+export function paretoFront(points: readonly OperatingPoint[]): OperatingPoint[] {
+  const byCost = [...points].sort((a, b) => a.rowSteps - b.rowSteps || b.score - a.score || a.judgeCalls - b.judgeCalls)
+  const front: OperatingPoint[] = []
+  for (const point of byCost) {
+    if (point.score > (front.at(-1)?.score ?? Number.NEGATIVE_INFINITY)) front.push(point)
+  }
+  return front
+}
+
+function evaluate(recording: Recording, method: Method, count: number): OperatingPoint {
+  const { pools } = replayMethod(recording, method)
+  const jobs = pools.map((pool) => expectedJob(pool, method, count))
+  const overall = (key: keyof Expectation): number => {
+    const means = GENEVAL_TASKS.flatMap((task) => {
+      const ofTask = jobs.filter((_, prompt) => recording.prompts[prompt]?.tag === task)
+      return ofTask.length === 0 ? [] : ofTask.reduce((sum, job) => sum + job[key], 0) / ofTask.length
+    })
+    return means.reduce((sum, mean) => sum + mean, 0) / means.length
+  }
+  return {
+    thresholds: method.thresholds,
+    judgedSteps: method.judgedSteps,
+    score: overall('score'),
+    rowSteps: overall('rowSteps'),
+    judgeCalls: overall('judgeCalls'),
+  }
+}

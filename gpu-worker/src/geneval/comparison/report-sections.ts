@@ -1,0 +1,154 @@
+/** The parts of the report: each writes its figures into the folder and returns its Markdown. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodePng } from '../../png.ts'
+import type { GenevalTask } from '../metadata.ts'
+import type { Recording } from '../recording/recording.ts'
+import { calibrationTable, decisionTable, foretellingTable, pruningTable, waveTable } from './analysis-tables.ts'
+import type { Calibration } from './calibration.ts'
+import type { Comparison } from './comparison.ts'
+import { type DrawSteps, exampleSheet, exampleTable } from './example-sheet.ts'
+import { costFigure, countFigure, judgeableFigure, reliabilityFigure } from './figures.ts'
+import type { Foretelling } from './judgeability.ts'
+import type { Method, MethodChoice } from './method.ts'
+import { mistakeExamples } from './mistake-examples.ts'
+import { pruningMistakes } from './pruning-mistakes.ts'
+import type { ReplayedMethod } from './replayed-method.ts'
+import { countTable, intervalTable, pairTable, paperTable, scoreTable } from './score-tables.ts'
+import { waveCosts } from './wave-cost.ts'
+
+const WAVE_SLOTS = [1, 4, 8]
+
+export function introduction(
+  { configuration, prompts, firstStep }: Recording,
+  { absent, unused }: MethodChoice,
+  { tableCount }: Comparison,
+): string {
+  const { bundle, set, images, candidates, stepCount, guidance, seed } = configuration
+  const left = [
+    ...(absent.length > 0 ? [`Left out, because bundle or recording lacks the verifier: ${absent.join(', ')}.`] : []),
+    ...(unused.length > 0 ? [`Read, but not compared: ${unused.join(', ')}.`] : []),
+  ]
+  return [
+    `# Strategies on the same candidates: ${bundle}, ${set}`,
+    '',
+    `${prompts.length} prompts, ${images} x ${candidates} complete candidates each, ${stepCount} steps, guidance ${guidance},`,
+    `seed ${seed}; pictures were looked at from step ${firstStep} on. Tables are for N = ${tableCount}.`,
+    ...left,
+    '',
+    'Every method is replayed by the engine’s own rules on the same recorded candidates. A score is the mean over all',
+    'selections of N of a prompt’s candidates, computed without drawing any; overall is the mean of the six tasks.',
+    'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
+    'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step.',
+  ].join('\n')
+}
+
+export async function scoreSection(out: string, comparison: Comparison): Promise<string> {
+  await writeFile(join(out, 'figure-2.svg'), countFigure(comparison))
+  return [
+    `## Scores at N = ${comparison.tableCount} (the paper's Table 1, and PARM's row of Table 3)`,
+    scoreTable(comparison),
+    'The last line is the share of selections that hold a correct picture at all: no choice can exceed it.',
+    '95% intervals of the tasks:',
+    intervalTable(comparison),
+    '### Differences on the same candidates',
+    pairTable(comparison),
+    '### Beside the paper',
+    paperTable(comparison),
+    'Its generator (Show-o) and detector are other ones; only the gains invite a comparison.',
+    "## Overall against N (the paper's Figure 2)",
+    '![overall against N](figure-2.svg)',
+    countTable(comparison),
+  ].join('\n\n')
+}
+
+export async function costSection(
+  out: string,
+  comparison: Comparison,
+  replayed: readonly ReplayedMethod[],
+  tags: readonly GenevalTask[],
+  seed: number,
+): Promise<string> {
+  await writeFile(join(out, 'cost.svg'), costFigure(comparison))
+  const { tableCount } = comparison
+  const stopping = replayed.filter(({ method }) => method.accept === 'first')
+  const waves = stopping.map((entry) =>
+    waveTable(entry.method.label, waveCosts(entry, tags, tableCount, WAVE_SLOTS, seed)),
+  )
+  return [
+    '## What a score costs',
+    '![overall against row-steps](cost.svg)',
+    'Accept `first` is counted with one candidate at a time, as on a busy worker. With several slots the winner is the same,',
+    `the answer comes sooner, and what was begun beside the winner costs (N = ${tableCount}, 100 drawn selections a prompt):`,
+    ...waves,
+  ].join('\n\n')
+}
+
+export async function judgeableSection(out: string, foretold: readonly Foretelling[]): Promise<string> {
+  const parts: string[] = []
+  for (const foretelling of foretold) {
+    const { source, question } = foretelling
+    const figure = `judgeable-${source}-${question}.svg`
+    await writeFile(join(out, figure), judgeableFigure(foretelling))
+    parts.push(`### ${source}, ${question}`, `![${source}, ${question}](${figure})`, foretellingTable(foretelling))
+  }
+  return [
+    '## When a picture becomes judgeable',
+    'How well the picture of each step’s full prediction tells the label of the final one. AUC: chance that of two candidates',
+    'of one prompt, one ending correct and one not, the correct one is rated higher (0.5 is a coin). Agreement: share of',
+    'candidates whose answer, at its threshold, is the final label. The yardstick is the detector’s own verdict on the step.',
+    ...parts,
+  ].join('\n\n')
+}
+
+export function pruningSection(replayed: readonly ReplayedMethod[], tags: readonly GenevalTask[]): string {
+  const pruning = replayed.filter(({ method }) => method.strategy === 'parm' && method.accept === 'best')
+  const parts = pruning.flatMap((entry) => {
+    const { label, thresholds, judgedSteps } = entry.method
+    const mistakes = pruningMistakes(entry, tags)
+    return [
+      `### ${label}, judged at steps ${judgedSteps.join(', ')}, clarity from ${thresholds.clarity}, potential from ${thresholds.potential}`,
+      pruningTable(mistakes),
+      decisionTable(mistakes),
+    ]
+  })
+  return parts.length === 0 ? '' : ['## Pruned too early, kept too long', ...parts].join('\n\n')
+}
+
+export type CalibratedMethod = Pick<Method, 'name' | 'label'> & { readonly calibrations: readonly Calibration[] }
+
+export async function calibrationSection(out: string, methods: readonly CalibratedMethod[]): Promise<string> {
+  if (methods.length === 0) return ''
+  for (const { name, label, calibrations } of methods) {
+    await writeFile(join(out, `reliability-${name}.svg`), reliabilityFigure(label, calibrations))
+  }
+  return [
+    '## Whether probabilities are frequencies',
+    'Over the answers that each method asked for. Potential and alignment hold when the final picture is correct; clarity',
+    'holds when the yardstick says of the step’s picture what it says of the final one. ECE: ten bins of equal width.',
+    calibrationTable(methods),
+    ...methods.map(({ name, label }) => `![reliability of ${label}](reliability-${name}.svg)`),
+  ].join('\n\n')
+}
+
+export async function exampleSection(
+  out: string,
+  replayed: readonly ReplayedMethod[],
+  recording: Recording,
+  { imageSize, draw }: { readonly imageSize: readonly [number, number]; readonly draw: DrawSteps },
+): Promise<string> {
+  const tags = recording.prompts.map(({ tag }) => tag)
+  const parts: string[] = []
+  for (const entry of replayed) {
+    const { name, label, strategy, accept } = entry.method
+    if (strategy === 'baseline' || accept === 'first') continue
+    const examples = mistakeExamples(entry, tags)
+    if (examples.length === 0) continue
+    const { pixels, width, height } = await exampleSheet(examples, recording, imageSize, draw)
+    await writeFile(join(out, `mistakes-${name}.png`), encodePng(pixels, width, height))
+    parts.push(`### ${label}`, `![mistakes of ${label}](mistakes-${name}.png)`, exampleTable(examples, recording))
+  }
+  const rule =
+    'Of each kind and task the mistake that the verifier was surest of. Green: the detector finds the step’s picture correct.'
+  return parts.length === 0 ? '' : ['## Mistakes', rule, ...parts].join('\n\n')
+}

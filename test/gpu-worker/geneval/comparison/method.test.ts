@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest'
+import { chooseMethods } from '../../../../gpu-worker/src/geneval/comparison/method.ts'
+import type { VerifierEntry } from '../../../../shared/bundle.ts'
+import { THRESHOLDS } from './made-recording.ts'
+
+const entry = (judgedSteps: number[]): VerifierEntry => ({
+  graph: 'graph.onnx',
+  tasks: ['clarity', 'potential', 'alignment'],
+  thresholds: THRESHOLDS,
+  judgedSteps,
+  judgedStepsOf: 12,
+  callMs: 1,
+})
+
+describe('chooseMethods', () => {
+  it('takes the verifiers that bundle and recording have, and names the others', () => {
+    const verifiers = { parm: entry([3, 5]), 'orm-zs': entry([]), other: entry([]) }
+    const { methods, absent, unused } = chooseMethods(verifiers, ['parm', 'other', 'prm-ft'], 12)
+    expect(methods.map(({ name, strategy, accept }) => [name, strategy, accept])).toEqual([
+      ['baseline', 'baseline', 'best'],
+      ['parm', 'parm', 'best'],
+      ['parm-first', 'parm', 'first'],
+      ['parm-unpruned', 'orm', 'best'],
+    ])
+    expect(absent).toEqual(['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft'])
+    expect(unused).toEqual(['other', 'prm-ft'])
+  })
+
+  it('moves judged steps to the number of steps that was recorded', () => {
+    const { methods } = chooseMethods({ parm: entry([2, 5]) }, ['parm'], 6)
+    expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([1, 2])
+  })
+
+  it('names its methods differently, for they are keys', () => {
+    const names = ['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft', 'parm']
+    const verifiers = Object.fromEntries(names.map((name) => [name, entry([3])]))
+    const methods = chooseMethods(verifiers, names, 12).methods.map(({ name }) => name)
+    expect(new Set(methods).size).toBe(methods.length)
+    expect(methods).toEqual(expect.arrayContaining(['baseline', ...names]))
+  })
+})
