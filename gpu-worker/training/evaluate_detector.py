@@ -1,94 +1,163 @@
-"""Measures the detector on held-out ground truth: `python -m training.evaluate_detector`."""
+"""Measures the yardstick itself: `python -m training.evaluate_detector`.
+
+Prints a Markdown table and, as its last line, one JSON object: for each of GenEval's tasks, how often the verdict is the truth,
+on composed scenes and on what the quantiser's codes keep of them. With `--bundle` the shipped graphs read the pictures.
+`--sweep` adds the agreement at other thresholds, and what was counted wrongly.
+"""
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from training.checkpoint import load_weights
 from training.detector_data import images_of
-from training.geneval_rules import DetectionThresholds, is_correct, objects_of
-from training.models.detector import Detector, DetectorConfig
-from training.reconstruction import load_reconstruction
-from training.spec_challenges import challenge
+from training.export.graph_detector import GraphDetector
+from training.export.runtime import GraphSession
+from training.geneval_rules import DetectionThresholds, objects_in
+from training.models.detector import Detector, DetectorConfig, DetectorOutput
+from training.models.quantizer import Quantizer, QuantizerConfig
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
-from training.world.spec import satisfies
-from training.world.world import World
+from training.yardstick import Agreement, Detections, Trial, draw_trials, measure_agreement
+from training.yardstick_report import agreement_entry, agreement_table, counting_table, sweep_table
 
 _TRAINING_DIRECTORY = Path(__file__).parent
-# Never used as a training seed.
-_SEED = 990_001
-_BATCH = 64
+_SCENES_PER_TASK = 200
+_PICTURES_AT_ONCE = 64
+# Grey levels by which a bundle's decoder may differ from the weights that encode: twenty times what its rounding costs.
+_LARGEST_MEAN_DIFFERENCE = 5.0
+
+# Maps uint8 pictures [B, H, W, 3] to the ones that the detector is shown.
+Reconstruction = Callable[[Tensor], Tensor]
 
 
-@torch.inference_mode()
+def read_trials(
+    trials: Sequence[Trial], detect: Callable[[Tensor], DetectorOutput], reconstruct: Reconstruction | None = None
+) -> list[Detections]:
+    """What a detector sees in each trial's picture, or in its reconstruction."""
+    images = images_of([trial.scene for trial in trials])
+    if reconstruct is not None:
+        images = torch.cat([reconstruct(part) for part in images.split(_PICTURES_AT_ONCE)])
+    return objects_in(images, detect)
+
+
 def evaluate_detector(
     model: Detector,
     base: WorldConfig,
     *,
-    scenes_per_task: int = 192,
+    scenes_per_task: int = _SCENES_PER_TASK,
     thresholds: DetectionThresholds | None = None,
-    reconstruct: Callable[[Tensor], Tensor] | None = None,
-) -> dict[str, dict[str, float]]:
-    """Compares GenEval's verdict from detections with the truth, on scenes that satisfy a spec and on the same scenes
-    judged by a spec that differs in one respect.
+    reconstruct: Reconstruction | None = None,
+) -> dict[str, dict]:
+    """Agreement of the verdict with the truth for each task, as `yardstick_report.agreement_entry`.
 
     Args:
         model: in evaluation mode.
         base: the generator's world; its own drawings, sizes and lattice.
-        scenes_per_task: scenes for each of the six tasks.
-        thresholds: None for GenEval's defaults.
-        reconstruct: maps uint8 images to the pictures the detector is shown, such as a quantiser's round trip.
-
-    Returns:
-        For each task, and for "all": `accepted` (share of right pictures called right), `refused` (share of wrong
-        pictures called wrong), 0..1.
+        scenes_per_task: right pictures of each task, and as many wrong ones.
+        thresholds: None for the bundle's.
+        reconstruct: what the detector is shown instead of the scenes, such as a quantiser's round trip.
     """
-    thresholds = thresholds or DetectionThresholds()
-    rng = np.random.default_rng(_SEED)
-    world = World(base)
-    report = {}
+    thresholds = thresholds or bundle_thresholds()
+    agreements = {}
     for task in TASKS:
-        specs = [world.sample_spec(rng, task) for _ in range(scenes_per_task)]
-        scenes = [world.compose(rng, spec) for spec in specs]
-        images = images_of(scenes)
-        if reconstruct is not None:
-            images = torch.cat([reconstruct(part) for part in images.split(_BATCH)])
-        seen = [objects for part in images.split(_BATCH) for objects in objects_of(model.detect(part))]
-        accepted = [is_correct(objects, spec, thresholds) for objects, spec in zip(seen, specs, strict=True)]
-        others = [challenge(rng, spec) for spec in specs]
-        refused = [
-            not is_correct(objects, other, thresholds)
-            for objects, other, scene in zip(seen, others, scenes, strict=True)
-            if not satisfies(scene.objects, other)
-        ]
-        report[task] = {"accepted": float(np.mean(accepted)), "refused": float(np.mean(refused))}
-    report["all"] = {key: float(np.mean([report[task][key] for task in TASKS])) for key in ("accepted", "refused")}
-    return report
+        trials = draw_trials(base, task, scenes_per_task)
+        agreements[task] = measure_agreement(trials, read_trials(trials, model.detect, reconstruct), thresholds)
+    return agreement_entry(agreements)
+
+
+def bundle_thresholds() -> DetectionThresholds:
+    """Those of `configs/bundle.toml`."""
+    return DetectionThresholds.from_toml(_TRAINING_DIRECTORY / "configs/bundle.toml")
+
+
+def reconstruct_with(quantizer: Quantizer, decode: Callable[[Tensor], Tensor]) -> Reconstruction:
+    """The round trip through a quantiser's codes and a decoder: int64 [B, N] to uint8 [B, H, W, 3]."""
+
+    def reconstruct(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return decode(quantizer.encode(images))
+
+    return reconstruct
+
+
+def graph_decoder(path: Path, quantizer: Quantizer, threads: int) -> Callable[[Tensor], Tensor]:
+    """A bundle's decoder, in float32.
+
+    Raises:
+        ValueError: it is not the decoder of these weights, which encode; the bundle was exported from others.
+    """
+    session = GraphSession(path, threads)
+
+    def decode(ids: Tensor) -> Tensor:
+        return torch.from_numpy(session.run({"ids": ids.numpy()})["image"])
+
+    config = quantizer.config
+    ids = torch.randint(config.codebook_size, (4, config.grid**2), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        difference = (decode(ids).float() - quantizer.decode(ids).float()).abs().mean().item()
+    if difference > _LARGEST_MEAN_DIFFERENCE:
+        raise ValueError(
+            f"{path} is another quantiser's decoder: its pictures are {difference:.1f} grey levels away; export the bundle "
+            "anew, or give the weights it was made from by --quantizer"
+        )
+    return decode
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=_TRAINING_DIRECTORY / "configs/emoji-96.toml")
     parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights/detector.pt")
-    parser.add_argument("--quantizer", type=Path, help="show the detector this quantiser's reconstructions")
-    parser.add_argument("--score", type=float, default=0.3)
-    parser.add_argument("--counting", type=float, default=0.9)
+    parser.add_argument("--quantizer", type=Path, default=_TRAINING_DIRECTORY / "weights/quantizer.pt")
+    parser.add_argument(
+        "--bundle", type=Path, help="read pictures with this bundle's detector and decoder instead of the weights"
+    )
+    parser.add_argument("--score", type=float, help="threshold of every task but counting; default: configs/bundle.toml")
+    parser.add_argument("--counting", type=float, help="threshold of counting; default: configs/bundle.toml")
+    parser.add_argument("--scenes-per-task", type=int, default=_SCENES_PER_TASK, help="right pictures, and as many wrong ones")
+    parser.add_argument("--sweep", action="store_true", help="also other thresholds, and what was counted wrongly")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    report = evaluate_detector(
-        load_weights(arguments.weights, Detector, DetectorConfig),
-        WorldConfig.from_toml(arguments.config),
-        thresholds=DetectionThresholds(arguments.score, arguments.counting),
-        reconstruct=load_reconstruction(arguments.quantizer),
+    defaults = bundle_thresholds()
+    thresholds = DetectionThresholds(
+        defaults.score if arguments.score is None else arguments.score,
+        defaults.counting if arguments.counting is None else arguments.counting,
     )
-    print(json.dumps(report, indent=2))
+    detect, reconstruct = _readers(arguments)
+    base = WorldConfig.from_toml(arguments.config)
+    trials = {task: draw_trials(base, task, arguments.scenes_per_task) for task in TASKS}
+    views = {"ground truth": None, "through the quantiser": reconstruct}
+    seen = {view: {task: read_trials(trials[task], detect, shown) for task in TASKS} for view, shown in views.items()}
+    agreements = {view: _measure(trials, of_task, thresholds) for view, of_task in seen.items()}
+    print(agreement_table(agreements))
+    if arguments.sweep:
+        for view, of_task in seen.items():
+            print(f"\n{sweep_table(view, trials, of_task)}")
+            print(f"\n{counting_table(view, trials['counting'], of_task['counting'], thresholds.counting)}")
+    print(json.dumps({view: agreement_entry(of_task) for view, of_task in agreements.items()}))
+
+
+def _readers(arguments: argparse.Namespace) -> tuple[Callable[[Tensor], DetectorOutput], Reconstruction]:
+    """The detector and the round trip that the command line asks for."""
+    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
+    if arguments.bundle is None:
+        detector = load_weights(arguments.weights, Detector, DetectorConfig)
+        return detector.detect, reconstruct_with(quantizer, quantizer.decode)
+    manifest = json.loads((arguments.bundle / "manifest.json").read_text())
+    detector = GraphDetector(arguments.bundle / manifest["detector"]["graph"], arguments.threads)
+    decode = graph_decoder(arguments.bundle / manifest["generator"]["decodeGraph"], quantizer, arguments.threads)
+    return detector.detect, reconstruct_with(quantizer, decode)
+
+
+def _measure(
+    trials: Mapping[str, Sequence[Trial]], seen: Mapping[str, Sequence[Detections]], thresholds: DetectionThresholds
+) -> dict[str, Agreement]:
+    return {task: measure_agreement(trials[task], seen[task], thresholds) for task in trials}
 
 
 if __name__ == "__main__":

@@ -6,14 +6,19 @@ adds what only a detector has: confidences, their thresholds, and a limit on obj
 Source: Ghosh et al., GenEval (arXiv 2310.11513), `evaluation/evaluate_images.py`.
 """
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
 
 from training.models.detector import DetectorOutput
 from training.world.classes import COLORS
 from training.world.spec import Spec, satisfies
 
 MAX_OBJECTS_PER_CLASS = 16
+_PICTURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class DetectionThresholds:
             if not 0 <= value < 1:
                 raise ValueError(f"{name} threshold is {value}; it must be at least 0 and below 1")
 
+    @classmethod
+    def from_toml(cls, path: Path) -> "DetectionThresholds":
+        """Reads the `[detector.thresholds]` of a bundle's settings."""
+        return cls(**tomllib.loads(path.read_text())["detector"]["thresholds"])
+
 
 def is_correct(objects: Iterable[DetectedObject], spec: Spec, thresholds: DetectionThresholds) -> bool:
     """Whether an image with these detections satisfies the spec.
@@ -68,6 +78,11 @@ def is_correct(objects: Iterable[DetectedObject], spec: Spec, thresholds: Detect
             of_class[candidate.class_index] = count + 1
             kept.append(candidate)
     return satisfies(kept, spec)
+
+
+def objects_in(images: Tensor, detect: Callable[[Tensor], DetectorOutput]) -> list[list[DetectedObject]]:
+    """What a detector sees in uint8 images [R, H, W, 3], as `objects_of`; a few pictures at a time."""
+    return [objects for part in images.split(_PICTURES_AT_ONCE) for objects in objects_of(detect(part))]
 
 
 def objects_of(output: DetectorOutput) -> list[list[DetectedObject]]:

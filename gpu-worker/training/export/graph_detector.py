@@ -1,0 +1,22 @@
+"""`detector.onnx` in the place of the PyTorch detector."""
+
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor
+
+from training.export.runtime import GraphSession
+from training.models.detector import DetectorOutput
+
+
+class GraphDetector:
+    """What is shipped, with the signature of `Detector.detect`."""
+
+    def __init__(self, graph: onnx.ModelProto | Path, threads: int):
+        self._session = GraphSession(graph, threads)
+
+    def detect(self, images: Tensor) -> DetectorOutput:
+        """Finds the objects of uint8 images [B, H, W, 3]."""
+        arrays = self._session.run({"image": images.numpy()})
+        return DetectorOutput(**{name: torch.from_numpy(value) for name, value in arrays.items()})
