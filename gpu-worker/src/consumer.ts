@@ -22,6 +22,8 @@ export interface ConsumerOptions {
   room(lane: Lane): number
   /** Works on one message and settles its lease. A rejection means that a bug was found: the consumer stops. */
   handle(lease: Lease): Promise<void>
+  /** Told of every message received, with the time since it was sent; redelivered ones were sent once, long ago. */
+  onReceived?(lane: Lane, ageMs: number): void
   readonly log: Log
 }
 
@@ -143,13 +145,16 @@ export class Consumer {
           // Later lanes wait until this one is known to be empty, so the first poll after a message is short.
           WaitTimeSeconds: poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS,
           VisibilityTimeout: this.#options.visibilitySeconds,
-          MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+          MessageSystemAttributeNames: ['ApproximateReceiveCount', 'SentTimestamp'],
         }),
         { abortSignal: cutOff.signal },
       )
       const [message] = reply.Messages ?? []
       poller.quiet = message === undefined
       if (message) {
+        const sentAt = message.Attributes?.SentTimestamp
+        // The queue's clock is another one than ours; a message from the future is a new one.
+        if (sentAt !== undefined) this.#options.onReceived?.(poller.lane, Math.max(0, Date.now() - Number(sentAt)))
         this.#take(
           {
             messageId: message.MessageId ?? 'unknown',

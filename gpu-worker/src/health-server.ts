@@ -1,6 +1,7 @@
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { AppError } from '../../shared/error-code.ts'
+import { EXPOSITION_TYPE } from './metrics/prometheus.ts'
 import type { WorkerPhase } from './worker-state.ts'
 
 /** The body of `GET /healthz`. */
@@ -21,17 +22,27 @@ export interface HealthServer {
 
 /**
  * `GET /healthz`: 200 while the worker is ready or draining, 503 while it is starting or has failed.
+ * `GET /metrics`: the same in every state, because a failing worker is the one to look at.
+ *
+ * @param metrics  the body of a scrape, in Prometheus' text format
  * @throws AppError config_invalid  when the port is taken or may not be used
  */
 export async function startHealthServer(
   { host, port }: { host: string; port: number },
   health: () => WorkerHealth,
+  metrics: () => string,
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {
-    const isHealth = request.url?.split('?')[0] === '/healthz'
-    const body = isHealth ? health() : { error: 'only GET /healthz is served here' }
-    const status = !isHealth ? 404 : body && 'state' in body && isAlive(body.state) ? 200 : 503
-    response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
+    switch (request.url?.split('?')[0]) {
+      case '/healthz': {
+        const body = health()
+        return sendJson(response, isAlive(body.state) ? 200 : 503, body)
+      }
+      case '/metrics':
+        return response.writeHead(200, { 'content-type': EXPOSITION_TYPE }).end(metrics())
+      default:
+        return sendJson(response, 404, { error: 'only GET /healthz and GET /metrics are served here' })
+    }
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -48,6 +59,10 @@ export async function startHealthServer(
         server.closeAllConnections()
       }),
   }
+}
+
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
 }
 
 const isAlive = (phase: WorkerPhase): boolean => phase === 'ready' || phase === 'draining'

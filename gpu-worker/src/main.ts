@@ -6,6 +6,9 @@ import type { Engine } from './engine/ports.ts'
 import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
 import { JobRunner } from './job-runner.ts'
 import { createLog, type Log } from './log.ts'
+import { MeteredEngine } from './metrics/metered-engine.ts'
+import { ModelMeter } from './metrics/metered-models.ts'
+import { WorkerMetrics } from './metrics/worker-metrics.ts'
 import { type Bundle, openBundle } from './models/bundle-loader.ts'
 import type { ServedModel } from './served-model.ts'
 import { WorkerLifecycle } from './worker-state.ts'
@@ -49,12 +52,18 @@ class WorkerProcess {
   readonly #draining = new AbortController()
   /** Stops the engine, when nobody needs it any more. */
   readonly #idle = new AbortController()
+  readonly #metrics = new WorkerMetrics()
   #serving: Serving | undefined
 
   constructor(config: WorkerConfig, log: Log) {
     this.#config = config
     this.#log = log
     this.#lifecycle = new WorkerLifecycle((transition) => log.info('worker state', { ...transition }))
+    this.#metrics.watchSlots(() => {
+      const { slots, jobs } = this.#health()
+      return { ...slots, jobs }
+    })
+    this.#metrics.watchProcess()
   }
 
   /** @returns the exit code, after everything that was opened has been closed */
@@ -62,7 +71,8 @@ class WorkerProcess {
     this.#listenToSignals()
     let health: HealthServer | undefined
     try {
-      health = await startHealthServer(this.#config.health, () => this.#health())
+      const metrics = (): string => this.#metrics.registry.text()
+      health = await startHealthServer(this.#config.health, () => this.#health(), metrics)
       this.#log.info('health server listening', { port: health.port })
       await this.#serve()
       this.#lifecycle.stop()
@@ -105,10 +115,17 @@ class WorkerProcess {
   async #open(): Promise<Serving> {
     const { bundleDir, providers, threads, slots, workerName, maxAttempts } = this.#config
     const bundle = await openBundle(bundleDir, { providers, threads })
-    const engine = createEngine({ generator: bundle.generator, clock: performance, slots })
+    const meter = new ModelMeter(this.#metrics, performance)
+    const ticking = createEngine({
+      generator: meter.generator(bundle.generator),
+      clock: performance,
+      slots,
+      onTick: (ms) => this.#metrics.tickSeconds.observe({}, ms / 1000),
+    })
+    const engine = new MeteredEngine(ticking, this.#metrics, performance)
     const runner = new JobRunner({
       engine,
-      model: servedModel(bundle),
+      model: servedModel(bundle, meter),
       workerName,
       maxAttempts,
       onRoom: () => consumer.wake(),
@@ -121,6 +138,7 @@ class WorkerProcess {
       pollSeconds: this.#config.pollSeconds,
       room: (lane) => runner.room(lane),
       handle: (lease) => runner.handle(lease),
+      onReceived: (lane, ageMs) => this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000),
       log: this.#log,
     })
     this.#serving = { bundle, engine, runner, consumer }
@@ -173,8 +191,14 @@ class WorkerProcess {
   }
 }
 
-function servedModel({ manifest, generator, verifiers }: Bundle): ServedModel {
-  return { id: manifest.id, revision: manifest.revision, maxSteps: manifest.generator.maxSteps, generator, verifiers }
+function servedModel({ manifest, generator, verifiers }: Bundle, meter: ModelMeter): ServedModel {
+  return {
+    id: manifest.id,
+    revision: manifest.revision,
+    maxSteps: manifest.generator.maxSteps,
+    generator,
+    verifiers: new Map([...verifiers].map(([name, verifier]) => [name, meter.verifier(verifier)])),
+  }
 }
 
 await main()

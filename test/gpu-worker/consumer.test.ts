@@ -46,6 +46,7 @@ class TestWorker {
   readonly runner: JobRunner
   readonly model = fakeModel()
   readonly lines: string[] = []
+  readonly received: { lane: Lane; ageMs: number }[] = []
   readonly #draining = new AbortController()
   readonly run: Promise<void>
 
@@ -68,6 +69,7 @@ class TestWorker {
       pollSeconds: 1,
       room: (lane) => this.runner.room(lane),
       handle: (lease) => this.runner.handle(lease),
+      onReceived: (lane, ageMs) => this.received.push({ lane, ageMs }),
       log,
     })
     this.run = consumer.run(this.#draining.signal)
@@ -152,6 +154,19 @@ describe('a job', () => {
     expect(inQueueAtTerminal).toEqual([{ ready: 0, inflight: 1 }])
     expect(job.batches.map(({ sequence }) => sequence)).toEqual(job.batches.map((_, index) => index))
     expect(worker.model.preparedPrompts.size).toBe(0)
+  })
+
+  it('is known by how long it waited in its queue', async () => {
+    const job = edge.openJob({}, { lane: 'batch' })
+    const sentBefore = Date.now()
+    send(job, 'batch')
+    const worker = new TestWorker()
+    ;(await worker.engine.nextJob()).succeed()
+    const waitedAtMost = Date.now() - sentBefore
+    await edge.terminal(job)
+    expect(worker.received).toEqual([{ lane: 'batch', ageMs: expect.any(Number) }])
+    expect(worker.received[0]?.ageMs).toBeGreaterThanOrEqual(0)
+    expect(worker.received[0]?.ageMs).toBeLessThanOrEqual(waitedAtMost)
   })
 
   it('reports a failed model by code and keeps its words to itself', async () => {

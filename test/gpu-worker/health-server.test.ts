@@ -10,7 +10,11 @@ afterEach(async () => {
 
 async function start(state: WorkerPhase, port = 0): Promise<string> {
   const slots = { total: 8, free: 3 }
-  const server = await startHealthServer({ host: HOST, port }, () => ({ state, worker: 'w', slots, jobs: 2 }))
+  const server = await startHealthServer(
+    { host: HOST, port },
+    () => ({ state, worker: 'w', slots, jobs: 2 }),
+    () => 'parm_slots 8\n',
+  )
   servers.push(server)
   return `http://${HOST}:${server.port}`
 }
@@ -28,8 +32,15 @@ describe('the health server', () => {
     expect(await response.json()).toEqual({ state, worker: 'w', slots: { total: 8, free: 3 }, jobs: 2 })
   })
 
+  it.each(['ready', 'failed'] as const)('gives its metrics while the worker is %s', async (state) => {
+    const response = await fetch(`${await start(state)}/metrics`)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(await response.text()).toBe('parm_slots 8\n')
+  })
+
   it('serves nothing else', async () => {
-    const response = await fetch(`${await start('ready')}/metrics`)
+    const response = await fetch(`${await start('ready')}/metric`)
     expect(response.status).toBe(404)
   })
 

@@ -1,0 +1,56 @@
+import type { Clock, Engine, EngineEvent, EngineJob, EngineOutcome, RunningJob } from '../engine/ports.ts'
+import type { WasteReason, WorkerMetrics } from './worker-metrics.ts'
+
+/** An engine that counts what becomes of its jobs and of their candidates. */
+export class MeteredEngine implements Engine {
+  readonly #engine: Engine
+  readonly #metrics: WorkerMetrics
+  readonly #clock: Clock
+
+  constructor(engine: Engine, metrics: WorkerMetrics, clock: Clock) {
+    this.#engine = engine
+    this.#metrics = metrics
+    this.#clock = clock
+  }
+
+  get freeSlots(): number {
+    return this.#engine.freeSlots
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    return this.#engine.run(signal)
+  }
+
+  submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
+    const submittedMs = this.#clock.now()
+    const { strategy } = job.parameters
+    const ends = new Map<number, CandidateEnd>()
+    const running = this.#engine.submit(job, (event) => {
+      this.#note(job, ends, event)
+      onEvent(event)
+    })
+    void running.outcome.then((outcome) => {
+      this.#metrics.jobEnded(strategy, outcome, this.#clock.now() - submittedMs)
+      for (const end of ends.values()) {
+        const why = wasteOf(end, outcome)
+        if (why !== undefined) this.#metrics.rowStepsWasted.add({ strategy, why }, end.stepsDone)
+      }
+    })
+    return running
+  }
+
+  #note(job: EngineJob, ends: Map<number, CandidateEnd>, event: EngineEvent): void {
+    if (event.type === 'verdict') this.#metrics.judgedPictures.add({ verifier: job.verifier.name }, 1)
+    if (event.type !== 'candidate') return
+    // The last word counts: a pruned candidate may be resumed and finish after all.
+    ends.set(event.candidate, { phase: event.phase, stepsDone: event.stepsDone })
+  }
+}
+
+type CandidateEnd = Pick<Extract<EngineEvent, { type: 'candidate' }>, 'phase' | 'stepsDone'>
+
+function wasteOf({ phase }: CandidateEnd, outcome: EngineOutcome): WasteReason | undefined {
+  if (outcome.status === 'failed') return 'job_failed'
+  if (outcome.status === 'stopped') return 'job_stopped'
+  return phase === 'pruned' || phase === 'stopped' ? phase : undefined
+}
