@@ -1,92 +1,150 @@
 """Scores the generator's unselected samples with the detector: `python -m training.evaluate_generator`.
 
-For each task it draws fresh prompts, one picture each, and prints one JSON object of the share that satisfies its spec.
-Several values of `--steps`, `--guidance` or `--temperature` are compared on the same prompts and seed.
+The prompts are the held-out ones that GenEval runs score. Several values of `--steps`, `--guidance`, `--temperature` or
+`--code-temperature` are compared on the same prompts and random numbers. Pictures come from the graphs that are served:
+exported in memory from the weights, or a bundle's. Prints a Markdown table and, as its last line, one JSON object; `--out`
+keeps both.
 """
 
 import argparse
 import itertools
 import json
-import math
+import time
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from training.checkpoint import load_weights
-from training.geneval_rules import DetectionThresholds, is_correct, objects_of
+from training.export.detector_graph import build_detector_graph
+from training.export.graph_detector import GraphDetector
+from training.export.graph_painter import GraphPainter
+from training.geneval_rules import DetectionThresholds, is_correct, objects_in
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.painter import Painter
 from training.pictures import save_grid
 from training.sampling import SamplingSettings
+from training.sampling_report import SettingScore, score_entries, score_table
 from training.world.classes import TASKS
-from training.world.config import WorldConfig
-from training.world.prompts import geneval_prompt
+from training.world.held_out import EVALUATION_SETS, read_evaluation_set
 from training.world.spec import Spec
-from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
 _SEED = 770_001  # never a training seed
-_ROWS = 64  # pictures the detector is shown at once
+_SHEET_COLUMNS = 16
 
 
-def judge(detector: Detector, images: torch.Tensor, specs: list[Spec], thresholds: DetectionThresholds) -> list[bool]:
-    """GenEval's verdict on each picture: images uint8 [R, H, W, 3] against `specs[r]`."""
-    seen = [objects for part in images.split(_ROWS) for objects in objects_of(detector.detect(part))]
-    return [is_correct(objects, spec, thresholds) for objects, spec in zip(seen, specs, strict=True)]
+def scored_specs(name: str, tasks: Sequence[str], per_task: int | None) -> dict[str, list[Spec]]:
+    """The first `per_task` prompts of each task of an evaluation set, all of them for None."""
+    specs = read_evaluation_set(name)
+    return {task: [spec for spec in specs if spec["tag"] == task][:per_task] for task in tasks}
 
 
-def fresh_specs(world: World, tasks: list[str], per_task: int) -> list[Spec]:
-    """`per_task` specs of each task, in that order, always the same."""
-    rng = np.random.default_rng(_SEED)
-    return [world.sample_spec(rng, task) for task in tasks for _ in range(per_task)]
+def score_setting(
+    painter: GraphPainter,
+    detector: GraphDetector,
+    specs: dict[str, list[Spec]],
+    settings: SamplingSettings,
+    thresholds: DetectionThresholds,
+    pictures: int = 1,
+) -> tuple[SettingScore, torch.Tensor]:
+    """Paints and judges `pictures` samples of every prompt.
 
+    Args:
+        painter, detector: with the graphs under test.
+        specs: by task, GenEval metadata with `prompt`.
+        settings: how to sample.
+        thresholds: of the detector.
+        pictures: at least 1.
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """95% interval of a share, 0..1, that was measured on `count` trials. Source: Wilson (1927)."""
-    z = 1.96
-    center = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return center - half, center + half
+    Returns:
+        The score, and the pictures uint8 [prompts * pictures, H, W, 3] in the order of the specs.
+    """
+    started = time.perf_counter()
+    asked = [spec for of_task in specs.values() for spec in of_task for _ in range(pictures)]
+    images = painter.paint([spec["prompt"] for spec in asked], settings, _SEED)
+    seen = objects_in(images, detector.detect)
+    verdicts = np.array([is_correct(objects, spec, thresholds) for objects, spec in zip(seen, asked, strict=True)])
+    edges = np.cumsum([len(of_task) for of_task in specs.values()])[:-1]
+    by_task = np.split(verdicts.reshape(-1, pictures), edges)
+    return SettingScore(settings, dict(zip(specs, by_task, strict=True)), time.perf_counter() - started), images
 
 
 def main() -> None:
+    arguments = _arguments()
+    detector, painters = _models(arguments)
+    specs = scored_specs(arguments.prompts, arguments.tasks, arguments.per_task)
+    thresholds = DetectionThresholds.from_toml(arguments.settings)
+    scores: list[SettingScore] = []
+    grid = itertools.product(arguments.code_temperature, arguments.steps, arguments.guidance, arguments.temperature)
+    for code_temperature, steps, guidance, temperature in grid:
+        settings = SamplingSettings(steps, guidance, temperature, code_temperature)
+        score, images = score_setting(painters[code_temperature], detector, specs, settings, thresholds, arguments.pictures)
+        scores.append(score)
+        if arguments.out:  # after every setting, so that an interrupted grid is not lost
+            _write(arguments.out, arguments.prompts, specs, scores, images, arguments.pictures)
+    print(score_table(scores))
+    print(json.dumps({"prompts": arguments.prompts, "pictures": arguments.pictures, "settings": score_entries(scores)}))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Scores unselected samples of the generator.")
+    parser.add_argument("--prompts", choices=EVALUATION_SETS, default="generated")
     parser.add_argument("--generator", type=Path, default=_DIRECTORY / "weights/generator.pt")
     parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt")
     parser.add_argument("--detector", type=Path, default=_DIRECTORY / "weights/detector.pt")
-    parser.add_argument("--world", type=Path, default=_DIRECTORY / "configs/emoji-96.toml")
+    parser.add_argument("--bundle", type=Path, help="use this bundle's graphs instead of the three weights")
+    parser.add_argument("--settings", type=Path, default=_DIRECTORY / "configs/bundle.toml", help="thresholds and defaults")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--per-task", type=int, default=64)
-    parser.add_argument("--steps", type=int, nargs="+", default=[SamplingSettings.steps])
-    parser.add_argument("--guidance", type=float, nargs="+", default=[SamplingSettings.guidance])
-    parser.add_argument("--temperature", type=float, nargs="+", default=[SamplingSettings.temperature])
-    parser.add_argument("--score", type=float, default=0.3, help="detection threshold of every task but counting")
-    parser.add_argument("--counting", type=float, default=0.5, help="detection threshold of counting")
-    parser.add_argument("--out", type=Path, help="PNG of the last setting's pictures, one row of columns per task")
-    args = parser.parse_args()
-    painter = Painter(
-        load_weights(args.generator, Generator, GeneratorConfig), load_weights(args.quantizer, Quantizer, QuantizerConfig)
-    )
-    detector = load_weights(args.detector, Detector, DetectorConfig)
-    thresholds = DetectionThresholds(args.score, args.counting)
-    specs = fresh_specs(World(WorldConfig.from_toml(args.world)), args.tasks, args.per_task)
-    prompts = [geneval_prompt(spec) for spec in specs]
-    for steps, guidance, temperature in itertools.product(args.steps, args.guidance, args.temperature):
-        settings = SamplingSettings(steps, guidance, temperature)
-        images = painter.paint(prompts, settings, seed=_SEED)
-        correct = np.array(judge(detector, images, specs, thresholds)).reshape(len(args.tasks), args.per_task)
-        report = {"steps": steps, "guidance": guidance, "temperature": temperature}
-        for task, results in zip(args.tasks, correct, strict=True):
-            low, high = wilson_interval(results.mean(), args.per_task)
-            report[task] = {"correct": round(results.mean(), 3), "interval95": [round(low, 3), round(high, 3)]}
-        report["mean"] = round(correct.mean(), 4)
-        print(json.dumps(report), flush=True)
-    if args.out:
-        captions = [prompt.removeprefix("a photo of ") for prompt in prompts]
-        save_grid(args.out, images.numpy(), columns=min(16, args.per_task), captions=captions)
+    parser.add_argument("--per-task", type=int, help="only the first so many prompts of each task, at least 2")
+    parser.add_argument("--pictures", type=int, default=1, help="samples of each prompt")
+    for name, kind in (("steps", int), ("guidance", float), ("temperature", float), ("code-temperature", float)):
+        parser.add_argument(f"--{name}", type=kind, nargs="+", help="one or several; default: the bundle's")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="folder for scores.md, scores.json and the last setting's pictures, by task")
+    arguments = parser.parse_args()
+    if arguments.per_task is not None and arguments.per_task < 2:
+        parser.error(f"--per-task is {arguments.per_task}; an interval needs at least 2 prompts of each task")
+    generator = tomllib.loads(arguments.settings.read_text())["generator"]
+    if arguments.bundle and arguments.code_temperature not in (None, [1.0]):
+        parser.error("a bundle's code temperature is inside its step graph: compare others by weights, without --bundle")
+    # A bundle's graphs carry theirs already.
+    defaults = {**generator["defaults"], "code_temperature": 1.0 if arguments.bundle else generator["code_temperature"]}
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, [value])
+    return arguments
+
+
+def _models(arguments: argparse.Namespace) -> tuple[GraphDetector, dict[float, GraphPainter]]:
+    """The detector, and a painter for each code temperature."""
+    if arguments.bundle:
+        manifest = json.loads((arguments.bundle / "manifest.json").read_text())
+        detector = GraphDetector(arguments.bundle / manifest["detector"]["graph"], arguments.threads)
+        return detector, {1.0: GraphPainter.of_bundle(arguments.bundle, arguments.threads)}
+    generator = load_weights(arguments.generator, Generator, GeneratorConfig)
+    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
+    detector = GraphDetector(build_detector_graph(load_weights(arguments.detector, Detector, DetectorConfig)), arguments.threads)
+    painters = {
+        value: GraphPainter.of_weights(generator, quantizer, value, arguments.threads) for value in arguments.code_temperature
+    }
+    return detector, painters
+
+
+def _write(
+    folder: Path, prompts: str, specs: dict[str, list[Spec]], scores: list[SettingScore], images: torch.Tensor, pictures: int
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scores.md").write_text(score_table(scores) + "\n")
+    content = {"prompts": prompts, "pictures": pictures, "settings": score_entries(scores)}
+    (folder / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
+    counts = [len(of_task) * pictures for of_task in specs.values()]
+    for (task, of_task), shown in zip(specs.items(), images.split(counts), strict=True):
+        captions = [spec["prompt"].removeprefix("a photo of ") for spec in of_task for _ in range(pictures)]
+        save_grid(folder / f"{task}.png", shown.numpy(), columns=min(_SHEET_COLUMNS, len(shown)), captions=captions)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,148 @@
+"""Scores of sampling settings: the same pictures as PyTorch's sampler, paired comparison, the report."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_generator
+
+from training import evaluate_generator
+from training.checkpoint import save_weights
+from training.evaluate_generator import score_setting, scored_specs
+from training.export import generator_graphs
+from training.export.detector_graph import build_detector_graph
+from training.export.graph_detector import GraphDetector
+from training.export.graph_painter import GraphPainter
+from training.geneval_rules import DetectionThresholds
+from training.models.detector import Detector, DetectorConfig
+from training.models.generator import Generator
+from training.models.quantizer import Quantizer, QuantizerConfig
+from training.sampling import SamplingSettings, random_uniforms, sample
+from training.sampling_report import SettingScore, score_entries, score_table
+from training.tokenizer import build_tokenizer, encode_prompts
+from training.world.held_out import read_evaluation_set
+
+CODES = 256
+FAST = SamplingSettings(steps=2)
+PROMPTS = ["a photo of a dog", "a photo of two cats", "a photo of a red car"]
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    model = Generator(tiny_generator(build_tokenizer().get_vocab_size(), codebook_size=CODES))
+    for name, weight in model.named_parameters():
+        if name.endswith(("output.weight", "narrow.weight", "head.weight")):
+            torch.nn.init.normal_(weight, std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def quantizer() -> Quantizer:
+    """Of the tiny generator's 4 x 4 grid and its 8-bit codes."""
+    torch.manual_seed(1)
+    sizes = {"encoder_width": 16, "decoder_width": 32, "detail_width": 8}
+    return Quantizer(QuantizerConfig(image_size=48, bits=8, encoder_blocks=1, decoder_blocks=1, detail_blocks=1, **sizes)).eval()
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(2)
+    return Detector(DetectorConfig(image_size=48, channels=(8, 8, 16), blocks=(0, 0, 1))).eval()
+
+
+def float_linear(graph, x, weight, bias=None):
+    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
+    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
+
+
+def test_the_painter_samples_what_pytorch_samples(generator, quantizer, monkeypatch):
+    """With float layers, so that only the loop around the graphs is under test; 20 prompts are more than one batch."""
+    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
+    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+    settings = SamplingSettings(steps=3, guidance=1.0, code_temperature=0.7)
+    texts = [PROMPTS[index % 3] for index in range(20)]
+    images = GraphPainter.of_weights(generator, quantizer, 0.7, threads=1).paint(texts, settings, seed=3)
+    ids = torch.from_numpy(encode_prompts(build_tokenizer(), [*texts, ""]))
+    codes = sample(generator, ids[:-1], ids[-1], torch.arange(20), *random_uniforms(3, settings, 20, 16), settings)[-1]
+    expected = quantizer.decode(codes)
+    assert images.shape == (20, 48, 48, 3) and images.dtype == torch.uint8
+    # A uniform beside a category's edge may draw another code: a patch of 144 pixels of 2,304.
+    assert ((images.int() - expected.int()).abs() <= 4).float().mean() > 0.9
+
+
+def test_a_code_temperature_that_the_graphs_do_not_have_is_refused(generator, quantizer):
+    painter = GraphPainter.of_weights(generator, quantizer, 0.7, threads=1)
+    with pytest.raises(ValueError, match=r"code temperature 0.7, the settings ask for 1.0"):
+        painter.paint(PROMPTS, FAST, seed=0)
+
+
+def test_prompts_are_the_first_of_each_task_of_the_held_out_set():
+    specs = scored_specs("official", ["counting", "position"], 3)
+    official = [spec["prompt"] for spec in read_evaluation_set("official") if spec["tag"] == "counting"]
+    assert [spec["prompt"] for spec in specs["counting"]] == official[:3]
+    assert len(scored_specs("official", ["counting"], None)["counting"]) == len(official)
+
+
+def test_a_setting_is_scored_picture_by_picture(generator, quantizer, detector):
+    painter = GraphPainter.of_weights(generator, quantizer, 1.0, threads=1)
+    seeing = GraphDetector(build_detector_graph(detector), threads=1)
+    specs = scored_specs("generated", ["single_object", "counting"], 2)
+    score, images = score_setting(painter, seeing, specs, FAST, DetectionThresholds(0.0, 0.0), pictures=3)
+    assert images.shape == (12, 48, 48, 3)
+    assert {task: correct.shape for task, correct in score.correct.items()} == {"single_object": (2, 3), "counting": (2, 3)}
+
+
+def scored(single, counting, **settings) -> SettingScore:
+    correct = {"single_object": np.array(single, bool)[:, None], "counting": np.array(counting, bool)[:, None]}
+    return SettingScore(SamplingSettings(**settings), correct, 1.0)
+
+
+def test_overall_is_the_mean_of_tasks_whatever_their_sizes():
+    score = scored([1, 1, 1, 0], [1, 0])
+    mean, half = score.overall
+    assert mean == pytest.approx((0.75 + 0.5) / 2)
+    assert half == pytest.approx(1.96 * np.sqrt(0.25 / 4 + 0.5 / 2) / 2)
+
+
+def test_paired_differences_are_surer_than_two_scores_apart():
+    rng = np.random.default_rng(0)
+    base = rng.random(200) < 0.5
+    better = base | (rng.random(200) < 0.1)
+    first, second = scored(base, base), scored(better, better, steps=16)
+    mean, half = second.difference(first)
+    assert mean == pytest.approx(second.overall[0] - first.overall[0])
+    assert 0 < half < 0.6 * np.hypot(first.overall[1], second.overall[1])
+    assert first.difference(first) == (0, 0)
+
+
+def test_the_report_has_a_line_for_each_setting():
+    scores = [scored([1, 1], [0, 1]), scored([1, 1], [1, 1], steps=16, code_temperature=0.8)]
+    lines = score_table(scores).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("| 12 | 1 | 1 | 1 | 1.00 (0.34-1.00) | 0.50 (0.09-0.91) | **0.750**")
+    assert lines[3].startswith("| 16 | 1 | 1 | 0.8 |") and "+0.250" in lines[3]
+    entries = score_entries(scores)
+    assert entries[1]["tasks"]["counting"]["correct"] == 1.0
+    assert entries[1]["difference"]["mean"] == 0.25
+    json.loads(json.dumps(entries, allow_nan=False))
+
+
+def test_the_command_compares_settings_and_keeps_what_it_printed(generator, quantizer, detector, tmp_path, monkeypatch, capsys):
+    for name, model in (("generator", generator), ("quantizer", quantizer), ("detector", detector)):
+        save_weights(tmp_path / f"{name}.pt", model)
+    weights = [part for name in ("generator", "quantizer", "detector") for part in (f"--{name}", str(tmp_path / f"{name}.pt"))]
+    grid = ["--steps", "1", "2", "--code-temperature", "0.5", "1", "--per-task", "2", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", ["evaluate_generator", *weights, *grid, "--out", str(tmp_path / "out")])
+    evaluate_generator.main()
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    settings = [(entry["code_temperature"], entry["steps"]) for entry in printed["settings"]]
+    assert settings == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]
+    assert json.loads((tmp_path / "out/scores.json").read_text()) == printed
+    assert len((tmp_path / "out/scores.md").read_text().splitlines()) == 6
+    assert (tmp_path / "out/counting.png").exists()
+    monkeypatch.setattr("sys.argv", ["evaluate_generator", "--bundle", "anywhere", "--code-temperature", "0.5"])
+    with pytest.raises(SystemExit):
+        evaluate_generator.main()
+    assert "code temperature is inside its step graph" in capsys.readouterr().err
