@@ -84,6 +84,12 @@ export class Arguments {
     const text = this.#values.get(flag)
     return text === undefined ? fallback : text.split(',').map((value) => oneOf(flag, value.trim(), permitted))
   }
+
+  /** @throws UsageError  when one of `flags` is given: "--out: " and then `why` */
+  refuse(flags: readonly string[], why: string): void {
+    const given = flags.find((flag) => this.#values.has(flag))
+    if (given !== undefined) throw new UsageError(`--${given}: ${why}`)
+  }
 }
 
 function oneOf<T extends string>(flag: string, text: string, permitted: readonly T[]): T {

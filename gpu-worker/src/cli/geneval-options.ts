@@ -1,136 +1,50 @@
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { BundleManifest } from '../../../shared/bundle.ts'
-import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
+import { STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
-import { GENEVAL_TASKS, type GenevalPrompt, parsePrompts, scorablePrompts } from '../geneval/metadata.ts'
-import { drawPrompts } from '../geneval/prompt-set.ts'
-import type { RunConfiguration } from '../geneval/run-folder.ts'
-import type { DetectorEntry } from '../models/detector.ts'
-import { type Arguments, readSteps, UsageError } from './arguments.ts'
-import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
-
-export const GENEVAL_HELP = `npm run geneval -- [flags]
-
-Makes pictures through the engine and scores them with GenEval's rules and the bundle's detector.
-
-  --task LIST          ${GENEVAL_TASKS.join(', ')} (all)
-  --per-task N         fresh prompts for each task, drawn from the detector's classes (10)
-  --prompts FILE       GenEval's own metadata (JSON lines) instead of fresh prompts
-  --images N           pictures for each prompt (4)
-  --strategy S         ${STRATEGIES.join(', ')} (parm)
-  --candidates N       paths that compete, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (4)
-  --accept A           best: compare all survivors, as the paper does; first: stop at the first that passes (best)
-  --verifier NAME      verifier of the bundle (its default)
-  --steps N            mask-predict steps (the bundle's default)
-  --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
-  --seed N             of prompts and pictures (0)
-  --out DIR            results, pictures and report (out/geneval/ and a name made of the configuration)
-${ENGINE_HELP}
-
-A run that was cut short continues when it is started again with the same flags. Progress goes to stderr. The last line
-of stdout is one JSON object: the six task scores, overall, rowSteps, judgeCalls.`
+import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
+import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
+import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
+import { RUN_DEFAULTS, RUN_FLAGS } from './geneval-run-options.ts'
 
 export const GENEVAL_FLAGS = [
-  'task',
-  'per-task',
-  'prompts',
+  ...PROMPT_FLAGS,
   'images',
-  'strategy',
   'candidates',
-  'accept',
-  'verifier',
   'steps',
   'guidance',
   'seed',
-  'out',
+  ...RUN_FLAGS,
+  'record',
+  ...RECORDING_FLAGS,
   ...ENGINE_FLAGS,
 ] as const
 
-const PER_TASK = { min: 1, max: 10_000 }
-const IMAGES = { min: 1, max: 1000 }
+export const GENEVAL_HELP = `npm run geneval -- [flags]
 
-/** What a run is to do. */
-export interface GenevalPlan {
-  readonly prompts: readonly GenevalPrompt[]
-  /** What was left out of the prompts and why; empty when nothing was. */
-  readonly remarks: readonly string[]
-  readonly configuration: RunConfiguration
-  /** Folder of results and report. */
-  readonly out: string
-}
+Makes pictures through the engine and scores them with GenEval's rules and the bundle's detector. With --record it makes
+complete candidates instead, for comparing strategies on the same ones.
 
-/**
- * Reads the flags and the prompts that they ask for.
- *
- * @param manifest  of the bundle, for its detector, defaults and bounds
- * @throws UsageError  naming the flag, its value and what is permitted
- * @throws AppError `invalid_request`  naming the line of a prompt file, or what cannot be drawn
- */
-export async function readGenevalPlan(parsed: Arguments, manifest: BundleManifest): Promise<GenevalPlan> {
-  if (parsed.positionals.length > 0) throw new UsageError(`expected flags only, got "${parsed.positionals.join(' ')}"`)
-  if (manifest.detector === undefined) throw new UsageError(`--bundle: ${manifest.id} has no detector to score with`)
-  const seed = parsed.integer('seed', LIMITS.seed, 0)
-  const { prompts, remarks } = await choosePrompts(parsed, manifest.detector, seed)
-  const configuration = readConfiguration(parsed, manifest, prompts, seed)
-  return { prompts, remarks, configuration, out: parsed.text('out') ?? defaultFolder(configuration) }
-}
+Pictures:
+${PROMPT_HELP}
+  --images N           pictures for each prompt (${RUN_DEFAULTS.images}; ${RECORDING_DEFAULTS.images} with --record)
+  --candidates N       paths of each picture, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (${RUN_DEFAULTS.candidates}; ${RECORDING_DEFAULTS.candidates} with --record)
+  --steps N            mask-predict steps (the bundle's default)
+  --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
+  --seed N             of the pictures (0)
 
-async function choosePrompts(
-  parsed: Arguments,
-  detector: DetectorEntry,
-  seed: number,
-): Promise<Pick<GenevalPlan, 'prompts' | 'remarks'>> {
-  const tasks = parsed.choices('task', GENEVAL_TASKS, GENEVAL_TASKS)
-  const path = parsed.text('prompts')
-  if (path === undefined) {
-    const perTask = parsed.integer('per-task', PER_TASK, 10)
-    return { prompts: drawPrompts(detector, tasks, perTask, seed), remarks: [] }
-  }
-  if (parsed.text('per-task') !== undefined) throw new UsageError('--per-task: a file given by --prompts is used whole')
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
-    throw new UsageError(`--prompts: cannot read "${path}" (${cause.message})`)
-  })
-  const asked = parsePrompts(text, path).filter((prompt) => tasks.includes(prompt.tag))
-  const { scorable, unknownNames } = scorablePrompts(asked, detector)
-  if (scorable.length === 0)
-    throw new UsageError(`--prompts: "${path}" has no prompt that this bundle's detector can score`)
-  if (scorable.length === asked.length) return { prompts: scorable, remarks: [] }
-  const remark =
-    `${asked.length - scorable.length} of ${asked.length} prompts were left out, because the detector does not know: ` +
-    `${unknownNames.join(', ')}.`
-  return { prompts: scorable, remarks: [remark] }
-}
+Scoring a strategy:
+  --strategy S         ${STRATEGIES.join(', ')} (parm)
+  --accept A           best: compare all survivors, as the paper does; first: stop at the first that passes (best)
+  --verifier NAME      verifier of the bundle (its default)
+  --out DIR            results, pictures and report (out/geneval/ and a name made of the configuration)
 
-function readConfiguration(
-  parsed: Arguments,
-  manifest: BundleManifest,
-  prompts: readonly GenevalPrompt[],
-  seed: number,
-): RunConfiguration {
-  const { generator } = manifest
-  return {
-    bundle: manifest.id,
-    revision: manifest.revision,
-    prompts: sha256(JSON.stringify(prompts)),
-    images: parsed.integer('images', IMAGES, 4),
-    seed,
-    strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
-    accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
-    verifier: chooseVerifier(manifest, parsed.text('verifier')),
-    candidates: parsed.integer('candidates', LIMITS.candidates, 4),
-    steps: readSteps(parsed, generator),
-    guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
-  }
-}
+Recording:
+  --record DIR         samples every candidate to its last step without pruning and stores all predictions; then the
+                       detector and every verifier of the bundle look at each step. A new detector or verifier looks at
+                       the same recording again
+  --first-step N       the first step that they look at, counted from 0 (${RECORDING_DEFAULTS.firstStep})
 
-function defaultFolder(configuration: RunConfiguration): string {
-  const { bundle, strategy, candidates } = configuration
-  const name = `${bundle}-${strategy}-n${candidates}-${sha256(JSON.stringify(configuration)).slice(0, 8)}`
-  return join('out', 'geneval', name)
-}
+${ENGINE_HELP}
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
+A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
+The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
+prompts give one such object each, by name. Recording: pictures, candidates, rowSteps.`

@@ -1,21 +1,25 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { decodePng, encodePng } from '../png.ts'
-import { contactSheet } from './contact-sheet.ts'
+import { commonestFailures, type FailureGroup } from './commonest-failures.ts'
 import type { GenevalPrompt, GenevalTask } from './metadata.ts'
+import { SheetWriter } from './report-sheets.ts'
 import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
 import { scorePlot } from './score-plot.ts'
-import type { GenevalScores } from './scores.ts'
+import type { GenevalScores, Score } from './scores.ts'
 
-const SHEET_COLUMNS = 8
-const SHEET_PICTURES = 24
+/** One set of prompts. */
+export interface ReportSection {
+  readonly name: string
+  /** In the order of prompts and images. */
+  readonly results: readonly ImageResult[]
+  readonly scores: GenevalScores
+}
 
 export interface ReportContent {
   readonly configuration: RunConfiguration
+  /** Of all sections; a result's `prompt` is an index into them. */
   readonly prompts: readonly GenevalPrompt[]
-  /** All pictures of the run, in the order of prompts and images. */
-  readonly results: readonly ImageResult[]
-  readonly scores: GenevalScores
+  readonly sections: readonly ReportSection[]
   /** What was left out of the prompts and why; empty when nothing was. */
   readonly remarks: readonly string[]
   /** [height, width] in pixels. */
@@ -23,64 +27,86 @@ export interface ReportContent {
 }
 
 /**
- * Writes report.md with scores.svg and one contact sheet for each task into the run's folder. Sheets show the first
- * pictures of a task in the order of the prompts: nobody chose them.
+ * Writes report.md into the run's folder, with a plot for each set of prompts and two sheets for each of its tasks: the
+ * first pictures in the order of the prompts, which nobody chose, and examples of the commonest failures.
  *
  * @returns path of report.md
  */
 export async function writeReport(folder: RunFolder, content: ReportContent): Promise<string> {
-  const { configuration, scores } = content
+  const { configuration, sections, remarks } = content
   const title = `GenEval, ${configuration.bundle}, ${configuration.strategy}, N = ${configuration.candidates}`
-  await writeFile(join(folder.dir, 'scores.svg'), scorePlot(scores, title))
-  const sheets: string[] = []
-  for (const { task } of scores.tasks) sheets.push(await writeSheet(folder, content, task))
+  const parts = [`# ${title}`, ...remarks]
+  for (const section of sections) parts.push(await describeSection(folder, content, section, title))
+  const lines = Object.entries(configuration).map(([name, value]) => `- ${name}: ${value}`)
+  parts.push(['## Configuration', '', ...lines].join('\n'))
   const path = join(folder.dir, 'report.md')
-  await writeFile(path, [`# ${title}`, scoreTable(content), '![scores](scores.svg)', ...sheets, ''].join('\n\n'))
+  await writeFile(path, `${parts.join('\n\n')}\n`)
   return path
 }
 
-function scoreTable({ configuration, results, scores, remarks, prompts }: ReportContent): string {
+async function describeSection(
+  folder: RunFolder,
+  { configuration, prompts, imageSize }: ReportContent,
+  section: ReportSection,
+  title: string,
+): Promise<string> {
+  const { name, results, scores } = section
+  const plot = `scores-${name}.svg`
+  await writeFile(join(folder.dir, plot), scorePlot(scores, `${title}, ${name} prompts`))
+  const sheets = new SheetWriter(folder, name, prompts, imageSize)
+  const parts = [`## ${name} prompts`, scoreTable(section, configuration.images), `![scores](${plot})`]
+  for (const { task } of scores.tasks) {
+    parts.push(
+      await describeTask(
+        sheets,
+        task,
+        results.filter(({ tag }) => tag === task),
+      ),
+    )
+  }
+  return parts.join('\n\n')
+}
+
+function scoreTable({ results, scores }: ReportSection, images: number): string {
   const sum = (key: 'rowSteps' | 'rowStepsSaved' | 'judgeCalls'): number =>
     results.reduce((total, result) => total + result[key], 0)
   const rows = scores.tasks.map(
-    ({ task, score, low, high, correct, images }) =>
-      `| ${task} | ${score.toFixed(3)} | ${low.toFixed(3)}-${high.toFixed(3)} | ${correct} of ${images} |`,
+    (task) => `| ${task.task} | ${task.score.toFixed(3)} | ${interval(task)} | ${task.correct} of ${task.images} |`,
   )
+  const { overall } = scores
   return [
-    '| task | score | 95% interval (Wilson) | correct |',
+    '| task | score | 95% interval | correct |',
     '|---|---|---|---|',
     ...rows,
-    `| **overall** (mean of the tasks) | **${scores.overall.toFixed(3)}** | | |`,
+    `| **overall** (mean of the tasks) | **${overall.score.toFixed(3)}** | ${interval(overall)} | |`,
     '',
-    `${prompts.length} prompts, ${configuration.images} pictures each. Intervals take pictures as independent; several`,
-    'pictures of one prompt are not quite.',
+    `${new Set(results.map(({ prompt }) => prompt)).size} prompts, ${images} pictures each. Intervals are Wilson's, with`,
+    'the pictures of one prompt counted as independent only as far as they are.',
     `Cost: ${sum('rowSteps')} row-steps (${sum('rowStepsSaved')} saved), ${sum('judgeCalls')} judge calls.`,
-    ...remarks,
-    '',
-    'Configuration:',
-    '',
-    ...Object.entries(configuration).map(([name, value]) => `- ${name}: ${value}`),
   ].join('\n')
 }
 
-async function writeSheet(
-  folder: RunFolder,
-  { results, prompts, imageSize }: ReportContent,
-  task: GenevalTask,
-): Promise<string> {
-  const shown = results.filter((result) => result.tag === task).slice(0, SHEET_PICTURES)
-  const pictures = await Promise.all(
-    shown.map(async (result, index) => ({
-      pixels: decodePng(await readFile(folder.picturePath(result))).pixels,
-      label: `${index + 1}`,
-      correct: result.correct,
-    })),
-  )
-  const { pixels, width, height } = contactSheet(pictures, imageSize, SHEET_COLUMNS)
-  await writeFile(join(folder.dir, `sheet-${task}.png`), encodePng(pixels, width, height))
-  const lines = shown.map((result, index) => {
-    const verdict = result.correct ? 'correct' : result.failures.map(({ reason }) => reason).join('; ')
-    return `${index + 1}. ${prompts[result.prompt]?.prompt}: ${verdict}`
+function interval({ low, high }: Score): string {
+  return `${low.toFixed(3)}-${high.toFixed(3)}`
+}
+
+async function describeTask(sheets: SheetWriter, task: GenevalTask, results: readonly ImageResult[]): Promise<string> {
+  const parts = [`### ${task}`, await sheets.writeFirst(task, results)]
+  const groups = commonestFailures(results)
+  if (groups.length > 0) {
+    parts.push(
+      '#### Commonest failures',
+      failureTable(groups, results.length),
+      await sheets.writeFailures(task, groups),
+    )
+  }
+  return parts.join('\n\n')
+}
+
+function failureTable(groups: readonly FailureGroup[], imageCount: number): string {
+  const rows = groups.map(({ kind, results, example }) => {
+    const share = ((results.length / imageCount) * 100).toFixed(0)
+    return `| ${kind} | ${results.length} of ${imageCount} (${share}%) | ${example} |`
   })
-  return [`## ${task}`, '', `![the first pictures of ${task}](sheet-${task}.png)`, '', ...lines].join('\n')
+  return ['| failure | pictures | for example |', '|---|---|---|', ...rows].join('\n')
 }

@@ -11,6 +11,8 @@ import { GENEVAL_TASKS, type GenevalPrompt } from './metadata.ts'
 export interface RunConfiguration {
   readonly bundle: string
   readonly revision: string
+  /** Names of the prompt sets, separated by commas. */
+  readonly sets: string
   /** SHA-256 of the prompts with their metadata. */
   readonly prompts: string
   readonly images: number

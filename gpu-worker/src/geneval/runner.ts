@@ -2,8 +2,10 @@ import { AppError } from '../../../shared/error-code.ts'
 import type { Engine, Verifier } from '../engine/ports.ts'
 import type { BundleDetector } from '../models/detector.ts'
 import { encodePng } from '../png.ts'
+import { inParallel } from './in-parallel.ts'
 import type { GenevalPrompt } from './metadata.ts'
 import { pictureSeed } from './picture-seed.ts'
+import { type Place, placeKey, placesOf } from './place.ts'
 import { judgePicture } from './rules.ts'
 import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
 
@@ -15,11 +17,6 @@ export interface RunParts {
   readonly imageSize: readonly [number, number]
   /** Jobs in flight; more than slots, so that a slot that falls free finds work in the same tick. */
   readonly jobsInFlight: number
-}
-
-interface Picture {
-  readonly prompt: number
-  readonly image: number
 }
 
 /**
@@ -36,43 +33,29 @@ export async function runPictures(
   parts: RunParts,
   onResult: (result: ImageResult) => void,
 ): Promise<ImageResult[]> {
-  const results = new Map(folder.finished.map((result) => [pictureKey(result), result]))
-  const missing: Picture[] = prompts
-    .flatMap((_, prompt) => Array.from({ length: configuration.images }, (_, image) => ({ prompt, image })))
-    .filter((picture) => !results.has(pictureKey(picture)))
-  // Several loops take from one generator: each picture once, in order. A loop that throws closes the generator, so the
-  // others end after the picture they are at.
-  const queue = each(missing)
-  const work = async (): Promise<void> => {
-    for (const picture of queue) {
-      const prompt = prompts[picture.prompt] as GenevalPrompt
-      const result = await makePicture(picture, prompt, configuration, folder, parts)
-      results.set(pictureKey(picture), result)
-      onResult(result)
-    }
-  }
-  const ends = await Promise.allSettled(Array.from({ length: Math.min(parts.jobsInFlight, missing.length) }, work))
-  const failed = ends.find((end) => end.status === 'rejected')
-  if (failed) throw failed.reason
+  const results = new Map(folder.finished.map((result) => [placeKey(result), result]))
+  const missing = placesOf(prompts.length, configuration.images).filter((place) => !results.has(placeKey(place)))
+  await inParallel(missing, parts.jobsInFlight, async (place) => {
+    const prompt = prompts[place.prompt] as GenevalPrompt
+    const result = await makePicture(place, prompt, configuration, folder, parts)
+    results.set(placeKey(place), result)
+    onResult(result)
+  })
   return [...results.values()].sort((a, b) => a.prompt - b.prompt || a.image - b.image)
 }
 
-function* each<T>(values: readonly T[]): Generator<T, void, void> {
-  yield* values
-}
-
 async function makePicture(
-  picture: Picture,
+  place: Place,
   prompt: GenevalPrompt,
   configuration: RunConfiguration,
   folder: RunFolder,
   parts: RunParts,
 ): Promise<ImageResult> {
   const { strategy, accept, candidates, steps, guidance } = configuration
-  const seed = pictureSeed(configuration.seed, prompt.prompt, picture.image)
+  const seed = pictureSeed(configuration.seed, prompt.prompt, place.image)
   const job = parts.engine.submit(
     {
-      id: pictureKey(picture),
+      id: placeKey(place),
       parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, guidance },
       verifier: parts.verifier,
       previews: false,
@@ -86,7 +69,7 @@ async function makePicture(
   const [detections = []] = await parts.detector.detect([outcome.pixels])
   const { correct, failures } = judgePicture(detections, prompt, parts.detector.entry.thresholds)
   const result: ImageResult = {
-    ...picture,
+    ...place,
     tag: prompt.tag,
     correct,
     failures: [...failures],
@@ -100,8 +83,4 @@ async function makePicture(
   const [height, width] = parts.imageSize
   await folder.add(result, prompt, encodePng(outcome.pixels, width, height))
   return result
-}
-
-function pictureKey({ prompt, image }: Picture): string {
-  return `${prompt}/${image}`
 }

@@ -1,8 +1,15 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readRecording } from '../../../gpu-worker/src/geneval/recording/read-recording.ts'
+import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
 import { lastLine, type ProgramEnd, runProgramFile } from '../../support/program.ts'
+import { BUNDLE_DIR } from '../../support/real-bundle.ts'
+
+const ROOT = resolve(import.meta.dirname, '../../..')
 
 const geneval = (...args: string[]): Promise<ProgramEnd> => runProgramFile('gpu-worker/src/cli/geneval.ts', ...args)
 
@@ -46,15 +53,18 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     expect(summary.overall).toBe((summary.single_object + summary.counting) / 2)
     expect(summary.rowSteps).toBeGreaterThan(0)
     expect(summary.judgeCalls).toBeGreaterThan(0)
-    expect((await readdir(out)).sort()).toEqual([
+    const failed = ['single_object', 'counting'].filter((task) => summary[task] < 1)
+    const files = [
       'pictures',
       'report.md',
       'results.jsonl',
       'run.json',
-      'scores.svg',
-      'sheet-counting.png',
-      'sheet-single_object.png',
-    ])
+      'scores-generated.svg',
+      'sheet-generated-counting.png',
+      'sheet-generated-single_object.png',
+      ...failed.map((task) => `failures-generated-${task}.png`),
+    ]
+    expect((await readdir(out)).sort()).toEqual(files.sort())
 
     // As a kill would leave it: two results done, a third half written.
     const lines = (await readFile(join(out, 'results.jsonl'), 'utf8')).split('\n')
@@ -68,27 +78,54 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     expect(other.stderr).toContain('holds a run with another configuration')
   })
 
-  it('reads GenEval’s own prompts and says which it cannot score', async () => {
-    const prompts = join(dir, 'prompts.jsonl')
+  it('reads GenEval’s own prompts, says which it cannot score, and reports each set apart', async () => {
+    const prompts = join(dir, 'own.jsonl')
     const single = (name: string): string =>
       JSON.stringify({ tag: 'single_object', include: [{ class: name, count: 1 }], prompt: `a photo of a ${name}` })
     await writeFile(prompts, `${single('dog')}\n${single('hair drier')}\n`)
-    const flags = [
-      '--prompts',
-      prompts,
-      '--images',
-      '1',
-      '--strategy',
-      'baseline',
-      '--steps',
-      '2',
-      '--out',
-      join(dir, 'own'),
-    ]
-    const { exitCode, stdout, stderr } = await geneval(...flags)
+    const flags = ['--prompts', `${prompts},official`, '--task', 'single_object', '--per-task', '1', '--images', '1']
+    const out = ['--strategy', 'baseline', '--steps', '2', '--out', join(dir, 'own')]
+    const { exitCode, stdout, stderr } = await geneval(...flags, ...out)
     expect(exitCode, stderr).toBe(0)
-    expect(stderr).toContain('1 of 2 prompts were left out, because the detector does not know: hair drier.')
-    expect(JSON.parse(lastLine(stdout)).rowSteps).toBe(2)
-    expect(await readFile(join(dir, 'own', 'report.md'), 'utf8')).toContain('hair drier')
+    expect(stderr).toContain('1 of 2 own prompts were left out, because the detector does not know: hair drier.')
+    const summary = JSON.parse(lastLine(stdout))
+    expect(Object.keys(summary)).toEqual(['own', 'official'])
+    expect([summary.own.rowSteps, summary.official.rowSteps]).toEqual([2, 2])
+    const report = await readFile(join(dir, 'own', 'report.md'), 'utf8')
+    expect(report).toContain('hair drier')
+    expect(report.match(/^## .*$/gm)).toEqual(['## own prompts', '## official prompts', '## Configuration'])
+  })
+
+  it('records complete candidates, and after a kill goes on to the same recording', async () => {
+    const flags = ['--task', 'colors,position', '--per-task', '2', '--candidates', '2', '--steps', '4', '--slots', '2']
+    const whole = join(dir, 'whole')
+    const first = await geneval('--record', whole, ...flags)
+    expect(first.exitCode, first.stderr).toBe(0)
+    expect(JSON.parse(lastLine(first.stdout))).toEqual({ pictures: 4, candidates: 8, rowSteps: 32 })
+    const recording = await readRecording(whole)
+    expect(recording.candidates).toHaveLength(8)
+    expect(recording.verifiers).toEqual(Object.keys((await readManifest(BUNDLE_DIR)).verifiers))
+
+    const cut = join(dir, 'cut')
+    await killOnceStored(join(cut, 'predictions.bin'), ['--record', cut, ...flags])
+    await expect(readRecording(cut)).rejects.toThrow('start the recording again to finish it')
+    const second = await geneval('--record', cut, ...flags)
+    expect(second.exitCode, second.stderr).toBe(0)
+    expect(second.stderr).toMatch(/continuing: [1-4] pictures are sampled already/)
+    expect(await readRecording(cut)).toEqual(recording)
+
+    const other = await geneval('--record', cut, ...flags, '--seed', '1')
+    expect(other.exitCode).toBe(2)
+    expect(other.stderr).toContain('holds a recording with another configuration (seed was 0 and is now 1)')
   })
 })
+
+/** Starts the program and kills it as soon as something is in `path`. */
+async function killOnceStored(path: string, flags: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, ['gpu-worker/src/cli/geneval.ts', ...flags], { cwd: ROOT, stdio: 'ignore' })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  const isStored = async (): Promise<boolean> => ((await stat(path).catch(() => undefined))?.size ?? 0) > 0
+  while (!(await isStored()) && child.exitCode === null) await setTimeout(20)
+  child.kill('SIGKILL')
+  await ended
+}

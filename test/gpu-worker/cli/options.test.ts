@@ -5,7 +5,11 @@ import {
   type GenerateOptions,
   readGenerateOptions,
 } from '../../../gpu-worker/src/cli/generate-options.ts'
-import { GENEVAL_FLAGS, type GenevalPlan, readGenevalPlan } from '../../../gpu-worker/src/cli/geneval-options.ts'
+import { GENEVAL_FLAGS } from '../../../gpu-worker/src/cli/geneval-options.ts'
+import { type RecordingPlan, readRecordingPlan } from '../../../gpu-worker/src/cli/geneval-recording-options.ts'
+import { type RunPlan, readRunPlan } from '../../../gpu-worker/src/cli/geneval-run-options.ts'
+import { GENEVAL_TASKS } from '../../../gpu-worker/src/geneval/metadata.ts'
+import { pictureSeed } from '../../../gpu-worker/src/geneval/picture-seed.ts'
 import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
 import { BUNDLE_DIR } from '../../support/real-bundle.ts'
 
@@ -52,15 +56,46 @@ describe('options of generate', () => {
 })
 
 describe('options of geneval', () => {
-  const read = (...argv: string[]): Promise<GenevalPlan> =>
-    readGenevalPlan(new Arguments(argv, GENEVAL_FLAGS), manifest)
+  const read = (...argv: string[]): Promise<RunPlan> => readRunPlan(new Arguments(argv, GENEVAL_FLAGS), manifest)
+  const readRecording = (...argv: string[]): Promise<RecordingPlan> =>
+    readRecordingPlan(new Arguments(argv, GENEVAL_FLAGS), manifest, 'dir', BUNDLE_DIR)
 
   it('name a folder of their own for each configuration', async () => {
     const plan = await read()
-    expect(plan.prompts).toHaveLength(60)
     expect(plan.out).toMatch(/^out\/geneval\/emoji-96-parm-n4-[0-9a-f]{8}$/)
     expect((await read()).out).toBe(plan.out)
     expect((await read('--seed', '1')).out).not.toBe(plan.out)
+    expect((await read('--prompts', 'official')).out).not.toBe(plan.out)
+  })
+
+  it('take ten prompts of each task of the generated set', async () => {
+    const [set, ...others] = (await read()).sets
+    expect(others).toEqual([])
+    expect(set?.name).toBe('generated')
+    for (const task of GENEVAL_TASKS) expect(set?.prompts.filter(({ tag }) => tag === task)).toHaveLength(10)
+  })
+
+  it('keep several sets of prompts apart', async () => {
+    const { sets, remarks } = await read('--prompts', 'official,generated', '--per-task', 'all')
+    expect(sets.map(({ name }) => name)).toEqual(['official', 'generated'])
+    expect(sets.map(({ prompts }) => prompts.length)).toEqual([403, 864])
+    expect(remarks).toEqual([])
+  })
+
+  it('let a picture depend on the seed and not on the prompts beside it', async () => {
+    const [all] = (await read('--per-task', '2')).sets
+    const [counting] = (await read('--per-task', '2', '--task', 'counting')).sets
+    expect(all?.prompts.filter(({ tag }) => tag === 'counting')).toEqual(counting?.prompts)
+    expect(pictureSeed(3, 'a cat', 1)).toBe(pictureSeed(3, 'a cat', 1))
+    const others = [pictureSeed(4, 'a cat', 1), pictureSeed(3, 'a dog', 1), pictureSeed(3, 'a cat', 2)]
+    expect(new Set([pictureSeed(3, 'a cat', 1), ...others]).size).toBe(4)
+  })
+
+  it('make complete candidates of one set for a recording', async () => {
+    const { configuration, prompts, firstStep } = await readRecording('--record', 'dir', '--per-task', '1')
+    expect(prompts).toHaveLength(6)
+    expect(configuration).toMatchObject({ set: 'generated', images: 1, candidates: 32, stepCount: 12, tokenCount: 64 })
+    expect(firstStep).toBe(2)
   })
 
   it.each([
@@ -69,14 +104,21 @@ describe('options of geneval', () => {
       '--task: expected single_object, two_object, counting, colors, position, color_attr, got "shapes"',
     ],
     [['--images', '0'], '--images: expected an integer from 1 to 1000, got "0"'],
-    [['--prompts', '/nowhere/x'], '--prompts: cannot read "/nowhere/x"'],
-    [['--prompts', 'x', '--per-task', '3'], '--per-task: a file given by --prompts is used whole'],
-    [
-      ['--task', 'single_object', '--per-task', '1000'],
-      `1000 prompts per task: single_object has only ${manifest.detector?.classes.length} different ones`,
-    ],
+    [['--prompts', '/nowhere/x'], '--prompts: expected official, generated or a file, cannot read "/nowhere/x"'],
+    [['--prompts', 'official,official'], '--prompts: two sets are named "official"'],
+    [['--per-task', 'few'], '--per-task: expected an integer from 1 to 10000, got "few"'],
+    [['--first-step', '3'], '--first-step: has a meaning with --record only'],
     [['a cat'], 'expected flags only, got "a cat"'],
   ])('refuse %j, naming what is permitted', async (argv, message) => {
     await expect(read(...argv)).rejects.toThrow(message)
+  })
+
+  it.each([
+    [['--strategy', 'orm'], '--strategy: has no meaning with --record'],
+    [['--out', 'x'], '--out: has no meaning with --record'],
+    [['--prompts', 'official,generated'], '--prompts: a recording has one set of prompts'],
+    [['--first-step', '12'], '--first-step: expected an integer from 0 to 11, got "12"'],
+  ])('refuse %j beside --record', async (argv, message) => {
+    await expect(readRecording(...argv)).rejects.toThrow(message)
   })
 })

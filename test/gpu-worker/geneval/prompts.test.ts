@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  GENEVAL_TASKS,
-  type GenevalPrompt,
-  parsePrompts,
-  scorablePrompts,
-} from '../../../gpu-worker/src/geneval/metadata.ts'
-import { drawPrompts } from '../../../gpu-worker/src/geneval/prompt-set.ts'
+import { type GenevalPrompt, parsePrompts, scorablePrompts } from '../../../gpu-worker/src/geneval/metadata.ts'
+import { bySet, firstOfEachTask } from '../../../gpu-worker/src/geneval/prompt-set.ts'
 
 const NAMES = { classes: ['person', 'apple', 'bus', 'dog'], colors: ['red', 'orange'] }
 
@@ -54,62 +49,33 @@ describe('scorablePrompts', () => {
   })
 })
 
-describe('drawPrompts', () => {
-  it('draws the same prompts for the same seed, and others for another', () => {
-    const first = drawPrompts(NAMES, GENEVAL_TASKS, 3, 1)
-    expect(drawPrompts(NAMES, GENEVAL_TASKS, 3, 1)).toEqual(first)
-    expect(drawPrompts(NAMES, GENEVAL_TASKS, 3, 2)).not.toEqual(first)
+describe('sets of prompts', () => {
+  const single = (name: string): GenevalPrompt => ({
+    tag: 'single_object',
+    include: [{ class: name, count: 1 }],
+    prompt: `a ${name}`,
+  })
+  const colored: GenevalPrompt = {
+    tag: 'colors',
+    include: [{ class: 'dog', count: 1, color: 'red' }],
+    prompt: 'red dog',
+  }
+
+  it('keep the first prompts of each task, in the order of the tasks', () => {
+    const prompts = [colored, single('bus'), single('dog'), single('apple')]
+    expect(firstOfEachTask(prompts, 2)).toEqual([single('bus'), single('dog'), colored])
+    expect(firstOfEachTask(prompts, 10)).toHaveLength(4)
   })
 
-  it('draws a task alone as it draws it among others', () => {
-    const all = drawPrompts(NAMES, GENEVAL_TASKS, 3, 1).filter((prompt) => prompt.tag === 'position')
-    expect(drawPrompts(NAMES, ['position'], 3, 1)).toEqual(all)
-  })
-
-  it('draws as many different prompts as asked for, up to all there are', () => {
-    const singles = drawPrompts(NAMES, ['single_object'], 4, 5).map((prompt) => prompt.prompt)
-    expect(singles.sort()).toEqual([
-      'a photo of a bus',
-      'a photo of a dog',
-      'a photo of a person',
-      'a photo of an apple',
+  it('find their results again among those of all sets', () => {
+    const sets = [
+      { name: 'one', prompts: [colored, colored] },
+      { name: 'two', prompts: [single('dog')] },
+    ]
+    const results = [{ prompt: 0 }, { prompt: 2 }, { prompt: 1 }, { prompt: 2 }]
+    expect(bySet(sets, results).map((part) => [part.set.name, part.results.map(({ prompt }) => prompt)])).toEqual([
+      ['one', [0, 1]],
+      ['two', [2, 2]],
     ])
-    expect(() => drawPrompts(NAMES, ['single_object'], 5, 5)).toThrow('single_object has only 4 different ones')
-  })
-
-  it('writes nothing that its own reader refuses', () => {
-    const prompts = drawPrompts(NAMES, GENEVAL_TASKS, 4, 9)
-    expect(parsePrompts(prompts.map((prompt) => JSON.stringify(prompt)).join('\n'), 'drawn')).toEqual(prompts)
-    expect(scorablePrompts(prompts, NAMES).scorable).toHaveLength(prompts.length)
-  })
-
-  it('words each task as GenEval does', () => {
-    for (const { tag, include, exclude, prompt } of drawPrompts(NAMES, GENEVAL_TASKS, 4, 3)) {
-      const [first, second] = include
-      const a = (noun: string): string => `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`
-      const named = (entry: typeof first): string =>
-        a(entry?.color ? `${entry.color} ${entry.class}` : (entry?.class ?? ''))
-      switch (tag) {
-        case 'counting': {
-          const word = ['two', 'three', 'four'][(first?.count ?? 0) - 2]
-          expect(prompt).toBe(`a photo of ${word} ${first?.class}${first?.class.endsWith('s') ? 'es' : 's'}`)
-          expect(exclude).toEqual([{ class: first?.class, count: (first?.count ?? 0) + 1 }])
-          break
-        }
-        case 'position':
-          expect(prompt).toBe(`a photo of ${named(second)} ${second?.position?.[0]} ${named(first)}`)
-          break
-        default:
-          expect(prompt).toBe(`a photo of ${include.map(named).join(' and ')}`)
-      }
-    }
-  })
-
-  it('gives a person no colour and two objects two names and two colours', () => {
-    for (const { include } of drawPrompts(NAMES, ['color_attr'], 6, 4)) {
-      expect(include.map((entry) => entry.class)).not.toContain('person')
-      expect(new Set(include.map((entry) => entry.class)).size).toBe(2)
-      expect(new Set(include.map((entry) => entry.color)).size).toBe(2)
-    }
   })
 })

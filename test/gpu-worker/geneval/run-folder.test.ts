@@ -8,6 +8,7 @@ import { type ImageResult, type RunConfiguration, RunFolder } from '../../../gpu
 const CONFIGURATION: RunConfiguration = {
   bundle: 'test',
   revision: 'a'.repeat(64),
+  sets: 'generated',
   prompts: 'b'.repeat(64),
   images: 2,
   seed: 0,

@@ -14,6 +14,7 @@ import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
 const CONFIGURATION: RunConfiguration = {
   bundle: 'fake',
   revision: 'a'.repeat(64),
+  sets: 'generated',
   prompts: 'b'.repeat(64),
   images: 2,
   seed: 11,

@@ -1,22 +1,62 @@
 import { describe, expect, it } from 'vitest'
+import type { GenevalTask } from '../../../gpu-worker/src/geneval/metadata.ts'
 import { scorePlot } from '../../../gpu-worker/src/geneval/score-plot.ts'
-import { scoreImages, wilsonInterval } from '../../../gpu-worker/src/geneval/scores.ts'
+import { type Score, type ScoredImage, scoreImages, type TaskScore } from '../../../gpu-worker/src/geneval/scores.ts'
+import { wilsonInterval } from '../../../gpu-worker/src/geneval/wilson-interval.ts'
+
+/** `correct` of each picture, by prompt. */
+function images(tag: GenevalTask, ...prompts: readonly (readonly boolean[])[]): ScoredImage[] {
+  return prompts.flatMap((ofPrompt, prompt) => ofPrompt.map((correct) => ({ prompt, tag, correct })))
+}
 
 describe('scoreImages', () => {
+  const score = (...prompts: readonly (readonly boolean[])[]): TaskScore => {
+    const [task] = scoreImages(images('colors', ...prompts)).tasks
+    if (task === undefined) throw new Error('a task with images has no score')
+    return task
+  }
+  const interval = ({ low, high }: Score): number[] => [low, high]
+
   it('takes the mean of the tasks, not of the images', () => {
-    const images = [
-      { tag: 'colors', correct: true },
-      { tag: 'single_object', correct: true },
-      { tag: 'single_object', correct: false },
-      { tag: 'single_object', correct: false },
-      { tag: 'single_object', correct: false },
-    ] as const
-    const { tasks, overall } = scoreImages(images)
+    const { tasks, overall } = scoreImages([
+      ...images('colors', [true]),
+      ...images('single_object', [true, false], [false, false]),
+    ])
     expect(tasks.map(({ task, score, images: count }) => [task, score, count])).toEqual([
       ['single_object', 0.25, 4],
       ['colors', 1, 1],
     ])
-    expect(overall).toBe(0.625)
+    expect(overall.score).toBe(0.625)
+  })
+
+  it('counts pictures of one prompt once where they always agree', () => {
+    const alike = score([true, true], [true, true], [true, true], [false, false])
+    expect(interval(alike)).toEqual(wilsonInterval(3, 4))
+  })
+
+  it('counts them as independent where they agree no more than others', () => {
+    const unlike = score([true, false], [false, true], [true, false], [false, true])
+    expect(interval(unlike)).toEqual(wilsonInterval(4, 8))
+  })
+
+  it('counts them in between where they agree more often than others', () => {
+    // By hand: p = 5/8; the prompts' correct less expected are 3/4, -1/4, 3/4, -5/4, whose squares sum to 11/4;
+    // variance 4/3 * (11/4) / 64 = 11/192; p(1-p) / variance = (15/64) * (192/11) = 45/11.
+    const between = score([true, true], [true, false], [true, true], [false, false])
+    const [low, high] = wilsonInterval((5 / 8) * (45 / 11), 45 / 11)
+    expect(between.low).toBeCloseTo(low, 12)
+    expect(between.high).toBeCloseTo(high, 12)
+  })
+
+  it('relies on the number of prompts where all pictures are right', () => {
+    expect(interval(score([true, true, true], [true, true, true]))).toEqual(wilsonInterval(2, 2))
+  })
+
+  it('has for two tasks of equal width an overall interval narrower by the square root of two', () => {
+    const half = [[true], [false], [true], [false]]
+    const { tasks, overall } = scoreImages([...images('colors', ...half), ...images('counting', ...half)])
+    const [task] = tasks
+    expect(overall.high - overall.low).toBeCloseTo(((task?.high ?? 0) - (task?.low ?? 0)) / Math.SQRT2, 12)
   })
 })
 
@@ -39,15 +79,9 @@ describe('wilsonInterval', () => {
 })
 
 describe('scorePlot', () => {
-  it('draws one bar and one interval for each task', () => {
-    const svg = scorePlot(
-      scoreImages([
-        { tag: 'counting', correct: true },
-        { tag: 'position', correct: false },
-      ]),
-      'a < b',
-    )
-    expect(svg.match(/<rect /g)).toHaveLength(1 + 2)
+  it('draws one bar and one interval for each task and for the mean', () => {
+    const svg = scorePlot(scoreImages([...images('counting', [true]), ...images('position', [false])]), 'a < b')
+    expect(svg.match(/<rect /g)).toHaveLength(1 + 3)
     expect(svg).toContain('>counting<')
     expect(svg).toContain('a &lt; b')
   })

@@ -78,7 +78,8 @@ describe('contactSheet', () => {
   const count = (canvas: Canvas, color: Color): number => show(canvas, color).join('').split('#').length - 1
 
   it('shows every picture whole, in a frame that tells right from wrong', () => {
-    const sheet = contactSheet([picture(true), picture(false), picture(false)], [10, 10], 2)
+    const rows = [{ pictures: [picture(true), picture(false)] }, { title: 'two', pictures: [picture(false)] }]
+    const sheet = contactSheet(rows, [10, 10])
     const frame = 4 * 2 * (10 + 2)
     expect(count(sheet, [7, 7, 7])).toBe(300)
     expect(count(sheet, COLORS.good)).toBe(frame)

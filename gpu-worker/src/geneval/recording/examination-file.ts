@@ -3,6 +3,7 @@ import { Sha256Hex } from '../../../../shared/job.ts'
 import { Probability } from '../../../../shared/verdict.ts'
 import { FAILURE_KINDS } from '../failure.ts'
 import { Appender, parseJson, readWholeLines, writeWhole } from '../kill-safe-files.ts'
+import { type Place, placeKey } from '../place.ts'
 
 /** Who examined, and from which step on; the first line of a file of labels or readings. */
 export const Examiner = z.strictObject({
@@ -16,11 +17,11 @@ export const Examiner = z.strictObject({
 })
 export type Examiner = z.infer<typeof Examiner>
 
-const Place = { prompt: z.int().min(0), image: z.int().min(0) }
+const PLACE = { prompt: z.int().min(0), image: z.int().min(0) }
 
 /** Labels of one picture's N candidates: a later line of labels.jsonl. */
 export const PictureLabels = z.strictObject({
-  ...Place,
+  ...PLACE,
   /** [N][S - firstStep]. */
   correct: z.array(z.array(z.boolean())),
   /** [N], of the final pictures. */
@@ -30,28 +31,20 @@ export type PictureLabels = z.infer<typeof PictureLabels>
 
 /** Answers about one picture's N candidates: a later line of readings/<verifier>.jsonl. */
 export const PictureReadings = z.strictObject({
-  ...Place,
+  ...PLACE,
   /** [N][S - firstStep][clarity, potential, alignment]. */
   answers: z.array(z.array(z.tuple([Probability, Probability, Probability]))),
 })
 export type PictureReadings = z.infer<typeof PictureReadings>
 
-export interface Place {
-  /** Index of the prompt. */
-  readonly prompt: number
-  /** Which of its pictures, from 0. */
-  readonly image: number
-}
-
 /** What one examiner said about each picture of a recording, in a file that grows by a line a picture. */
 export class ExaminationFile<T extends Place> {
-  /** Pictures that earlier runs examined, in that order. */
-  readonly earlier: readonly T[]
   readonly #appender: Appender
+  readonly #examined: Set<string>
 
-  private constructor(path: string, earlier: readonly T[]) {
+  private constructor(path: string, examined: readonly Place[]) {
     this.#appender = new Appender(path)
-    this.earlier = earlier
+    this.#examined = new Set(examined.map(placeKey))
   }
 
   /**
@@ -68,15 +61,21 @@ export class ExaminationFile<T extends Place> {
   ): Promise<ExaminationFile<T>> {
     const there = await readExaminations(path, schema)
     if (there !== undefined) {
-      if (JSON.stringify(there.examiner) === JSON.stringify(examiner)) return new ExaminationFile(path, there.pictures)
+      if (JSON.stringify(there.examiner) === JSON.stringify(examiner))
+        return new ExaminationFile<T>(path, there.pictures)
       onReplaced(there.examiner)
     }
     await writeWhole(path, `${JSON.stringify(examiner)}\n`)
     return new ExaminationFile<T>(path, [])
   }
 
-  add(picture: T): Promise<void> {
-    return this.#appender.append(`${JSON.stringify(picture)}\n`)
+  has(place: Place): boolean {
+    return this.#examined.has(placeKey(place))
+  }
+
+  async add(picture: T): Promise<void> {
+    await this.#appender.append(`${JSON.stringify(picture)}\n`)
+    this.#examined.add(placeKey(picture))
   }
 }
 

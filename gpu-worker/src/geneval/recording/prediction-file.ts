@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { AppError, InvariantError } from '../../../../shared/error-code.ts'
 import { Appender } from '../kill-safe-files.ts'
-import type { Place } from './examination-file.ts'
+import { type Place, placeKey } from '../place.ts'
 import type { RecordingConfiguration } from './recording.ts'
 
 type Shape = Pick<RecordingConfiguration, 'candidates' | 'stepCount' | 'tokenCount'>
@@ -40,7 +40,7 @@ export class PredictionFile {
       for (let record = 0; record < count; record++) {
         const head = await readAt(file, record * bytes, HEAD_BYTES)
         const place = { prompt: head.readUInt32LE(0), image: head.readUInt32LE(4) }
-        offsets.set(keyOf(place), record * bytes)
+        offsets.set(placeKey(place), record * bytes)
       }
       return new PredictionFile(path, shape, offsets)
     } finally {
@@ -49,7 +49,7 @@ export class PredictionFile {
   }
 
   has(place: Place): boolean {
-    return this.#offsets.has(keyOf(place))
+    return this.#offsets.has(placeKey(place))
   }
 
   get pictureCount(): number {
@@ -63,7 +63,7 @@ export class PredictionFile {
   async add(place: Place, codes: Uint16Array): Promise<void> {
     if (codes.length !== this.#codeCount || this.has(place)) {
       throw new InvariantError(
-        `a record of ${codes.length} codes for ${keyOf(place)}; expected ${this.#codeCount}, once`,
+        `a record of ${codes.length} codes for ${placeKey(place)}; expected ${this.#codeCount}, once`,
       )
     }
     const record = Buffer.alloc(HEAD_BYTES + codes.byteLength + CRC_BYTES)
@@ -71,7 +71,7 @@ export class PredictionFile {
     record.writeUInt32LE(place.image, 4)
     for (const [index, code] of codes.entries()) record.writeUInt16LE(code, HEAD_BYTES + index * 2)
     record.writeUInt32LE(crc32(record.subarray(0, -CRC_BYTES)), record.length - CRC_BYTES)
-    this.#offsets.set(keyOf(place), this.#bytes)
+    this.#offsets.set(placeKey(place), this.#bytes)
     this.#bytes += record.length
     await this.#appender.append(record)
   }
@@ -81,9 +81,9 @@ export class PredictionFile {
    * @throws AppError `invalid_request`  when the picture is not there or its record is damaged
    */
   async read(place: Place): Promise<Uint16Array> {
-    const offset = this.#offsets.get(keyOf(place))
+    const offset = this.#offsets.get(placeKey(place))
     const { path } = this.#appender
-    if (offset === undefined) throw new AppError('invalid_request', `${path} has no picture ${keyOf(place)}`)
+    if (offset === undefined) throw new AppError('invalid_request', `${path} has no picture ${placeKey(place)}`)
     const file = await open(path, 'r')
     try {
       const record = await readAt(file, offset, HEAD_BYTES + this.#codeCount * 2 + CRC_BYTES)
@@ -112,8 +112,4 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position)
   if (bytesRead < length) throw new InvariantError(`a record of predictions ends after ${bytesRead} of ${length} bytes`)
   return buffer
-}
-
-function keyOf({ prompt, image }: Place): string {
-  return `${prompt}/${image}`
 }

@@ -5,7 +5,8 @@ import { AppError } from '../../../../shared/error-code.ts'
 import type { Judgement } from '../../engine/ports.ts'
 import { parseJson, readIfThere } from '../kill-safe-files.ts'
 import { type GenevalPrompt, parsePrompts } from '../metadata.ts'
-import { type Examiner, PictureLabels, PictureReadings, type Place, readExaminations } from './examination-file.ts'
+import { type Place, placeKey, placesOf } from '../place.ts'
+import { type Examiner, PictureLabels, PictureReadings, readExaminations } from './examination-file.ts'
 import {
   type BySteps,
   type RecordedCandidate,
@@ -29,9 +30,7 @@ interface Examination<T> {
 export async function readRecording(dir: string): Promise<Recording> {
   const { configuration, prompts } = await readHead(dir)
   const paths = recordingPaths(dir)
-  const places = prompts.flatMap((_, prompt) =>
-    Array.from({ length: configuration.images }, (_, image): Place => ({ prompt, image })),
-  )
+  const places = placesOf(prompts.length, configuration.images)
   const labels = await readAll(paths.labels, PictureLabels, places)
   const readings: Examination<PictureReadings>[] = []
   for (const file of await verifierFiles(paths.readings)) {
@@ -75,14 +74,14 @@ async function readAll<T extends Place>(
   places: readonly Place[],
 ): Promise<Examination<T>> {
   const read = await readExaminations(path, schema)
-  const byPlace = new Map(read?.pictures.map((picture) => [keyOf(picture), picture]))
-  const missing = places.filter((place) => !byPlace.has(keyOf(place)))
+  const byPlace = new Map(read?.pictures.map((picture) => [placeKey(picture), picture]))
+  const missing = places.filter((place) => !byPlace.has(placeKey(place)))
   if (read === undefined || missing.length > 0) {
     const done = places.length - missing.length
     const message = `${path} has ${done} of ${places.length} pictures; start the recording again to finish it`
     throw new AppError('invalid_request', message)
   }
-  return { path, examiner: read.examiner, of: (place) => byPlace.get(keyOf(place)) as T }
+  return { path, examiner: read.examiner, of: (place) => byPlace.get(placeKey(place)) as T }
 }
 
 function candidatesOf(
@@ -119,8 +118,4 @@ function bySteps<T>(
 
 function toJudgement([clarity, potential, alignment]: readonly [number, number, number]): Judgement {
   return { clarity, potential, alignment }
-}
-
-function keyOf({ prompt, image }: Place): string {
-  return `${prompt}/${image}`
 }

@@ -5,6 +5,9 @@ import { LIMITS } from '../../../../shared/limits.ts'
 import type { Judgement } from '../../engine/ports.ts'
 import type { GenevalPrompt } from '../metadata.ts'
 
+/** Codes are stored as uint16. */
+export const MAX_CODEBOOK_SIZE = 65_536
+
 /**
  * Everything that decides the recorded predictions. Detector and verifiers are not in it: a new one reads the same
  * recording again. N candidates, S steps, T image tokens.
@@ -28,8 +31,7 @@ export const RecordingConfiguration = z.strictObject({
   guidance: z.number().min(0),
   /** T. */
   tokenCount: z.int().min(1),
-  /** At most 65,536: codes are stored as uint16. */
-  codebookSize: z.int().min(2).max(65_536),
+  codebookSize: z.int().min(2).max(MAX_CODEBOOK_SIZE),
 })
 export type RecordingConfiguration = z.infer<typeof RecordingConfiguration>
 

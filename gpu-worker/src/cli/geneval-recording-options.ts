@@ -1,0 +1,68 @@
+import type { BundleManifest } from '../../../shared/bundle.ts'
+import { LIMITS } from '../../../shared/limits.ts'
+import { contentHash } from '../geneval/content-hash.ts'
+import type { GenevalPrompt } from '../geneval/metadata.ts'
+import { generatorIdentity } from '../geneval/recording/identities.ts'
+import { MAX_CODEBOOK_SIZE, type RecordingConfiguration } from '../geneval/recording/recording.ts'
+import { type Arguments, readSteps, UsageError } from './arguments.ts'
+import { choosePrompts, IMAGES } from './geneval-prompts.ts'
+
+export const RECORDING_FLAGS = ['first-step'] as const
+export const RECORDING_DEFAULTS = { images: 1, candidates: LIMITS.candidates.max, firstStep: 2 }
+/** Flags of a strategy's run that a recording has no use for. */
+const FOREIGN_FLAGS = ['strategy', 'accept', 'verifier', 'out'] as const
+
+/** What a recording is to hold. */
+export interface RecordingPlan {
+  readonly prompts: readonly GenevalPrompt[]
+  readonly remarks: readonly string[]
+  readonly configuration: RecordingConfiguration
+  readonly dir: string
+  readonly firstStep: number
+}
+
+/**
+ * @param dir        of the recording
+ * @param bundleDir  folder of the manifest
+ * @throws UsageError  naming the flag
+ */
+export async function readRecordingPlan(
+  parsed: Arguments,
+  manifest: BundleManifest,
+  dir: string,
+  bundleDir: string,
+): Promise<RecordingPlan> {
+  parsed.refuse(FOREIGN_FLAGS, 'has no meaning with --record, where every candidate is made and nobody chooses')
+  const { sets, remarks } = await choosePrompts(parsed, manifest)
+  const [set, another] = sets
+  if (set === undefined || another !== undefined) throw new UsageError('--prompts: a recording has one set of prompts')
+  const { generator } = manifest
+  if (generator.codebookSize > MAX_CODEBOOK_SIZE) {
+    const message = `--record: codes are stored in 16 bits, bundle ${manifest.id} has ${generator.codebookSize} of them`
+    throw new UsageError(message)
+  }
+  const tokenCount = generator.grid[0] * generator.grid[1]
+  // Each step makes at least one token known, so there are never more steps than tokens.
+  const stepCount = Math.min(readSteps(parsed, generator), tokenCount)
+  const configuration = {
+    format: 1,
+    bundle: manifest.id,
+    generator: await generatorIdentity(bundleDir, manifest),
+    set: set.name,
+    prompts: contentHash(set.prompts),
+    images: parsed.integer('images', IMAGES, RECORDING_DEFAULTS.images),
+    candidates: parsed.integer('candidates', LIMITS.candidates, RECORDING_DEFAULTS.candidates),
+    seed: parsed.integer('seed', LIMITS.seed, 0),
+    stepCount,
+    guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
+    tokenCount,
+    codebookSize: generator.codebookSize,
+  } as const
+  const latest = stepCount - 1
+  const firstStep = parsed.integer(
+    'first-step',
+    { min: 0, max: latest },
+    Math.min(RECORDING_DEFAULTS.firstStep, latest),
+  )
+  return { prompts: set.prompts, remarks, configuration, dir, firstStep }
+}

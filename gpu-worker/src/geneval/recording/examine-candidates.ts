@@ -1,0 +1,103 @@
+import type { Generator, Judgement, Pixels, Verifier } from '../../engine/ports.ts'
+import type { BundleDetector } from '../../models/detector.ts'
+import type { GenevalPrompt } from '../metadata.ts'
+import { type Place, placesOf } from '../place.ts'
+import { type GenevalVerdict, judgePicture } from '../rules.ts'
+import { type DistinctGrids, distinctGrids } from './distinct-grids.ts'
+import type { ExaminationFile, PictureLabels, PictureReadings } from './examination-file.ts'
+import type { PredictionFile } from './prediction-file.ts'
+import type { RecordingConfiguration } from './recording.ts'
+
+/** Rows of a model call; larger ones were no faster a row on a CPU. */
+const ROWS = 32
+
+export interface ExaminationParts {
+  readonly generator: Pick<Generator, 'decode' | 'prepare' | 'release'>
+  readonly detector: Pick<BundleDetector, 'entry' | 'detect'>
+  readonly labels: ExaminationFile<PictureLabels>
+  readonly readings: ReadonlyMap<Verifier, ExaminationFile<PictureReadings>>
+  /** First step to look at, 0..S-1. */
+  readonly firstStep: number
+}
+
+/**
+ * Lets the detector and every verifier look at the recorded steps of all pictures, where they have not yet. A picture is
+ * decoded once for all of them.
+ *
+ * @param onCandidates  called after each picture with the number of its candidates
+ */
+export async function examineCandidates(
+  prompts: readonly GenevalPrompt[],
+  configuration: RecordingConfiguration,
+  predictions: PredictionFile,
+  parts: ExaminationParts,
+  onCandidates: (count: number) => void,
+): Promise<void> {
+  for (const place of placesOf(prompts.length, configuration.images)) {
+    const files = [parts.labels, ...parts.readings.values()]
+    if (files.every((file) => file.has(place))) continue
+    const codes = await predictions.read(place)
+    const looked = distinctGrids(codes, configuration, parts.firstStep)
+    const pictures = await inBatches(looked.grids, (grids) => parts.generator.decode(grids))
+    const prompt = prompts[place.prompt] as GenevalPrompt
+    if (!parts.labels.has(place)) {
+      await parts.labels.add(await labelsOf(place, prompt, looked, pictures, parts.detector))
+    }
+    await addReadings(place, prompt, looked, pictures, parts)
+    onCandidates(configuration.candidates)
+  }
+}
+
+async function labelsOf(
+  place: Place,
+  prompt: GenevalPrompt,
+  { indexOf }: DistinctGrids,
+  pictures: readonly Pixels[],
+  detector: ExaminationParts['detector'],
+): Promise<PictureLabels> {
+  const detections = await inBatches(pictures, (batch) => detector.detect(batch))
+  const verdicts = detections.map((found) => judgePicture(found, prompt, detector.entry.thresholds))
+  const at = (index: number | undefined): GenevalVerdict => verdicts[index ?? verdicts.length] as GenevalVerdict
+  return {
+    ...place,
+    correct: indexOf.map((steps) => steps.map((index) => at(index).correct)),
+    failures: indexOf.map((steps) => [...at(steps.at(-1)).failures]),
+  }
+}
+
+async function addReadings(
+  place: Place,
+  { prompt }: GenevalPrompt,
+  { indexOf }: DistinctGrids,
+  pictures: readonly Pixels[],
+  { generator, readings }: ExaminationParts,
+): Promise<void> {
+  const missing = [...readings].filter(([, file]) => !file.has(place))
+  if (missing.length === 0) return
+  const prepared = await generator.prepare(prompt)
+  try {
+    for (const [verifier, file] of missing) {
+      const rows = pictures.map((pixels) => ({ pixels, prompt: prepared }))
+      const judgements = await inBatches(rows, (batch) => verifier.judge(batch))
+      const answers = judgements.map(toAnswer)
+      const answerAt = (index: number): Answer => answers[index] as Answer
+      await file.add({ ...place, answers: indexOf.map((steps) => steps.map(answerAt)) })
+    }
+  } finally {
+    generator.release(prepared)
+  }
+}
+
+type Answer = PictureReadings['answers'][number][number]
+
+function toAnswer({ clarity, potential, alignment }: Judgement): Answer {
+  return [clarity, potential, alignment]
+}
+
+async function inBatches<T, R>(rows: readonly T[], call: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
+  const answers: R[] = []
+  for (let start = 0; start < rows.length; start += ROWS) {
+    answers.push(...(await call(rows.slice(start, start + ROWS))))
+  }
+  return answers
+}
