@@ -1,19 +1,16 @@
-"""Draws the pictures of README.md: `python -m training.figures`.
+"""Draws the pictures of README.md, and any run's training curves.
 
-Atlas sheet and scenes come from the world; curves come from the logs of the runs that are there.
+    python -m training.figures                              (atlas, scenes, and the curves of every stage that ran here)
+    python -m training.figures training/runs/generator      (that run's curves)
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 
+from training.config_file import CONFIGS
+from training.curves import draw_curves
 from training.pictures import save_grid
 from training.world.atlas import Atlas
 from training.world.classes import CLASSES, TASKS
@@ -21,6 +18,7 @@ from training.world.config import WorldConfig
 from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
+_STAGES = ("quantizer", "generator", "detector", "verifier")
 _SETS = ("fluent-emoji-flat", "twemoji", "noto", "noto-v1", "fxemoji", "emojione")
 
 
@@ -52,44 +50,20 @@ def draw_scenes(path: Path, world: World, per_task: int = 8) -> None:
     save_grid(path, np.stack(scenes).repeat(2, axis=1).repeat(2, axis=2), columns=per_task, captions=captions)
 
 
-def draw_curve(path: Path, log: Path, names: dict[str, str], unit: str) -> None:
-    """Named columns of a run's log over minutes of training.
-
-    Args:
-        path: PNG to write.
-        log: `log.jsonl` of a run.
-        names: log key to label.
-        unit: label of the vertical axis.
-    """
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
-    figure, axes = plt.subplots(figsize=(6, 3.2))
-    for key, label in names.items():
-        points = [(entry["minutes"], entry[key]) for entry in entries if key in entry]
-        axes.plot(*zip(*points, strict=True), label=label)
-    axes.set_xlabel("minutes of training")
-    axes.set_ylabel(unit)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draws the pictures of README.md.")
-    parser.add_argument("--out", type=Path, default=_DIRECTORY / "figures")
-    parser.add_argument("--runs", type=Path, default=_DIRECTORY / "runs")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    draw_atlas(args.out / "atlas.png")
-    draw_scenes(args.out / "scenes.png", World(WorldConfig.from_toml(_DIRECTORY / "configs/emoji-96.toml")))
-    quantizer, generator = args.runs / "quantizer/log.jsonl", args.runs / "generator/log.jsonl"
-    if quantizer.exists():
-        draw_curve(args.out / "quantizer-curve.png", quantizer, {"object_psnr": "object pixels, held out"}, "PSNR, dB")
-    if generator.exists():
-        labels = {"object": "object tokens", "background": "background tokens"}
-        draw_curve(args.out / "generator-curve.png", generator, labels, "cross-entropy, nats")
-    print(f"figures written to {args.out}")
+    parser = argparse.ArgumentParser(description="Draws the pictures of README.md, or the curves of given runs.")
+    parser.add_argument("runs", type=Path, nargs="*", help="folders of runs: only their curves are drawn, as FOLDER-curve.png")
+    parser.add_argument("--out", type=Path, default=_DIRECTORY / "figures", help="folder of the pictures (%(default)s)")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    runs = arguments.runs
+    if not runs:
+        draw_atlas(arguments.out / "atlas.png")
+        draw_scenes(arguments.out / "scenes.png", World(WorldConfig.from_toml(CONFIGS / "emoji-96.toml")))
+        runs = [_DIRECTORY / "runs" / stage for stage in _STAGES if (_DIRECTORY / "runs" / stage / "log.jsonl").exists()]
+    for run in runs:
+        draw_curves(run / "log.jsonl", arguments.out / f"{run.resolve().name}-curve.png")
+    print(f"figures written to {arguments.out}")
 
 
 if __name__ == "__main__":
