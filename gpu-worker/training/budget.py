@@ -24,6 +24,9 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("give either minutes or steps, not both and not neither")
+        allowance = self.minutes if self.minutes is not None else self.steps
+        if not allowance > 0:
+            raise ValueError(f"minutes or steps must be more than 0, got {allowance}")
 
     def elapsed_seconds(self) -> float:
         """Seconds used so far, earlier parts included."""

@@ -1,6 +1,7 @@
 """Random damage to clean scenes, so that the detector can read what a quantiser has softened.
 
-Every function takes and returns float32 [B, 3, H, W] in 0..255 and draws from the given generator.
+Every function takes and returns float32 [B, 3, H, W] in 0..255 and draws from the given generator, which is of a CPU
+wherever the images are: kinds and strengths decide what happens next, and the CPU must not wait for a GPU to know them.
 """
 
 import math
@@ -37,7 +38,8 @@ def shuffle_patches(images: Tensor, generator: torch.Generator) -> Tensor:
     rows, columns = height // _PATCH, width // _PATCH
     patches = images.reshape(batch, rows, _PATCH, columns, _PATCH, 3).permute(0, 1, 3, 2, 4, 5)
     patches = patches.reshape(-1, _PATCH, _PATCH, 3)
-    patches = patches[torch.randperm(len(patches), generator=generator)]
+    order = torch.randperm(len(patches), generator=generator).to(images.device)
+    patches = patches.index_select(0, order)
     patches = patches.reshape(batch, rows, columns, _PATCH, _PATCH, 3).permute(0, 1, 3, 2, 4, 5)
     return patches.reshape(images.shape)
 
@@ -46,7 +48,8 @@ def _replace_patches(images: Tensor, generator: torch.Generator) -> Tensor:
     """Replaces up to 5% of each image's patches by the patches of its neighbour, as a wrong token does."""
     batch, _, height, width = images.shape
     share = _uniform(generator, 0.0, 0.05)
-    wrong = torch.rand(batch, 1, height // _PATCH, width // _PATCH, generator=generator) < share
+    shape = (batch, 1, height // _PATCH, width // _PATCH)
+    wrong = torch.rand(shape, generator=_there(images, generator), device=images.device) < share
     wrong = wrong.repeat_interleave(_PATCH, 2).repeat_interleave(_PATCH, 3)
     return torch.where(wrong, images.roll(1, 0), images)
 
@@ -61,7 +64,7 @@ def _resample(images: Tensor, generator: torch.Generator) -> Tensor:
 def _blur(images: Tensor, sigma: float) -> Tensor:
     """Gaussian blur, as two passes of one dimension; sigma in pixels."""
     radius = math.ceil(2.5 * sigma)
-    line = torch.exp(-torch.arange(-radius, radius + 1).float().square() / (2 * sigma**2))
+    line = torch.exp(-torch.arange(-radius, radius + 1, device=images.device).float().square() / (2 * sigma**2))
     line = line / line.sum()
     channels = images.shape[1]
     padded = F.pad(images, (radius,) * 4, mode="replicate")
@@ -71,7 +74,7 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
 
 def _compress(images: Tensor, coarseness: float) -> Tensor:
     """Rounds 8x8 cosine coefficients, high frequencies coarser, as JPEG does."""
-    index = torch.arange(_JPEG_BLOCK).float()
+    index = torch.arange(_JPEG_BLOCK, device=images.device).float()
     basis = torch.cos(math.pi / _JPEG_BLOCK * (index[None] + 0.5) * index[:, None])
     basis = basis * torch.where(index[:, None] == 0, math.sqrt(1 / _JPEG_BLOCK), math.sqrt(2 / _JPEG_BLOCK))
     batch, channels, height, width = images.shape
@@ -85,11 +88,16 @@ def _compress(images: Tensor, coarseness: float) -> Tensor:
 
 def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     """Small changes of gain and offset per channel, and noise of up to 10 grey levels."""
-    shape = (len(images), 3, 1, 1)
-    gain = 1 + 0.08 * (2 * torch.rand(shape, generator=generator) - 1)
-    offset = 10 * (2 * torch.rand(shape, generator=generator) - 1)
-    noise = torch.randn(images.shape, generator=generator) * _uniform(generator, 0.0, 10.0)
+    shape, there, device = (len(images), 3, 1, 1), _there(images, generator), images.device
+    gain = 1 + 0.08 * (2 * torch.rand(shape, generator=there, device=device) - 1)
+    offset = 10 * (2 * torch.rand(shape, generator=there, device=device) - 1)
+    noise = torch.randn(images.shape, generator=there, device=device) * _uniform(generator, 0.0, 10.0)
     return images * gain + offset + noise
+
+
+def _there(images: Tensor, generator: torch.Generator) -> torch.Generator:
+    """A generator on the images' device whose numbers follow from the given one's."""
+    return torch.Generator(images.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:

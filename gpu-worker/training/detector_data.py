@@ -1,11 +1,13 @@
 """Endless batches of scenes with the detector's targets on the grid of cells."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.config_file import CONFIGS, read_settings
 from training.models.detector import DetectorConfig
 from training.world.classes import COLORS
 from training.world.config import WorldConfig
@@ -17,14 +19,32 @@ _CENTER_SPREAD = 0.7
 # Box and colour are also learned this far from the centre, in cells, because a peak can fall on a neighbour.
 _READABLE_DISTANCE = 1.0
 
-_ALL_SETS = ("fluent-emoji-flat", "twemoji", "noto", "noto-v1", "fxemoji", "emojione")
-_SIZES = ((80, 48, 40, 36), (72, 48, 36, 36), (64, 44, 36, 32), (48, 40, 32, 32), (36, 36, 36, 30))
+
+@dataclass(frozen=True)
+class DetectorScenes:
+    """How training scenes widen the generator's world: the `[scenes]` table of configs/detector.toml.
+
+    Attributes:
+        sets: emoji sets whose drawings are used.
+        object_sizes: one world each; as `WorldConfig.object_sizes`.
+        lattice, free_color_rate, task_weights: as in `WorldConfig`.
+    """
+
+    sets: tuple[str, ...]
+    object_sizes: tuple[tuple[int, ...], ...]
+    lattice: int
+    free_color_rate: float
+    task_weights: tuple[float, ...]
 
 
-def detector_worlds(base: WorldConfig, *, lattice: int = 4) -> list[World]:
-    """The generator's world, widened: every drawing, several sizes, a fine lattice, free colours."""
-    wide = replace(base, sets=_ALL_SETS, fallback_sets=(), lattice=lattice, free_color_rate=0.4, task_weights=(2, 3, 4, 3, 3, 4))
-    return [World(replace(wide, object_sizes=sizes)) for sizes in _SIZES]
+def detector_worlds(base: WorldConfig, config: Path = CONFIGS / "detector.toml") -> list[World]:
+    """The generator's world, widened as the config's `[scenes]` table says."""
+    scenes = read_settings(config, DetectorScenes, "scenes")
+    wide = replace(
+        base, sets=scenes.sets, fallback_sets=(), lattice=scenes.lattice,
+        free_color_rate=scenes.free_color_rate, task_weights=scenes.task_weights,
+    )  # fmt: skip
+    return [World(replace(wide, object_sizes=sizes)) for sizes in scenes.object_sizes]
 
 
 @dataclass(frozen=True)

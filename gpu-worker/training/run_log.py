@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 class RunLog:
@@ -10,7 +11,8 @@ class RunLog:
     def __init__(self, path: Path):
         self._path = path
 
-    def write(self, **entry: float) -> None:
+    def write(self, **entry: Any) -> None:
+        """Adds one entry; its values are what JSON knows."""
         line = json.dumps(entry)
         print(line, flush=True)
         with self._path.open("a") as file:

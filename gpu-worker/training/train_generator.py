@@ -1,15 +1,11 @@
 """Trains the mask-predict generator on code grids of composed scenes.
 
-    python -m training.train_generator --minutes 80 --run training/runs/generator [--resume]
+    python -m training.train_generator --minutes 80 [--resume] [--start training/weights/generator.pt]
 
-Writes `checkpoint.pt` (to resume), `log.jsonl`, `samples.png`, and `generator.pt` (float16 averaged weights) at every
-checkpoint.
+Leaves `samples.png` in the run's folder, beside what every stage leaves there (`training_loop.py`).
 """
 
-import argparse
-import os
-import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.budget import Budget, rate_scale
-from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from training.checkpoint import load_weights, read_start
+from training.config_file import read_settings
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.muon import build_optimizers, set_learning_rate
 from training.painter import Painter
-from training.parallel import ThreadedGradients
 from training.pictures import save_grid
-from training.run_log import RunLog
 from training.sampling import SamplingSettings
+from training.stage import Stage, TrainingSettings
+from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.token_scenes import TokenBatch, TokenScenes
 from training.tokenizer import build_tokenizer, unconditional_prompt
 from training.world.classes import TASKS
@@ -34,32 +29,43 @@ from training.world.config import WorldConfig
 from training.world.prompts import geneval_prompt
 from training.world.world import World
 
-CONFIGS = Path(__file__).parent / "configs"
-PARTS = 4  # parts of a batch that threads take one by one
-CHECKPOINT_SECONDS = 300
-AVERAGE_EVERY = 4  # steps between updates of the averaged weights, which cost as much as a twentieth of a step
+_WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
-class GeneratorTraining:
+class GeneratorTraining(TrainingSettings):
     """How the generator is trained.
 
     Attributes:
-        batch: examples per optimiser step, a multiple of `PARTS`.
-        muon_lr: learning rate of the blocks' matrices.
-        adam_lr: learning rate of everything else.
         caption_dropout: share of examples, 0..1, that get the unconditional prompt, for guidance.
         background_share: share of masked background tokens, 0..1, that enter the loss. All masked object tokens do, which
             weighs objects up and saves output-layer work that plain background would waste.
-        average_decay: share of the old averaged weights kept per step, 0..1.
     """
 
-    batch: int = 64
-    muon_lr: float = 0.02
     adam_lr: float = 0.0015
+    average_decay: float = 0.999
+    average_every: int = 4  # an update costs as much as a twentieth of a step
     caption_dropout: float = 0.1
     background_share: float = 0.25
-    average_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """B examples with hidden tokens, of which K enter the loss.
+
+    Attributes:
+        prompt_ids: int64 [B, L].
+        tokens: int64 [B, N], the mask id where hidden.
+        counted: int64 [K], places in the flattened [B * N] whose codes are to be predicted.
+        targets: int64 [K], their codes.
+        on_object: bool [K], True where the patch is not plain background.
+    """
+
+    prompt_ids: Tensor
+    tokens: Tensor
+    counted: Tensor
+    targets: Tensor
+    on_object: Tensor
 
 
 def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,106 +88,76 @@ def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tu
     return np.where(hidden, mask_id, codes), hidden
 
 
-def generator_loss(
-    model: Generator, batch: TokenBatch, rng: np.random.Generator, settings: GeneratorTraining
-) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy of hidden tokens.
-
-    Returns:
-        (scalar loss in nats, {"object": mean loss of hidden object tokens, "background": of background tokens}).
-    """
-    tokens, hidden = mask_tokens(rng, batch.codes, model.config.codebook_size)
+def masked_batch(batch: TokenBatch, rng: np.random.Generator, mask_id: int, settings: GeneratorTraining) -> MaskedBatch:
+    """Hides tokens, chooses those that count, and takes some examples' words away."""
+    tokens, hidden = mask_tokens(rng, batch.codes, mask_id)
     counted = hidden & (batch.on_object | (rng.random(hidden.shape) < settings.background_share))
     counted[np.arange(len(hidden)), hidden.argmax(axis=1)] = True  # never an empty selection
     prompts = batch.prompt_ids.copy()
     dropped = rng.random(len(prompts)) < settings.caption_dropout
     prompts[dropped] = unconditional_prompt(prompts.shape[1])
-    selected = torch.from_numpy(counted)
-    prefix_kv = model.prefix(torch.from_numpy(prompts))
-    states = model.hidden(torch.from_numpy(tokens), prefix_kv, torch.arange(len(tokens)))
-    targets = torch.from_numpy(batch.codes)[selected]
-    losses = F.cross_entropy(model.logits(states[selected]).float(), targets, reduction="none")
-    on_object = torch.from_numpy(batch.on_object)[selected]
-    parts = {"object": losses[on_object].mean().item(), "background": losses[~on_object].mean().item()}
-    return losses.mean(), parts
+    places = np.flatnonzero(counted)
+    arrays = (prompts, tokens, places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
+    return MaskedBatch(*map(torch.from_numpy, arrays))
 
 
-class GeneratorRun:
-    """One training run: model, its average, optimisers and files."""
+def generator_loss(model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy of hidden tokens.
+
+    Returns:
+        (scalar loss in nats, {"object": mean loss of hidden object tokens, "background": of background tokens}); a mean of
+        none is not a number.
+    """
+    prefix_kv = model.prefix(batch.prompt_ids)
+    rows = torch.arange(len(batch.tokens), device=batch.tokens.device)
+    states = model.hidden(batch.tokens, prefix_kv, rows).flatten(0, 1)  # (B * N, width)
+    logits = model.logits(states.index_select(0, batch.counted)).float()
+    losses = F.cross_entropy(logits, batch.targets, reduction="none")
+    on_object = batch.on_object.float()
+    parts = {"object": on_object, "background": 1 - on_object}
+    return losses.mean(), {name: (losses * share).sum() / share.sum() for name, share in parts.items()}
+
+
+class GeneratorStage(Stage):
+    """The generator, on code grids of scenes."""
+
+    name = "generator"
+    parts = 4
+    checkpoint_seconds = 300.0
 
     def __init__(
-        self, scenes: TokenScenes, config: GeneratorConfig, settings: GeneratorTraining, budget: Budget, run: Path, seed: int
+        self, config: GeneratorConfig, settings: GeneratorTraining, scenes: TokenScenes, quantizer: Quantizer, world: World
     ):
-        torch.manual_seed(seed)
-        self.scenes, self.settings, self.budget, self.run, self.seed = scenes, settings, budget, run, seed
-        self.model = Generator(config)
-        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.optimizers = build_optimizers(
-            self.model, settings.muon_lr, settings.adam_lr, lambda name, weight: name.startswith("blocks.") and weight.ndim == 2
-        )
-        self.step = 0
-        run.mkdir(parents=True, exist_ok=True)
-        self.log = RunLog(run / "log.jsonl")
+        """`quantizer` and `world` draw the samples of a checkpoint."""
+        super().__init__(Generator(config))
+        self._settings, self._scenes, self._quantizer, self._world = settings, scenes, quantizer, world
 
-    def resume(self) -> None:
-        """Continues from `checkpoint.pt`; a run counted in steps then ends as if it had not been interrupted."""
-        saved = load_checkpoint(self.run / "checkpoint.pt")
-        self.model.load_state_dict(saved["model"])
-        self.average = saved["average"]
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.step, self.budget.spent_seconds = saved["step"], saved["seconds"]
+    def examples(self, rng: np.random.Generator, size: int) -> MaskedBatch:
+        return masked_batch(self._scenes.batch(rng, size), rng, self.model.config.codebook_size, self._settings)
 
-    def averaged(self) -> Generator:
-        """The averaged model in its released form, evaluation mode."""
-        model = Generator(self.model.config)
-        model.load_state_dict(self.average)
-        return model.folded().eval()
+    def loss(self, model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        return generator_loss(model, batch)
 
-    def save(self) -> None:
-        """Writes the checkpoint and the released form of the averaged weights."""
-        content = {"model": self.model.state_dict(), "average": self.average, "step": self.step}
-        content |= {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
-        save_checkpoint(
-            self.run / "checkpoint.pt", content | {"seconds": self.budget.elapsed_seconds(), "config": asdict(self.model.config)}
-        )
-        save_weights(self.run / "generator.pt", self.averaged())
+    def is_hidden(self, name: str, weight: Tensor) -> bool:
+        return name.startswith("blocks.") and weight.ndim == 2
 
-    def train(self, threads: int, on_checkpoint) -> None:
-        """Trains until the budget is spent; calls `on_checkpoint(run)` after each checkpoint and at the end."""
-        gradients = ThreadedGradients(self.model, threads)
-        saved_at = self.budget.elapsed_seconds()
-        recent: list[dict[str, float]] = []
-        while (progress := self.budget.progress(self.step)) < 1:
-            set_learning_rate(self.optimizers, rate_scale(progress))
-            recent += gradients.backward(self._part_loss, PARTS)
-            gradients.run([optimizer.step for optimizer in self.optimizers])
-            self.step += 1
-            if self.step % AVERAGE_EVERY == 0:
-                self._update_average()
-            if self.step % 50 == 0:
-                losses = {name: round(float(np.nanmean([part[name] for part in recent])), 4) for name in recent[0]}
-                self.log.write(step=self.step, minutes=round(self.budget.elapsed_seconds() / 60, 2), **losses)
-                recent.clear()
-            if self.budget.elapsed_seconds() - saved_at > CHECKPOINT_SECONDS:
-                self.save()
-                on_checkpoint(self)
-                saved_at = self.budget.elapsed_seconds()
-        self.save()
-        on_checkpoint(self)
+    def released(self, model: Generator) -> Generator:
+        return model.folded()
 
-    def _part_loss(self, replica: Generator, part: int) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng([self.seed, self.step, part])
-        batch = self.scenes.batch(rng, self.settings.batch // PARTS)
-        return generator_loss(replica, batch, rng, self.settings)
+    def measure(self, model: Generator, run: Path) -> dict[str, float]:
+        draw_samples(model.cpu(), self._quantizer, self._world, run / "samples.png")
+        return {}
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A young average must not remember the random start: the decay grows with the number of steps.
-        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step)) ** AVERAGE_EVERY
-        names = list(self.average)
-        current = self.model.state_dict()
-        torch._foreach_lerp_([self.average[name] for name in names], [current[name] for name in names], 1 - decay)
+
+def start_from(model: Generator, path: Path) -> None:
+    """Begins at released weights. Their form has no per-bit vectors: these start at zero, where the logits are equal.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_start`.
+    """
+    weights = read_start(path, model.config, ignored=("code_bits",))
+    weights |= {name: torch.zeros_like(bits) for name, bits in model.named_parameters() if name.endswith("_bits")}
+    model.load_state_dict(weights)
 
 
 def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path: Path, per_task: int = 8) -> None:
@@ -193,29 +169,22 @@ def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trains the generator of the emoji world.")
-    parser.add_argument("--config", type=Path, default=CONFIGS / "generator.toml")
-    parser.add_argument("--world", type=Path, default=CONFIGS / "emoji-96.toml")
-    parser.add_argument("--quantizer", type=Path, default=Path("training/weights/quantizer.pt"), help="released quantiser")
-    parser.add_argument("--run", type=Path, default=Path("training/runs/generator"), help="folder for checkpoints and logs")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="wall-clock allowance (default 80)")
-    length.add_argument("--steps", type=int, help="exact number of steps, for repeatable runs")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true")
-    args = parser.parse_args()
-    table = tomllib.loads(args.config.read_text())
-    world = World(WorldConfig.from_toml(args.world))
-    quantizer = load_weights(args.quantizer, Quantizer, QuantizerConfig)
+    parser = stage_parser("Trains the generator of the emoji world.", "generator", minutes=80.0)
+    parser.add_argument("--quantizer", type=Path, default=_WEIGHTS / "quantizer.pt", help="released quantiser")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    world = World(WorldConfig.from_toml(arguments.world))
+    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     tokenizer = build_tokenizer()
-    config = GeneratorConfig(vocabulary_size=tokenizer.get_vocab_size(), **table["generator"])
-    budget = Budget(minutes=args.minutes if args.minutes or args.steps else 80.0, steps=args.steps)
-    settings = GeneratorTraining(**table["training"])
-    run = GeneratorRun(TokenScenes(world, quantizer, tokenizer), config, settings, budget, args.run, args.seed)
-    if args.resume:
-        run.resume()
-    run.train(args.threads, lambda current: draw_samples(current.averaged(), quantizer, world, args.run / "samples.png"))
+    config = read_settings(arguments.config, GeneratorConfig, "generator", vocabulary_size=tokenizer.get_vocab_size())
+    settings = overridden(read_settings(arguments.config, GeneratorTraining, "training"), arguments)
+    scenes = TokenScenes(world, quantizer, tokenizer)
+    if hardware_of(arguments).workers:
+        scenes.encode_all()
+    stage = GeneratorStage(config, settings, scenes, quantizer, world)
+    if arguments.start is not None:
+        start_from(stage.model, arguments.start)
+    run_stage(stage, settings, arguments)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """Trains the quantiser on composed scenes.
 
-    python -m training.train_quantizer --minutes 30 --run runs/quantizer [--resume]
+    python -m training.train_quantizer --minutes 30 [--resume] [--start training/weights/quantizer.pt]
 
-Writes `checkpoint.pt` (to resume), `log.jsonl`, `reconstructions.png`, and at the end `quantizer.pt` (float16 weights).
+Leaves `reconstructions.png` in the run's folder, beside what every stage leaves there (`training_loop.py`).
 """
 
-import argparse
-import os
-import tomllib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.budget import Budget, rate_scale
-from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from training.checkpoint import read_start
+from training.config_file import read_settings, read_table
+from training.examples import to_device
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.muon import build_optimizers, set_learning_rate
-from training.parallel import ThreadedGradients
 from training.pictures import save_grid
-from training.run_log import RunLog
+from training.stage import Stage, TrainingSettings
+from training.stage_arguments import overridden, run_stage, stage_parser
 from training.world.config import WorldConfig
 from training.world.world import World
 
-CONFIGS = Path(__file__).parent / "configs"
-PARTS = 4  # parts of a batch that threads take one by one
+_HELD_OUT_SEED = 880_001  # never a training seed
+_HELD_OUT = 256  # scenes that every checkpoint is measured on
+_SHOWN = 32  # of them in the picture
 
 
 @dataclass(frozen=True)
-class QuantizerTraining:
-    """Batch size, learning rates, and weights of the loss terms; see `quantizer_loss`."""
+class QuantizerTraining(TrainingSettings):
+    """Weights of the loss terms; see `quantizer_loss`."""
 
     batch: int = 128
-    muon_lr: float = 0.02
-    adam_lr: float = 0.001
     object_weight: float = 4.0
     edge_weight: float = 0.5
     commitment_weight: float = 0.1
@@ -44,23 +40,32 @@ class QuantizerTraining:
     decorrelation_weight: float = 0.1
 
 
-def scene_batch(world: World, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
-    """Scenes of one step, a pure function of (seed, step): images uint8 [size, H, W, 3] and object masks bool [size, H, W]."""
-    rng = np.random.default_rng([seed, step])
+@dataclass(frozen=True)
+class SceneBatch:
+    """R scenes.
+
+    Attributes:
+        images: uint8 [R, H, W, 3], sRGB.
+        masks: bool [R, H, W], object pixels.
+    """
+
+    images: Tensor
+    masks: Tensor
+
+
+def scene_batch(world: World, rng: np.random.Generator, size: int) -> SceneBatch:
+    """`size` composed scenes; a function of the generator's state only."""
     scenes = [world.compose(rng, world.sample_spec(rng)) for _ in range(size)]
-    images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
-    return images, torch.from_numpy(np.stack([scene.object_mask() for scene in scenes]))
+    images, masks = [scene.image for scene in scenes], [scene.object_mask() for scene in scenes]
+    return SceneBatch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
 
 
-def quantizer_loss(
-    model: Quantizer, images: Tensor, masks: Tensor, settings: QuantizerTraining
-) -> tuple[Tensor, dict[str, float]]:
+def quantizer_loss(model: Quantizer, batch: SceneBatch, settings: QuantizerTraining) -> tuple[Tensor, dict[str, Tensor]]:
     """Reconstruction of pixels and edges, and the terms that keep the codes in use.
 
     Args:
         model: the quantiser.
-        images: uint8 [R, H, W, 3].
-        masks: bool [R, H, W], object pixels, weighted `object_weight` times the background.
+        batch: R scenes; object pixels are weighted `object_weight` times the background.
         settings: weights of the terms.
 
     Returns:
@@ -69,25 +74,14 @@ def quantizer_loss(
 
     Source: LFQ, arXiv 2310.05737 (entropy per bit instead of per code, as 2^13 codes would need far larger batches).
     """
-    raw = model.encode_raw(images)  # (R, bits, grid, grid)
+    raw = model.encode_raw(batch.images)  # (R, bits, grid, grid)
     signs = torch.where(raw > 0, 1.0, -1.0).to(raw.dtype)
     pixels = model.decode_raw(raw + (signs - raw).detach()).float()  # straight-through
-    target = images.permute(0, 3, 1, 2).float() / 127.5 - 1
-    weights = 1 + (settings.object_weight - 1) * masks[:, None].float()  # (R, 1, H, W)
-    weights = weights / weights.mean()
-    difference = pixels - target
-    reconstruction = (difference.abs() * weights).mean()
-    edges = (difference.diff(dim=3).abs() * weights[..., 1:]).mean() + (difference.diff(dim=2).abs() * weights[:, :, 1:]).mean()
-
-    occupied = F.max_pool2d(masks[:, None].float(), model.config.patch).flatten() > 0
-    on_objects = raw.float().permute(0, 2, 3, 1).reshape(-1, model.config.bits)[occupied]  # (patches, bits)
-    commitment = (on_objects.abs() - 1).square().mean()
-    share = torch.sigmoid(4 * on_objects).mean(0).clamp(1e-4, 1 - 1e-4)
-    entropy = -(share * share.log2() + (1 - share) * (1 - share).log2()).mean()  # bits, 1 is best
-    soft = torch.tanh(2 * on_objects)
-    soft = soft - soft.mean(0)
-    covariance = soft.T @ soft / len(soft)
-    decorrelation = (covariance - covariance.diagonal().diag()).square().sum() / model.config.bits
+    object_pixels = batch.masks[:, None].float()  # (R, 1, H, W)
+    reconstruction, edges = _pixel_errors(pixels, batch.images, 1 + (settings.object_weight - 1) * object_pixels)
+    on_object = (F.max_pool2d(object_pixels, model.config.patch).flatten() > 0).float()  # (patches,)
+    patches = raw.float().permute(0, 2, 3, 1).reshape(-1, model.config.bits)  # (patches, bits)
+    commitment, entropy, decorrelation = _code_terms(patches, on_object[:, None])
 
     loss = (
         reconstruction
@@ -97,22 +91,45 @@ def quantizer_loss(
         + settings.decorrelation_weight * decorrelation
     )
     parts = {"reconstruction": reconstruction, "edges": edges, "commitment": commitment, "entropy": entropy}
-    parts["decorrelation"] = decorrelation
-    return loss, {name: round(value.item(), 5) for name, value in parts.items()}
+    return loss, parts | {"decorrelation": decorrelation}
+
+
+def _pixel_errors(pixels: Tensor, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean absolute error of pixels and of the differences between neighbours.
+
+    Args: pixels float [R, 3, H, W], about -1..1; images uint8 [R, H, W, 3]; weights [R, 1, H, W].
+    """
+    weights = weights / weights.mean()
+    difference = pixels - (images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+    across, down = difference.diff(dim=3).abs() * weights[..., 1:], difference.diff(dim=2).abs() * weights[:, :, 1:]
+    return (difference.abs() * weights).mean(), across.mean() + down.mean()
+
+
+def _code_terms(patches: Tensor, on_object: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Commitment, entropy and decorrelation of raw codes [patches, bits] over the patches where on_object [patches, 1] is 1."""
+    count = on_object.sum().clamp(min=1.0)
+    commitment = ((patches.abs() - 1).square() * on_object).sum() / (count * patches.shape[1])
+    share = ((torch.sigmoid(4 * patches) * on_object).sum(0) / count).clamp(1e-4, 1 - 1e-4)
+    entropy = -(share * share.log2() + (1 - share) * (1 - share).log2()).mean()  # bits, 1 is best
+    soft = torch.tanh(2 * patches) * on_object
+    soft = (soft - soft.sum(0) / count) * on_object
+    covariance = soft.T @ soft / count
+    decorrelation = (covariance - covariance.diagonal().diag()).square().sum() / patches.shape[1]
+    return commitment, entropy, decorrelation
 
 
 @torch.no_grad()
-def measure(model: Quantizer, images: Tensor, masks: Tensor) -> tuple[dict[str, float], Tensor]:
+def measure_quantizer(model: Quantizer, batch: SceneBatch) -> tuple[dict[str, float], Tensor]:
     """Reconstruction quality on given scenes through real codes.
 
     Returns:
         (PSNR of object pixels in dB, mean absolute error of object pixels in 0..255, share of the codebook in use on
         object patches; reconstructions uint8 [R, H, W, 3]).
     """
-    ids = model.encode(images)
+    ids = model.encode(batch.images)
     decoded = model.decode(ids)
-    error = (decoded.float() - images.float())[masks]
-    occupied = F.max_pool2d(masks[:, None].float(), model.config.patch).flatten(1) > 0
+    error = (decoded.float() - batch.images.float())[batch.masks]
+    occupied = F.max_pool2d(batch.masks[:, None].float(), model.config.patch).flatten(1) > 0
     return {
         "object_psnr": round((20 * torch.log10(255 / error.square().mean().sqrt())).item(), 2),
         "object_error": round(error.abs().mean().item(), 2),
@@ -120,104 +137,44 @@ def measure(model: Quantizer, images: Tensor, masks: Tensor) -> tuple[dict[str, 
     }, decoded
 
 
-def train(
-    world: World,
-    config: QuantizerConfig,
-    settings: QuantizerTraining,
-    budget: Budget,
-    *,
-    run: Path,
-    seed: int,
-    threads: int,
-    resume: bool,
-    start: Path | None = None,
-) -> Quantizer:
-    """Trains until the budget is spent; see the module's text for the files it writes into `run`.
+class QuantizerStage(Stage):
+    """The quantiser, on pictures of scenes."""
 
-    A run counted in steps ends with the same weights whether or not it was interrupted and resumed. `start` names released
-    weights that a new run begins from.
-    """
-    torch.manual_seed(seed)
-    model = Quantizer(config).to(memory_format=torch.channels_last)
-    if start is not None:
-        model.load_state_dict(load_weights(start, Quantizer, QuantizerConfig).state_dict())
-    optimizers = build_optimizers(
-        model, settings.muon_lr, settings.adam_lr, lambda name, weight: weight.ndim == 4 and min(weight.shape[:2]) > 16
-    )
-    step = 0
-    if resume:
-        saved = load_checkpoint(run / "checkpoint.pt")
-        model.load_state_dict(saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        step, budget.spent_seconds = saved["step"], saved["seconds"]
-    gradients = ThreadedGradients(model, threads)
-    run.mkdir(parents=True, exist_ok=True)
-    log = RunLog(run / "log.jsonl")
-    held_out = scene_batch(world, seed + 1, 0, 256)
+    name = "quantizer"
+    parts = 4
+    log_steps = 25
 
-    def save() -> None:
-        content = {"model": model.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
-        save_checkpoint(
-            run / "checkpoint.pt", content | {"step": step, "seconds": budget.elapsed_seconds(), "config": asdict(config)}
-        )
-        model.eval()
-        quality, decoded = measure(model, *held_out)
-        model.train()
-        pairs = torch.stack([held_out[0][:32], decoded[:32]], dim=1).flatten(0, 1)
+    def __init__(self, config: QuantizerConfig, settings: QuantizerTraining, world: World):
+        super().__init__(Quantizer(config).to(memory_format=torch.channels_last))
+        self._settings, self._world = settings, world
+        self._held_out = scene_batch(world, np.random.default_rng(_HELD_OUT_SEED), _HELD_OUT)
+
+    def examples(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        return scene_batch(self._world, rng, size)
+
+    def loss(self, model: Quantizer, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        return quantizer_loss(model, batch, self._settings)
+
+    def is_hidden(self, name: str, weight: Tensor) -> bool:
+        return weight.ndim == 4 and min(weight.shape[:2]) > 16
+
+    def measure(self, model: Quantizer, run: Path) -> dict[str, float]:
+        quality, decoded = measure_quantizer(model, to_device(self._held_out, model.powers.device))
+        pairs = torch.stack([self._held_out.images[:_SHOWN], decoded[:_SHOWN].cpu()], dim=1).flatten(0, 1)
         save_grid(run / "reconstructions.png", pairs.numpy(), columns=16)
-        log.write(step=step, minutes=round(budget.elapsed_seconds() / 60, 2), **quality)
-
-    saved_at = budget.elapsed_seconds()
-    while (progress := budget.progress(step)) < 1:
-        set_learning_rate(optimizers, rate_scale(progress))
-
-        def part_loss(replica: Quantizer, part: int, step: int = step) -> tuple[Tensor, dict[str, float]]:
-            images, masks = scene_batch(world, seed, step * PARTS + part, settings.batch // PARTS)
-            return quantizer_loss(replica, images, masks, settings)
-
-        parts = gradients.backward(part_loss, PARTS)
-        gradients.run([optimizer.step for optimizer in optimizers])
-        step += 1
-        if step % 25 == 0:
-            log.write(step=step, minutes=round(budget.elapsed_seconds() / 60, 2), **parts[0])
-        if budget.elapsed_seconds() - saved_at > 120:
-            save()
-            saved_at = budget.elapsed_seconds()
-    save()
-    save_weights(run / "quantizer.pt", model)
-    return model
+        return quality
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trains the quantiser of the emoji world.")
-    parser.add_argument("--config", type=Path, default=CONFIGS / "quantizer.toml")
-    parser.add_argument("--world", type=Path, default=CONFIGS / "emoji-96.toml")
-    parser.add_argument("--run", type=Path, default=Path("training/runs/quantizer"), help="folder for checkpoints and logs")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="wall-clock allowance (default 30)")
-    length.add_argument("--steps", type=int, help="exact number of steps, for repeatable runs")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="released weights that a new run begins from")
-    args = parser.parse_args()
-    table = tomllib.loads(args.config.read_text())
-    overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in table.get("world", {}).items()}
-    world = World(replace(WorldConfig.from_toml(args.world), **overrides))
-    minutes = args.minutes if args.minutes or args.steps else 30.0
-    budget = Budget(minutes=minutes, steps=args.steps)
-    train(
-        world,
-        QuantizerConfig(**table["quantizer"]),
-        QuantizerTraining(**table["training"]),
-        budget,
-        run=args.run,
-        seed=args.seed,
-        threads=args.threads,
-        resume=args.resume,
-        start=args.start,
-    )
+    arguments = stage_parser("Trains the quantiser of the emoji world.", "quantizer", minutes=30.0).parse_args()
+    torch.manual_seed(arguments.seed)
+    world = World(replace(WorldConfig.from_toml(arguments.world), **read_table(arguments.config, "world")))
+    config = read_settings(arguments.config, QuantizerConfig, "quantizer")
+    settings = overridden(read_settings(arguments.config, QuantizerTraining, "training"), arguments)
+    stage = QuantizerStage(config, settings, world)
+    if arguments.start is not None:
+        stage.model.load_state_dict(read_start(arguments.start, config))
+    run_stage(stage, settings, arguments)
 
 
 if __name__ == "__main__":

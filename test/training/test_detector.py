@@ -1,13 +1,14 @@
 """The detector: targets, peaks, learning, and damage to its training pictures."""
 
 import numpy as np
+import pytest
 import torch
 
 from training.degradations import degrade, shuffle_patches
-from training.detector_data import detector_worlds, images_of, sample_scenes, targets_of
-from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
+from training.detector_data import detector_worlds, targets_of
+from training.models.detector import DetectorConfig, DetectorMaps, pick_peaks
 from training.muon import build_optimizers
-from training.train_detector import detection_loss, is_kernel
+from training.train_detector import DetectorStage, DetectorTraining, detection_loss
 from training.world.config import WorldConfig
 from training.world.scene import Scene, SceneObject
 
@@ -50,25 +51,56 @@ def test_two_objects_of_one_class_are_two_peaks():
 def test_objects_without_a_known_colour_do_not_teach_colour():
     targets = targets_of([scene_with(SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0))], CONFIG)
     assert (targets.colors == -1).all()
-    _, parts = detection_loss(perfect_maps(targets), targets)
+    _, parts = detection_loss(perfect_maps(targets), targets, DetectorTraining())
     assert parts["color"] == 0
 
 
-def test_learns_a_handful_of_scenes():
+def make_stage(**settings) -> DetectorStage:
     torch.manual_seed(0)
-    scenes = sample_scenes(detector_worlds(WorldConfig()), np.random.default_rng(0), 4)
     config = DetectorConfig(channels=(8, 16, 32), blocks=(0, 1, 1))
-    images, targets = images_of(scenes), targets_of(scenes, config)
-    model = Detector(config).train()
-    optimizers = build_optimizers(model, 0.02, 5e-3, is_kernel)
-    first = detection_loss(model(images), targets)[0].item()
+    return DetectorStage(config, DetectorTraining(**settings), detector_worlds(WorldConfig()), reconstruct=None)
+
+
+def test_learns_a_handful_of_scenes():
+    stage = make_stage(batch=4, empty_share=0.0)
+    batch = stage.examples(np.random.default_rng(0), 4)
+    optimizers = build_optimizers(stage.model.train(), 0.02, 5e-3, stage.is_hidden)
+    first = stage.loss(stage.model, batch)[0].item()
     for _ in range(60):
-        loss, _ = detection_loss(model(images), targets)
-        model.zero_grad()
+        loss, _ = stage.loss(stage.model, batch)
+        stage.model.zero_grad()
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
     assert loss.item() < 0.2 * first
+
+
+def test_a_batch_ends_with_pictures_of_nothing():
+    stage = make_stage(batch=10, empty_share=0.3)
+    first, second = (stage.prepared(stage.examples(np.random.default_rng(1), 10)) for _ in range(2))
+    assert first.images.shape == (10, 96, 96, 3) and first.images.dtype == torch.uint8
+    assert torch.equal(first.images, second.images)
+    assert len(first.targets.heat) == len(first.targets.colors) == 10
+    assert (first.targets.heat[:7].flatten(1).amax(1) == 1).all()
+    assert first.targets.heat[7:].max() == 0 and first.targets.readable[7:].max() == 0 and first.targets.colors[7:].max() == -1
+    with pytest.raises(ValueError, match=r"empty_share must be 0 to 0\.5, got 0\.6"):
+        DetectorTraining(empty_share=0.6)
+
+
+def test_half_of_the_scenes_and_all_pictures_of_nothing_pass_through_a_quantiser():
+    shown = []
+    torch.manual_seed(0)
+    settings = DetectorTraining(batch=10, empty_share=0.3)
+
+    def reconstruct(images):
+        shown.append(len(images))
+        return torch.zeros_like(images)
+
+    stage = DetectorStage(DetectorConfig(), settings, detector_worlds(WorldConfig()), reconstruct)
+    batch = stage.prepared(stage.examples(np.random.default_rng(1), 10))
+    assert shown == [4, 3]
+    assert batch.images[7:].max() == 0
+    assert batch.images[0:7:2].float().mean() < 60 < batch.images[1:7:2].float().mean(), "noise on black beside scenes"
 
 
 def test_damage_is_repeatable_and_keeps_form():

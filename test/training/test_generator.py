@@ -5,13 +5,12 @@ import pytest
 import torch
 from tiny import TINY_QUANTIZER, TINY_WORLD, tiny_generator
 
-from training.budget import Budget
-from training.checkpoint import load_checkpoint
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer
 from training.token_scenes import TokenScenes
-from training.tokenizer import build_tokenizer, encode_prompts
-from training.train_generator import GeneratorRun, GeneratorTraining, generator_loss, mask_tokens
+from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
+from training.train_generator import GeneratorTraining, generator_loss, mask_tokens, masked_batch
+from training.world.classes import CLASSES
 from training.world.config import WorldConfig
 from training.world.world import World
 
@@ -94,6 +93,47 @@ def test_masking_hides_at_least_one_token_and_all_counts_occur() -> None:
     assert abs(counts.mean() / 64 - 2 / np.pi) < 0.02  # mean of cos(pi/2 u)
 
 
+def test_what_counts_is_hidden_and_mostly_on_objects(scenes: TokenScenes) -> None:
+    batch = scenes.batch(np.random.default_rng(0), 64)
+    settings = GeneratorTraining(caption_dropout=0.5, background_share=0.0)
+    masked = masked_batch(batch, np.random.default_rng(1), MASK, settings)
+    counted = masked.counted.numpy()
+    assert (masked.tokens.flatten()[masked.counted] == MASK).all()
+    assert (masked.targets.numpy() == batch.codes.ravel()[counted]).all()
+    assert (masked.on_object.numpy() == batch.on_object.ravel()[counted]).all()
+    assert set(counted // 16) == set(range(64)), "every example has something to learn"
+    assert masked.on_object.float().mean() > 0.5
+    wordless = (masked.prompt_ids == torch.from_numpy(unconditional_prompt())).all(1)
+    assert 0.25 < wordless.float().mean() < 0.75  # 64 coins: outside once in 20,000 tries
+
+
+def test_a_loss_is_the_mean_over_what_counts(scenes: TokenScenes) -> None:
+    model = make_generator()
+    batch = masked_batch(scenes.batch(np.random.default_rng(0), 4), np.random.default_rng(1), MASK, GeneratorTraining())
+    loss, parts = generator_loss(model, batch)
+    logits = model(batch.prompt_ids, batch.tokens).flatten(0, 1)[batch.counted]
+    expected = -logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
+    torch.testing.assert_close(loss, expected.mean())
+    torch.testing.assert_close(parts["object"], expected[batch.on_object].mean())
+    torch.testing.assert_close(parts["background"], expected[~batch.on_object].mean())
+
+
+def test_codes_of_all_drawings_are_encoded_ahead_as_they_are_on_demand() -> None:
+    torch.manual_seed(0)
+    world, quantizer, tokenizer = World(TINY_WORLD), Quantizer(TINY_QUANTIZER).eval(), build_tokenizer()
+    ahead, on_demand = (TokenScenes(world, quantizer, tokenizer) for _ in range(2))
+    drawings = sum(len(sprites) * (1 if CLASSES[index] == "person" else 11) for index, sprites in enumerate(world.atlas.by_class))
+    assert ahead.encode_all() == drawings * 2 * 4, "two sizes, four backgrounds"
+
+    def refuse(images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("nothing is left to encode")
+
+    expected = on_demand.batch(np.random.default_rng(3), 32)
+    quantizer.encode = refuse
+    found = ahead.batch(np.random.default_rng(3), 32)
+    assert (found.codes == expected.codes).all() and (found.on_object == expected.on_object).all()
+
+
 def test_composed_codes_equal_the_codes_of_the_composed_picture() -> None:
     torch.manual_seed(0)
     world, quantizer = World(WorldConfig()), Quantizer(TINY_QUANTIZER.__class__(encoder_width=64, decoder_width=16)).eval()
@@ -120,32 +160,10 @@ def test_a_small_generator_learns_one_batch_by_heart(scenes: TokenScenes) -> Non
     batch = scenes.batch(np.random.default_rng(0), 4)
     losses = []
     for step in range(120):
-        loss, _ = generator_loss(model, batch, np.random.default_rng(step), GeneratorTraining(caption_dropout=0))
+        settings = GeneratorTraining(caption_dropout=0)
+        loss, _ = generator_loss(model, masked_batch(batch, np.random.default_rng(step), MASK, settings))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] > 8 and np.mean(losses[-10:]) < 1.0
-
-
-def test_an_interrupted_run_ends_with_the_same_weights(scenes: TokenScenes, tmp_path) -> None:
-    config = tiny_generator(build_tokenizer().get_vocab_size(), code_bits=13)
-
-    def run(name: str, budget: Budget, resume: bool) -> dict:
-        current = GeneratorRun(scenes, config, GeneratorTraining(batch=8), budget, tmp_path / name, seed=5)
-        if resume:
-            current.resume()
-        current.train(2, lambda _: None)
-        return load_checkpoint(tmp_path / name / "checkpoint.pt")
-
-    class Stopped(Budget):
-        def progress(self, step: int) -> float:
-            return 1.0 if step == 3 else super().progress(step)
-
-    whole = run("whole", Budget(steps=6), False)
-    run("parts", Stopped(steps=6), False)
-    parts = run("parts", Budget(steps=6), True)
-    assert parts["step"] == whole["step"] == 6
-    for part in ("model", "average"):
-        for name, value in whole[part].items():
-            assert torch.equal(value, parts[part][name]), name

@@ -17,12 +17,14 @@ from training.calibrate_verifier import (
     fold_into_head,
     replay_pruning,
 )
+from training.device import Hardware
 from training.geneval_rules import DetectedObject, DetectionThresholds
 from training.models.verifier import Verifier, VerifierConfig
 from training.ranking_data import RankingData, is_settled, read_shard, recorded_steps, write_shard
 from training.spec_challenges import challenge, weaken
 from training.tokenizer import PAD, build_tokenizer, encode_prompts
-from training.train_verifier import join, train, verifier_loss
+from training.train_verifier import VerifierStage, VerifierTraining, join, verifier_loss
+from training.training_loop import TrainingLoop
 from training.verifier_data import TrajectoryExamples, VerifierBatch, encode_short, scene_batch
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.config import WorldConfig
@@ -86,8 +88,9 @@ def test_learns_a_handful_of_answers(tmp_path):
     batch = VerifierBatch(random_images(4), torch.from_numpy(encode_prompts(TOKENIZER, prompts)), answers)
     model = make_verifier()
     first, _ = verifier_loss(model.logits(batch.images, batch.prompt_ids), answers)
-    options = {"muon_lr": 0.02, "adam_lr": 1e-2, "seed": 0, "resume": False}
-    train(model, lambda rng: batch, Budget(steps=120), tmp_path, tmp_path / "w.pt", **options)
+    settings = VerifierTraining(batch=4, muon_lr=0.02, adam_lr=1e-2)
+    stage = VerifierStage(model, lambda rng, size: batch)
+    TrainingLoop(stage, settings, Budget(steps=120), tmp_path, hardware=Hardware(torch.device("cpu")), seed=0).train()
     model.train()
     last, parts = verifier_loss(model.logits(batch.images, batch.prompt_ids), answers)
     assert last < 0.3 * first
