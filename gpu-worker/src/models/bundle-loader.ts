@@ -30,6 +30,8 @@ export interface Bundle {
   /** What the graphs run on, and why preferred providers do not. */
   readonly provider: Provider
   readonly refusedProviders: readonly string[]
+  /** Time that the calls answered so far spent inside onnxruntime, milliseconds. */
+  readonly spentMs: number
   /** Settles only when the model thread ends by itself; nothing can be generated afterwards. */
   readonly died: Promise<AppError>
   /** Waits for running calls, then frees the models. Exiting during a call would abort the process. */
@@ -75,6 +77,9 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       detector: detector && new BundleDetector(detector, pictureBytes, thread),
       provider,
       refusedProviders: refused,
+      get spentMs() {
+        return thread.spentMs
+      },
       died: thread.died,
       close: () => thread.close(),
     }

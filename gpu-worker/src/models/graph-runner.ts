@@ -47,6 +47,11 @@ export class GraphRunner {
     }
   }
 
+  /** Time spent inside onnxruntime since the graphs were opened, milliseconds. */
+  get spentMs(): number {
+    return this.#sessions.all.reduce((sum, session) => sum + session.spentMs, 0)
+  }
+
   async prefix(request: ThreadCalls['prefix']['request']): Promise<undefined> {
     this.#prefixes.add(request.key, await computePrefix(this.#sessions.prefix, this.#contracts.prefix, request.ids))
     return undefined

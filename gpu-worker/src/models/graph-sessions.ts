@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { AppError } from '../../../shared/error-code.ts'
 import { checkGraph, type GraphContract } from './graph-contract.ts'
+import { probeProvider } from './provider-probe.ts'
 import type { Provider } from './providers.ts'
 import { openSession, type Session } from './session.ts'
 import type { OpenReply, OpenRequest } from './thread-messages.ts'
@@ -24,6 +25,11 @@ export interface Sessions {
 export async function openOnFirstProvider(request: OpenRequest): Promise<{ sessions: Sessions; reply: OpenReply }> {
   const refused: string[] = []
   for (const provider of request.providers) {
+    const unusable = await probeProvider(provider)
+    if (unusable !== undefined) {
+      refused.push(unusable)
+      continue
+    }
     try {
       return { sessions: await openSessions(request, provider), reply: { provider, refused } }
     } catch (cause) {

@@ -24,7 +24,7 @@ async function handle(message: ToThread): Promise<void> {
   }
   try {
     const reply = await answer(message)
-    send({ type: 'answer', id: message.id, reply }, buffersOf(reply))
+    send({ type: 'answer', id: message.id, reply, spentMs: runner?.spentMs ?? 0 }, buffersOf(reply))
   } catch (error) {
     const { code, message: text } = error instanceof AppError ? error : new AppError('model_failed', String(error))
     send({ type: 'refusal', id: message.id, code, message: text }, [])

@@ -26,52 +26,83 @@ export interface Session {
   readonly outputs: TensorFound[]
   /** @throws AppError `model_failed`  naming the graph and the shapes it was given; never its data */
   run(feeds: Readonly<Record<string, Feed>>): Promise<Readonly<Record<string, Result>>>
-  /** Frees native memory; a session that is never released leaks its weights. */
+  /** Time that all runs so far took, milliseconds: what onnxruntime itself costs. */
+  readonly spentMs: number
+  /** Frees native memory; a session that is never released leaks its weights. Ends a profile. */
   release(): Promise<void>
+}
+
+export interface SessionOptions {
+  /** Refuse to open the graph if any of it would be left to the CPU. */
+  readonly mustRunOnProvider?: boolean
+  /** Writes onnxruntime's profile of every run to a file of this name, a date and `.json`; complete after `release`. */
+  readonly profile?: string
 }
 
 /**
  * Loads a graph on one execution provider. A list of providers is not offered: onnxruntime-node throws instead of
  * falling back when the first of a list cannot start.
  *
+ * @param name     of the graph, for messages
+ * @param model    path of the graph, or the graph itself
  * @param threads  intra-op threads, >= 1
  * @throws Error   onnxruntime's own, when the provider cannot start or the file is no valid graph
  */
-export async function openSession(graph: string, path: string, provider: Provider, threads: number): Promise<Session> {
+export async function openSession(
+  name: string,
+  model: string | Uint8Array,
+  provider: Provider,
+  threads: number,
+  options: SessionOptions = {},
+): Promise<Session> {
   // Read once, before the first session. What onnxruntime would print as an error it also throws, and the thrown text
   // gets the graph's name; its warnings would fill the log at every start.
   env.logLevel = 'fatal'
-  const session = await InferenceSession.create(path, {
+  const { mustRunOnProvider = false, profile } = options
+  // Two overloads of one function, which TypeScript does not join.
+  const session = await InferenceSession.create(model as string, {
     executionProviders: [provider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
     // Spinning threads of one graph would take the cores from the next graph and from the event loop.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: {
+      session: { intra_op: { allow_spinning: '0' }, ...(mustRunOnProvider && { disable_cpu_ep_fallback: '1' }) },
+    },
+    ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
   })
+  let spentMs = 0
   return {
-    graph,
+    graph: name,
     inputs: session.inputMetadata.map(declared),
     outputs: session.outputMetadata.map(declared),
     async run(feeds) {
       const tensors: Record<string, Tensor> = {}
-      for (const [name, feed] of Object.entries(feeds)) tensors[name] = new Tensor(feed.type, feed.data, feed.dims)
+      for (const [input, feed] of Object.entries(feeds)) tensors[input] = new Tensor(feed.type, feed.data, feed.dims)
       let outputs: InferenceSession.ReturnType
+      const startedMs = performance.now()
       try {
         outputs = await session.run(tensors)
+        spentMs += performance.now() - startedMs
       } catch (cause) {
-        const shapes = Object.entries(feeds).map(([name, feed]) => `${name} ${feed.type} ${formatDims(feed.dims)}`)
+        const shapes = Object.entries(feeds).map(([input, feed]) => `${input} ${feed.type} ${formatDims(feed.dims)}`)
         const why = cause instanceof Error ? cause.message : String(cause)
-        throw new AppError('model_failed', `graph ${graph} failed on ${shapes.join(', ')}: ${why}`, { cause })
+        throw new AppError('model_failed', `graph ${name} failed on ${shapes.join(', ')}: ${why}`, { cause })
       }
       const results: Record<string, Result> = {}
-      for (const [name, value] of Object.entries(outputs)) {
-        results[name] = { data: value.data as Result['data'], dims: value.dims }
+      for (const [output, value] of Object.entries(outputs)) {
+        results[output] = { data: value.data as Result['data'], dims: value.dims }
       }
       return results
     },
-    release: () => session.release(),
+    get spentMs() {
+      return spentMs
+    },
+    async release() {
+      if (profile !== undefined) session.endProfiling()
+      await session.release()
+    },
   }
 }
 

@@ -19,6 +19,7 @@ export class ThreadClient {
   readonly #pending = new Map<number, Pending>()
   #phase: { name: 'running' } | { name: 'closing' } | { name: 'ended'; why: AppError } = { name: 'running' }
   #nextId = 0
+  #spentMs = 0
   readonly #exited: Promise<void>
   /** Settles only if the thread ends without having been closed. */
   readonly died: Promise<AppError>
@@ -47,6 +48,11 @@ export class ThreadClient {
       if (!orderly) died.resolve(why)
       exited.resolve()
     })
+  }
+
+  /** Time that the calls answered so far spent inside onnxruntime, milliseconds. */
+  get spentMs(): number {
+    return this.#spentMs
   }
 
   /**
@@ -98,7 +104,9 @@ export class ThreadClient {
     const pending = this.#pending.get(message.id)
     if (pending === undefined) return
     this.#pending.delete(message.id)
-    if (message.type === 'answer') pending.resolve(message.reply)
-    else pending.reject(new AppError(message.code, message.message))
+    if (message.type === 'answer') {
+      this.#spentMs = message.spentMs
+      pending.resolve(message.reply)
+    } else pending.reject(new AppError(message.code, message.message))
   }
 }

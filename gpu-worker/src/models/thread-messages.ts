@@ -90,6 +90,7 @@ export type ThreadCall = {
 /** `forget` has no answer: the prefix of `key` is no longer needed. */
 export type ToThread = ThreadCall | { type: 'forget'; key: string }
 
+/** `spentMs`: time that the thread has spent inside onnxruntime so far. */
 export type FromThread =
-  | { type: 'answer'; id: number; reply: unknown }
+  | { type: 'answer'; id: number; reply: unknown; spentMs: number }
   | { type: 'refusal'; id: number; code: ErrorCode; message: string }
