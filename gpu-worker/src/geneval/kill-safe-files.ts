@@ -31,16 +31,26 @@ export function parseJson<T>(text: string, schema: z.ZodType<T>, where: string):
 }
 
 /**
- * Reads the lines of a file. The last one may have been cut short by a kill in the middle of a write: it is removed from
- * the file, and what it told is made again by whoever wrote it.
+ * Reads the lines of a file. The last one is not among them while it is being written, or where a kill cut it short.
  *
  * @returns nothing for a file that is not there
  */
 export async function readWholeLines(path: string): Promise<string[]> {
+  return wholeLines((await readIfThere(path)) ?? '')
+    .split('\n')
+    .slice(0, -1)
+}
+
+/** The same for whoever is to append: a line that was cut short is removed, and what it told must be made again. */
+export async function resumeLines(path: string): Promise<string[]> {
   const text = (await readIfThere(path)) ?? ''
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1)
-  if (complete.length < text.length) await truncate(path, Buffer.byteLength(complete))
-  return complete.split('\n').slice(0, -1)
+  const whole = wholeLines(text)
+  if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole))
+  return whole.split('\n').slice(0, -1)
+}
+
+function wholeLines(text: string): string {
+  return text.slice(0, text.lastIndexOf('\n') + 1)
 }
 
 /** Appends to one file in the order of the calls; two at once would mix their bytes where a write is split. */

@@ -4,7 +4,6 @@ import { decodePng, encodePng } from '../png.ts'
 import type { FailureGroup } from './commonest-failures.ts'
 import { contactSheet, type SheetPicture, type SheetRow } from './contact-sheet.ts'
 import type { GenevalPrompt, GenevalTask } from './metadata.ts'
-import { placeKey } from './place.ts'
 import type { ImageResult, RunFolder } from './run-folder.ts'
 
 const COLUMNS = 8
@@ -38,23 +37,29 @@ export class SheetWriter {
       pictures: pictures.slice(row * COLUMNS, (row + 1) * COLUMNS),
     }))
     const image = await this.#write(`sheet-${this.#set}-${task}.png`, rows, `the first pictures of ${task}`)
-    const lines = shown.map((result, index) => {
-      const verdict = result.correct ? 'correct' : result.failures.map(({ reason }) => reason).join('; ')
-      return `${index + 1}. ${this.#prompts[result.prompt]?.prompt}: ${verdict}`
-    })
+    return [image, '', ...shown.map((result, index) => this.#verdict(result, index + 1))].join('\n')
+  }
+
+  /** A row with the first pictures of each of the commonest kinds, with their verdicts below. */
+  async writeFailures(task: GenevalTask, groups: readonly FailureGroup[]): Promise<string> {
+    const lines: string[] = []
+    const rows: SheetRow[] = []
+    for (const { kind, results } of groups.slice(0, FAILURE_KINDS_SHOWN)) {
+      const pictures: SheetPicture[] = []
+      for (const result of results.slice(0, COLUMNS)) {
+        lines.push(this.#verdict(result, lines.length + 1))
+        pictures.push(await this.#picture(result, `${lines.length}`))
+      }
+      rows.push({ title: `${kind} (${results.length})`, pictures })
+    }
+    const image = await this.#write(`failures-${this.#set}-${task}.png`, rows, `pictures that failed ${task}`)
     return [image, '', ...lines].join('\n')
   }
 
-  /** A row with the first pictures of each of the commonest kinds. */
-  async writeFailures(task: GenevalTask, groups: readonly FailureGroup[]): Promise<string> {
-    const rows = await Promise.all(
-      groups.slice(0, FAILURE_KINDS_SHOWN).map(async ({ kind, results }) => ({
-        title: `${kind} (${results.length})`,
-        pictures: await Promise.all(results.slice(0, COLUMNS).map((result) => this.#picture(result, placeKey(result)))),
-      })),
-    )
-    const file = `failures-${this.#set}-${task}.png`
-    return this.#write(file, rows, `pictures that failed ${task}, labelled prompt/picture`)
+  /** A line of a numbered list. */
+  #verdict({ prompt, correct, failures }: ImageResult, number: number): string {
+    const verdict = correct ? 'correct' : failures.map(({ reason }) => reason).join('; ')
+    return `${number}. ${this.#prompts[prompt]?.prompt}: ${verdict}`
   }
 
   async #picture(result: ImageResult, label: string): Promise<SheetPicture> {

@@ -34,7 +34,9 @@ export interface ReportContent {
  */
 export async function writeReport(folder: RunFolder, content: ReportContent): Promise<string> {
   const { configuration, sections, remarks } = content
-  const title = `GenEval, ${configuration.bundle}, ${configuration.strategy}, N = ${configuration.candidates}`
+  const { bundle, strategy, candidates } = configuration
+  // The baseline makes one candidate, whatever was asked for.
+  const title = `GenEval, ${bundle}, ${strategy}${strategy === 'baseline' ? '' : `, N = ${candidates}`}`
   const parts = [`# ${title}`, ...remarks]
   for (const section of sections) parts.push(await describeSection(folder, content, section, title))
   const lines = Object.entries(configuration).map(([name, value]) => `- ${name}: ${value}`)

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { Probability } from '../../../shared/verdict.ts'
 import { FAILURE_KINDS } from './failure.ts'
-import { Appender, keepConfiguration, parseJson, readWholeLines } from './kill-safe-files.ts'
+import { Appender, keepConfiguration, parseJson, resumeLines } from './kill-safe-files.ts'
 import { GENEVAL_TASKS, type GenevalPrompt } from './metadata.ts'
 
 /** Everything that decides the results; two runs with equal configurations draw the same pictures. */
@@ -71,7 +71,7 @@ export class RunFolder {
     await mkdir(dir, { recursive: true })
     await keepConfiguration(join(dir, 'run.json'), configuration, `--out ${dir} holds a run`)
     const results = join(dir, 'results.jsonl')
-    const lines = await readWholeLines(results)
+    const lines = await resumeLines(results)
     const finished = lines.map((line, index) => parseJson(line, ImageResult, `${results}, line ${index + 1}`))
     return new RunFolder(dir, results, finished)
   }

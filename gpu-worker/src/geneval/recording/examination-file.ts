@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Sha256Hex } from '../../../../shared/job.ts'
 import { Probability } from '../../../../shared/verdict.ts'
 import { FAILURE_KINDS } from '../failure.ts'
-import { Appender, parseJson, readWholeLines, writeWhole } from '../kill-safe-files.ts'
+import { Appender, parseJson, readWholeLines, resumeLines, writeWhole } from '../kill-safe-files.ts'
 import { type Place, placeKey } from '../place.ts'
 
 /** Who examined, and from which step on; the first line of a file of labels or readings. */
@@ -37,6 +37,11 @@ export const PictureReadings = z.strictObject({
 })
 export type PictureReadings = z.infer<typeof PictureReadings>
 
+interface Examinations<T> {
+  readonly examiner: Examiner
+  readonly pictures: readonly T[]
+}
+
 /** What one examiner said about each picture of a recording, in a file that grows by a line a picture. */
 export class ExaminationFile<T extends Place> {
   readonly #appender: Appender
@@ -59,7 +64,7 @@ export class ExaminationFile<T extends Place> {
     schema: z.ZodType<T>,
     onReplaced: (earlier: Examiner) => void,
   ): Promise<ExaminationFile<T>> {
-    const there = await readExaminations(path, schema)
+    const there = parseExaminations(await resumeLines(path), path, schema)
     if (there !== undefined) {
       if (JSON.stringify(there.examiner) === JSON.stringify(examiner))
         return new ExaminationFile<T>(path, there.pictures)
@@ -86,8 +91,15 @@ export class ExaminationFile<T extends Place> {
 export async function readExaminations<T extends Place>(
   path: string,
   schema: z.ZodType<T>,
-): Promise<{ examiner: Examiner; pictures: T[] } | undefined> {
-  const [first, ...others] = await readWholeLines(path)
+): Promise<Examinations<T> | undefined> {
+  return parseExaminations(await readWholeLines(path), path, schema)
+}
+
+function parseExaminations<T>(
+  [first, ...others]: readonly string[],
+  path: string,
+  schema: z.ZodType<T>,
+): Examinations<T> | undefined {
   if (first === undefined) return undefined
   return {
     examiner: parseJson(first, Examiner, `${path}, line 1`),

@@ -28,20 +28,22 @@ export class PredictionFile {
     this.#bytes = offsets.size * recordBytes(shape)
   }
 
-  /** Creates the file, or reads which pictures it holds; a record that a kill cut short is removed from it. */
+  /** For reading; a record that is being written or was cut short is not seen. */
   static async open(path: string, shape: Shape): Promise<PredictionFile> {
+    const file = await open(path, 'r')
+    try {
+      return new PredictionFile(path, shape, await readOffsets(file, recordBytes(shape)))
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** For writing: creates the file, or removes the record that a kill cut short. Only one process may write. */
+  static async resume(path: string, shape: Shape): Promise<PredictionFile> {
     const file = await open(path, 'a+')
     try {
-      const { size } = await file.stat()
-      const bytes = recordBytes(shape)
-      const count = Math.floor(size / bytes)
-      if (count * bytes < size) await file.truncate(count * bytes)
-      const offsets = new Map<string, number>()
-      for (let record = 0; record < count; record++) {
-        const head = await readAt(file, record * bytes, HEAD_BYTES)
-        const place = { prompt: head.readUInt32LE(0), image: head.readUInt32LE(4) }
-        offsets.set(placeKey(place), record * bytes)
-      }
+      const offsets = await readOffsets(file, recordBytes(shape))
+      await file.truncate(offsets.size * recordBytes(shape))
       return new PredictionFile(path, shape, offsets)
     } finally {
       await file.close()
@@ -106,6 +108,16 @@ function codeCountOf({ candidates, stepCount, tokenCount }: Shape): number {
 
 function recordBytes(shape: Shape): number {
   return HEAD_BYTES + codeCountOf(shape) * 2 + CRC_BYTES
+}
+
+async function readOffsets(file: FileHandle, bytes: number): Promise<Map<string, number>> {
+  const { size } = await file.stat()
+  const offsets = new Map<string, number>()
+  for (let offset = 0; offset + bytes <= size; offset += bytes) {
+    const head = await readAt(file, offset, HEAD_BYTES)
+    offsets.set(placeKey({ prompt: head.readUInt32LE(0), image: head.readUInt32LE(4) }), offset)
+  }
+  return offsets
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {

@@ -20,7 +20,7 @@ export async function openPredictions(
   await mkdir(dir, { recursive: true })
   await keepConfiguration(paths.configuration, configuration, `--record ${dir} holds a recording`)
   await writeWhole(paths.prompts, prompts.map((prompt) => `${JSON.stringify(prompt)}\n`).join(''))
-  return PredictionFile.open(paths.predictions, configuration)
+  return PredictionFile.resume(paths.predictions, configuration)
 }
 
 /** @param onReplaced  told when an earlier detector's labels are dropped, or the same one's from another step on */

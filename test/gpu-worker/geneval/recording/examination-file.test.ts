@@ -35,6 +35,9 @@ describe('ExaminationFile', () => {
   it('is continued by the same examiner, without the line that a kill cut short', async () => {
     await (await open()).add(picture(0))
     await appendFile(path, JSON.stringify(picture(1)).slice(0, 20))
+    // Somebody who only reads leaves the file to whoever writes it.
+    expect((await readExaminations(path, PictureReadings))?.pictures).toEqual([picture(0)])
+    expect((await readFile(path, 'utf8')).endsWith('\n')).toBe(false)
     const continued = await open()
     expect([0, 1].map((prompt) => continued.has({ prompt, image: 0 }))).toEqual([true, false])
     await continued.add(picture(1))

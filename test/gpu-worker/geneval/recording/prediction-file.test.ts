@@ -18,12 +18,12 @@ describe('PredictionFile', () => {
   })
   afterEach(() => rm(dir, { recursive: true }))
 
-  const open = (): Promise<PredictionFile> => PredictionFile.open(path, SHAPE)
+  const open = (): Promise<PredictionFile> => PredictionFile.resume(path, SHAPE)
 
   it('gives back every code, up to the largest, also after it was closed', async () => {
     const file = await open()
     await Promise.all([file.add({ prompt: 3, image: 1 }, codes(65_530)), file.add({ prompt: 0, image: 0 }, codes(7))])
-    for (const reader of [file, await open()]) {
+    for (const reader of [file, await open(), await PredictionFile.open(path, SHAPE)]) {
       expect(await reader.read({ prompt: 3, image: 1 })).toEqual(codes(65_530))
       expect(await reader.read({ prompt: 0, image: 0 })).toEqual(codes(7))
       expect(reader.pictureCount).toBe(2)

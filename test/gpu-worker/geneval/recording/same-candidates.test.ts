@@ -37,7 +37,7 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
       tokenCount,
       codebookSize,
     }
-    recorded = await PredictionFile.open(join(dir, 'predictions.bin'), configuration)
+    recorded = await PredictionFile.resume(join(dir, 'predictions.bin'), configuration)
     const parts = { generator: bundle.generator, clock: performance, slots: 4 }
     await sampleCandidates(PROMPTS, configuration, recorded, parts, () => {})
   }, 120_000)
