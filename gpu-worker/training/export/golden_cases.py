@@ -13,9 +13,10 @@ from training.tokenizer import encode_prompts
 
 # Float32 sums in another order; graphs without integer layers against PyTorch.
 _ROUNDING = Tolerance(absolute=2e-3)
-# The same graph in another build of ONNX Runtime; a uniform next to a category's edge may fall on its other side.
-_SAME_GRAPH = Tolerance(absolute=2e-3, mismatch=0.02)
-_SAME_GRAPH_IDS = Tolerance(absolute=0, mismatch=0.02)
+# The same graph on another CPU: sums in another order round an activation that lies half way to the other integer, and layers
+# carry that on. Seen between AVX-512 and AVX2: 1.6% of the probabilities moved by more than 0.02, 0.8% of the ids changed.
+_OTHER_CPU = Tolerance(absolute=0.05, mismatch=0.05)
+_OTHER_CPU_IDS = Tolerance(absolute=0, mismatch=0.05)
 # One diverging token changes what later steps see, so a trajectory may drift where CPUs round differently.
 _TRAJECTORY_IDS = Tolerance(absolute=0, mismatch=0.25)
 # Weights stored in eight bits, in grey levels and in probability: few pixels move by more than one level.
@@ -118,5 +119,5 @@ def _add_step(
     }
     golden.add(
         "one step half way through", "step.onnx", "onnxruntime", inputs, session.run(inputs),
-        {"ids": _SAME_GRAPH_IDS, "prob": _SAME_GRAPH},
+        {"ids": _OTHER_CPU_IDS, "prob": _OTHER_CPU},
     )  # fmt: skip
