@@ -15,13 +15,14 @@ export const GENEVAL_FLAGS = [
   ...RUN_FLAGS,
   'record',
   ...RECORDING_FLAGS,
+  'report',
   ...ENGINE_FLAGS,
 ] as const
 
 export const GENEVAL_HELP = `npm run geneval -- [flags]
 
 Makes pictures through the engine and scores them with GenEval's rules and the bundle's detector. With --record it makes
-complete candidates instead, for comparing strategies on the same ones.
+complete candidates instead, for comparing strategies on the same ones with --report.
 
 Pictures:
 ${PROMPT_HELP}
@@ -43,8 +44,14 @@ Recording:
                        the same recording again
   --first-step N       the first step that they look at, counted from 0 (${RECORDING_DEFAULTS.firstStep})
 
+Comparing:
+  --report DIR         the paper's tables and figures from a finished recording: every strategy and verifier of the
+                       bundle on the same candidates, what each score costs, and where verifiers err
+  --out DIR            of the report (report/ in the recording)
+
 ${ENGINE_HELP}
 
 A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
 The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
-prompts give one such object each, by name. Recording: pictures, candidates, rowSteps.`
+prompts give one such object each, by name. Recording: pictures, candidates, rowSteps. Comparing: candidates
+(N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture.`

@@ -4,6 +4,8 @@ import { readEngineSettings } from './engine-settings.ts'
 import { GENEVAL_FLAGS, GENEVAL_HELP } from './geneval-options.ts'
 import { record } from './geneval-recording.ts'
 import { readRecordingPlan } from './geneval-recording-options.ts'
+import { report } from './geneval-report.ts'
+import { readReportPlan } from './geneval-report-options.ts'
 import { scoreStrategy } from './geneval-run.ts'
 import { readRunPlan } from './geneval-run-options.ts'
 import { runProgram } from './program.ts'
@@ -16,9 +18,12 @@ async function main(argv: string[]): Promise<void> {
   }
   const settings = readEngineSettings(parsed)
   const manifest = await readManifest(settings.bundleDir)
-  const recordingDir = parsed.text('record')
-  if (recordingDir === undefined) await scoreStrategy(await readRunPlan(parsed, manifest), manifest, settings)
-  else await record(await readRecordingPlan(parsed, manifest, recordingDir, settings.bundleDir), settings)
+  const recorded = parsed.text('record')
+  const reported = parsed.text('report')
+  if (reported !== undefined) await report(readReportPlan(parsed, reported), manifest, settings)
+  else if (recorded !== undefined)
+    await record(await readRecordingPlan(parsed, manifest, recorded, settings.bundleDir), settings)
+  else await scoreStrategy(await readRunPlan(parsed, manifest), manifest, settings)
 }
 
 await runProgram('geneval', main)

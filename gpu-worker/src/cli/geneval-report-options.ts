@@ -1,0 +1,35 @@
+import { join } from 'node:path'
+import type { Arguments } from './arguments.ts'
+import { PROMPT_FLAGS } from './geneval-prompts.ts'
+import { RECORDING_FLAGS } from './geneval-recording-options.ts'
+
+/** Decided when the recording was made, or by the report, which compares every strategy. */
+const FOREIGN_FLAGS = [
+  ...PROMPT_FLAGS,
+  'images',
+  'candidates',
+  'steps',
+  'guidance',
+  'seed',
+  'strategy',
+  'accept',
+  'verifier',
+  'record',
+  ...RECORDING_FLAGS,
+] as const
+
+export interface ReportPlan {
+  /** Of the recording. */
+  readonly dir: string
+  /** Of the report. */
+  readonly out: string
+}
+
+/**
+ * @param dir  of the recording
+ * @throws UsageError  naming the flag
+ */
+export function readReportPlan(parsed: Arguments, dir: string): ReportPlan {
+  parsed.refuse(FOREIGN_FLAGS, 'has no meaning with --report, which compares all strategies on what was recorded')
+  return { dir, out: parsed.text('out') ?? join(dir, 'report') }
+}
