@@ -24,7 +24,6 @@ from training.world.config import WorldConfig
 from training.world.world import World
 
 _HELD_OUT_SEED = 880_001  # never a training seed
-_HELD_OUT = 256  # scenes that every checkpoint is measured on
 _SHOWN = 32  # of them in the picture
 
 
@@ -144,10 +143,11 @@ class QuantizerStage(Stage):
     parts = 4
     log_steps = 25
 
-    def __init__(self, config: QuantizerConfig, settings: QuantizerTraining, world: World):
+    def __init__(self, config: QuantizerConfig, settings: QuantizerTraining, world: World, held_out: int = 256):
+        """Every checkpoint is measured on the same `held_out` scenes."""
         super().__init__(Quantizer(config).to(memory_format=torch.channels_last))
         self._settings, self._world = settings, world
-        self._held_out = scene_batch(world, np.random.default_rng(_HELD_OUT_SEED), _HELD_OUT)
+        self._held_out = scene_batch(world, np.random.default_rng(_HELD_OUT_SEED), held_out)
 
     def examples(self, rng: np.random.Generator, size: int) -> SceneBatch:
         return scene_batch(self._world, rng, size)

@@ -30,7 +30,7 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
     match name:
         case "quantizer":
             settings = QuantizerTraining(batch=8)
-            return QuantizerStage(TINY_QUANTIZER, settings, World(TINY_WORLD)), settings
+            return QuantizerStage(TINY_QUANTIZER, settings, World(TINY_WORLD), held_out=16), settings
         case "generator":
             settings, world, quantizer = GeneratorTraining(batch=8), World(TINY_WORLD), Quantizer(TINY_QUANTIZER).eval()
             config = tiny_generator(TOKENIZER.get_vocab_size(), code_bits=13)
