@@ -2,7 +2,7 @@
 
 Prints a Markdown table and, as its last line, one JSON object: for each of GenEval's tasks, how often the verdict is the truth,
 on composed scenes and on what the quantiser's codes keep of them. With `--bundle` the shipped graphs read the pictures.
-`--sweep` adds the agreement at other thresholds, and what was counted wrongly.
+`--sweep` adds the agreement at other thresholds, what was counted wrongly and what was not seen.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.yardstick import Agreement, Detections, Trial, draw_trials, measure_agreement
-from training.yardstick_report import agreement_entry, agreement_table, counting_table, sweep_table
+from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
 
 _TRAINING_DIRECTORY = Path(__file__).parent
 _SCENES_PER_TASK = 200
@@ -119,7 +119,9 @@ def main() -> None:
     parser.add_argument("--score", type=float, help="threshold of every task but counting; default: configs/bundle.toml")
     parser.add_argument("--counting", type=float, help="threshold of counting; default: configs/bundle.toml")
     parser.add_argument("--scenes-per-task", type=int, default=_SCENES_PER_TASK, help="right pictures, and as many wrong ones")
-    parser.add_argument("--sweep", action="store_true", help="also other thresholds, and what was counted wrongly")
+    parser.add_argument(
+        "--sweep", action="store_true", help="also other thresholds, what was counted wrongly and what was not seen"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -139,6 +141,7 @@ def main() -> None:
         for view, of_task in seen.items():
             print(f"\n{sweep_table(view, trials, of_task)}")
             print(f"\n{counting_table(view, trials['counting'], of_task['counting'], thresholds.counting)}")
+            print(f"\n{refusal_lines(view, trials, of_task, thresholds)}\n")
     print(json.dumps({view: agreement_entry(of_task) for view, of_task in agreements.items()}))
 
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from training.geneval_rules import DetectionThresholds
-from training.world.classes import TASKS
+from training.geneval_rules import DetectionThresholds, is_correct
+from training.world.classes import CLASSES, TASKS
 from training.yardstick import Agreement, CountingReading, Detections, Trial, measure_agreement, read_counts
 
 _SWEEP = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -63,6 +63,39 @@ def counting_table(view: str, trials: Sequence[Trial], seen: Sequence[Detections
     shown = Counter(reading.name for reading in readings)
     worst = [f"{name}: {kind} in {count} of {shown[name]}" for (name, kind), count in wrong.most_common(_WORST_CLASSES)]
     return "\n".join([*lines, "", f"Most often counted wrongly: {'; '.join(worst) or 'none'}."])
+
+
+def refusal_lines(
+    view: str, trials: Mapping[str, Sequence[Trial]], seen: Mapping[str, Sequence[Detections]], thresholds: DetectionThresholds
+) -> str:
+    """Why right pictures were called wrong: what was not seen, or read in another colour, most frequent first."""
+    lines = [f"{view}, right pictures called wrong:"]
+    for task, of_task in trials.items():
+        threshold = thresholds.counting if task == "counting" else thresholds.score
+        reasons = Counter(
+            reason
+            for trial, found in zip(of_task, seen[task], strict=True)
+            if trial.right and not is_correct(found, trial.spec, thresholds)
+            for reason in _misread(trial, [known for known in found if known.score > threshold])
+        )
+        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_WORST_CLASSES))
+        lines.append(f"- {task}: {listed or 'none'}")
+    return "\n".join(lines)
+
+
+def _misread(trial: Trial, kept: Detections) -> list[str]:
+    """What a right picture's objects were taken for."""
+    reasons = []
+    for entry in trial.spec["include"]:
+        name, color = entry["class"], entry.get("color")
+        same = [known for known in kept if CLASSES[known.class_index] == name]
+        if len(same) < entry["count"]:
+            reasons.append(f"{color + ' ' if color else ''}{name} not seen")
+        elif color and same[0].color != color:
+            reasons.append(f"{color} {name} read as {same[0].color}")
+        elif len(same) > entry["count"] and trial.spec["tag"] == "counting":
+            reasons.append(f"{name} seen too often")
+    return reasons or ["place misread"]
 
 
 def _kind(reading: CountingReading) -> str:

@@ -1,6 +1,7 @@
 """How the yardstick is measured: trials whose truth is known, and what is counted about them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from training.world.classes import CLASS_INDEX, TASKS
 from training.world.held_out import read_evaluation_set
 from training.world.spec import satisfies
 from training.yardstick import draw_trials, measure_agreement, read_counts
-from training.yardstick_report import agreement_entry, agreement_table, counting_table, sweep_table
+from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
 
 THRESHOLDS = DetectionThresholds(score=0.3, counting=0.5)
 DETECTOR = DetectorConfig(image_size=48, channels=(8, 8, 16), blocks=(0, 0, 1))
@@ -95,6 +96,25 @@ def test_the_report_names_share_interval_and_the_worst_task():
     assert entry["lowest"] == 0.5
     assert f"| a view | position | 0.500 ({low:.3f}-{high:.3f}) | 0 of 5 | 5 of 5 |" in agreement_table({"a view": agreements})
     assert "| 0.9 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 |" in sweep_table("a view", trials, seen), "scores are 0.9"
+
+
+def test_refusals_are_explained():
+    trials = {task: draw_trials(TINY_WORLD, task, 1)[:1] for task in ("single_object", "counting", "colors", "position")}
+    seen = {task: perfect(of_task) for task, of_task in trials.items()}
+    assert refusal_lines("a view", trials, seen, THRESHOLDS).count("none") == 4
+    name = {task: of_task[0].spec["include"][0]["class"] for task, of_task in trials.items()}
+    color = trials["colors"][0].spec["include"][0]["color"]
+    other = "red" if color != "red" else "blue"
+    seen["single_object"] = [[]]
+    seen["counting"] = [[*seen["counting"][0], seen["counting"][0][0]]]
+    seen["colors"] = [[replace(seen["colors"][0][0], color=other)]]
+    seen["position"] = [[replace(known, box=(0, 0, 9, 9)) for known in seen["position"][0]]]
+    assert refusal_lines("a view", trials, seen, THRESHOLDS).splitlines()[1:] == [
+        f"- single_object: {name['single_object']} not seen (1)",
+        f"- counting: {name['counting']} seen too often (1)",
+        f"- colors: {color} {name['colors']} read as {other} (1)",
+        "- position: place misread (1)",
+    ]
 
 
 def test_wilson_interval_of_known_cases():
