@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 # Numbers that every entry has or that say how fast, not how well, the model learns.
-_NOT_DRAWN = {"start", "step", "minutes", "examples_per_second"}
+_NOT_DRAWN = {"step", "minutes", "examples_per_second"}
 # Panels by what they measure, with the label of their vertical axis; a number that is not here gets a panel of its own.
 _PANELS = {
     "reconstruction error, -1..1": ("reconstruction", "edges"),
@@ -56,12 +56,20 @@ def draw_curves(log: Path, path: Path) -> None:
 
 
 def read_curves(log: Path) -> dict[str, list[tuple[float, float]]]:
-    """(minutes of training, value) of every number in a log, in the order in which names first appear."""
+    """(minutes of training, value) of every number in a log, in the order in which names first appear.
+
+    What a resumed run did again, and what an earlier run left in the same file, is taken from its last doing.
+    """
+    entries: list[dict] = []
+    for entry in map(json.loads, log.read_text().splitlines()):
+        if "start" in entry:
+            entries = [earlier for earlier in entries if earlier["step"] <= entry["start"] > 0]
+        else:
+            entries.append(entry)
     curves: dict[str, list[tuple[float, float]]] = {}
-    for line in log.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in entries:
         for name, value in entry.items():
-            if "minutes" in entry and name not in _NOT_DRAWN:
+            if name not in _NOT_DRAWN:
                 curves.setdefault(name, []).append((entry["minutes"], value))
     return curves
 

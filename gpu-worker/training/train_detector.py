@@ -1,7 +1,7 @@
 """Trains the detector on ground-truth scenes.
 
     python -m training.train_detector --minutes 20 [--resume]
-    python -m training.train_detector --minutes 9 --start training/weights/detector.pt --quantizer training/weights/quantizer.pt
+    python -m training.train_detector --minutes 9 --start FIRST/detector.pt --quantizer training/weights/quantizer.pt
 
 It sees composed scenes, damaged and (with --quantizer) encoded and decoded, but never a picture of the generator.
 """
@@ -147,7 +147,6 @@ def _with_empty(targets: DetectorTargets, count: int) -> DetectorTargets:
 def main() -> None:
     parser = stage_parser(__doc__.splitlines()[0], "detector", minutes=50.0)
     parser.add_argument("--quantizer", type=Path, help="quantiser weights: half of each batch is encoded and decoded")
-    parser.set_defaults(weights=Path(__file__).parent / "weights/detector.pt")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     base = WorldConfig.from_toml(arguments.world)

@@ -1,7 +1,7 @@
 """Trains the verifier "parm".
 
     python -m training.train_verifier --minutes 25 --trunk training/weights/detector.pt     (ground truth)
-    python -m training.train_verifier --minutes 12 --start training/weights/parm.pt \\
+    python -m training.train_verifier --minutes 12 --start FIRST/parm.pt \\
         --trajectories training/runs/ranking                                                (the generator's own pictures)
 
 Ground truth teaches what words mean; trajectories teach what half-made pictures become. `training.calibrate_verifier`
@@ -95,7 +95,6 @@ def main() -> None:
     parser.add_argument("--trunk", type=Path, help="detector weights whose trunk a new verifier starts from")
     parser.add_argument("--quantizer", type=Path, help="quantiser weights: half of the scenes are encoded and decoded")
     parser.add_argument("--trajectories", type=Path, nargs="*", help="folders of `training.ranking_data`")
-    parser.set_defaults(weights=Path(__file__).parent / "weights/parm.pt")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     base = WorldConfig.from_toml(arguments.world)

@@ -25,6 +25,16 @@ def test_curves_hold_what_was_measured_and_when(tmp_path):
     assert curves == {"loss": [(0.5, 0.7), (1.0, 0.6)], "alignment": [(0.5, 0.5)], "brand_new": [(1.1, 3.0)]}
 
 
+def test_steps_that_a_resumed_run_did_again_count_once_and_an_earlier_run_not_at_all(tmp_path):
+    def entry(step, loss):
+        return {"step": step, "minutes": step / 10, "loss": loss}
+
+    first = ({"start": 0}, entry(10, 9.0))
+    second = ({"start": 0}, entry(10, 1.0), entry(20, 0.9), entry(30, 0.8), {"start": 20}, entry(30, 0.7))
+    curves = read_curves(write(tmp_path / "log.jsonl", first + second))
+    assert curves == {"loss": [(1.0, 1.0), (2.0, 0.9), (3.0, 0.7)]}
+
+
 def test_a_log_becomes_a_picture_with_a_panel_for_each_kind_of_number(tmp_path):
     draw_curves(write(tmp_path / "log.jsonl", ENTRIES), tmp_path / "three.png")
     draw_curves(write(tmp_path / "short.jsonl", ENTRIES[:1] + ENTRIES[2:3]), tmp_path / "one.png")
