@@ -78,7 +78,9 @@ async function readAll<T extends Place>(
   const missing = places.filter((place) => !byPlace.has(placeKey(place)))
   if (read === undefined || missing.length > 0) {
     const done = places.length - missing.length
-    const message = `${path} has ${done} of ${places.length} pictures; start the recording again to finish it`
+    const message =
+      `${path} has ${done} of ${places.length} pictures; start the recording again to finish it, or remove the file if ` +
+      'its verifier is gone'
     throw new AppError('invalid_request', message)
   }
   return { path, examiner: read.examiner, of: (place) => byPlace.get(placeKey(place)) as T }
