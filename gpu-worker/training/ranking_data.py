@@ -121,7 +121,7 @@ class TrajectorySampler:
         self._world, self._tokenizer, self._sampling = world, tokenizer, sampling
         self._config = generator.config
         self._prefix = GraphSession(build_prefix_graph(generator), threads)
-        self._step = GraphSession(build_step_graph(generator), threads)
+        self._step = GraphSession(build_step_graph(generator, code_temperature=sampling.code_temperature), threads)
         self._decode = GraphSession(build_decode_graph(quantizer), threads)
         self._detect = GraphSession(build_detector_graph(detector), threads)
         self._unconditional = encode_prompt(tokenizer, "", self._config.max_prompt_tokens)
@@ -194,14 +194,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     settings = tomllib.loads(arguments.settings.read_text())
-    defaults, thresholds = settings["generator"]["defaults"], DetectionThresholds(**settings["detector"]["thresholds"])
+    sampled, thresholds = settings["generator"], DetectionThresholds(**settings["detector"]["thresholds"])
     sampler = TrajectorySampler(
         World(WorldConfig.from_toml(arguments.config)),
         build_tokenizer(),
         load_weights(arguments.generator, Generator, GeneratorConfig),
         load_weights(arguments.quantizer, Quantizer, QuantizerConfig),
         load_weights(arguments.detector, Detector, DetectorConfig),
-        SamplingSettings(defaults["steps"], defaults["guidance"], defaults["temperature"]),
+        SamplingSettings(**sampled["defaults"], code_temperature=sampled["code_temperature"]),
         arguments.threads,
     )
     budget, batch, good = Budget(minutes=arguments.minutes), 0, []

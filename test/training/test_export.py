@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_bundle import CODES, VERIFIER_TASKS, bundle_settings, tiny_bundle_models
 
 from training.export import decode_graph, generator_graphs, verifier_graph
-from training.export.bundle_models import BundleModels, CalibratedVerifier, Calibration
+from training.export.bundle_models import BundleModels
 from training.export.graph_builder import GraphBuilder
 from training.export.int8_linear import WEIGHT_LIMIT, int8_linear, quantize_rows, quantize_weight
 from training.export.inverse_cdf import block_count, sample_categories
@@ -19,53 +18,16 @@ from training.export.shared_weights import share_weights
 from training.export.stored_weights import half_stored, int8_stored
 from training.export.trajectory import sample_trajectory
 from training.export_bundle import build_graphs, export_bundle
-from training.models.detector import Detector, DetectorConfig
-from training.models.generator import Generator, GeneratorConfig
-from training.models.quantizer import Quantizer, QuantizerConfig
-from training.models.verifier import TASKS, Verifier, VerifierConfig
+from training.models.verifier import TASKS
 from training.sampling import SamplingSettings, random_uniforms, sample
-from training.tokenizer import PAD, build_tokenizer, encode_prompts
-from training.world.classes import CLASSES, COLORS
+from training.tokenizer import encode_prompts
 
-TRAINING = Path(generator_graphs.__file__).parent.parent
 ROWS = 8
-CODES = 256
-VERIFIER_TASKS = {"parm": ("clarity", "potential", "alignment"), "orm-zs": ("alignment",)}
 
 
 @pytest.fixture(scope="module")
 def models() -> BundleModels:
-    """Small models with every weight drawn: zeros and ones would hide mistakes."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    words = tokenizer.get_vocab_size()
-    trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
-    quantizer = Quantizer(
-        QuantizerConfig(
-            bits=8, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1
-        )
-    )
-    generator = Generator(GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_bits=8))
-    verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
-    detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
-    for model in (quantizer, generator, detector, *verifiers):
-        for weight in model.parameters():
-            std = (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.3
-            weight.data = torch.randn(weight.shape).mul(std).half().float()
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_var"):
-                buffer.uniform_(0.5, 2)
-            elif name.endswith("running_mean"):
-                buffer.normal_(0, 0.3)
-        model.eval()
-    # A trained decoder's pictures stay among the pixel values; noise cut at black and white is harder on rounded weights.
-    quantizer.decoder[-2].weight.data *= 0.25
-    thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
-    calibrated = {
-        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4))
-        for (name, tasks), verifier in zip(VERIFIER_TASKS.items(), verifiers, strict=True)
-    }
-    return BundleModels(tokenizer, quantizer, generator, calibrated, detector)
+    return tiny_bundle_models()
 
 
 @pytest.fixture(scope="module")
@@ -371,10 +333,6 @@ def test_trajectories_of_graph_and_pytorch_agree(models, float_graphs):
     assert (trajectory.predictions[-1] == expected[-1]).mean() > 0.8
     masked = (trajectory.tokens == CODES).sum(-1)
     assert masked[:, 0].tolist() == [64, 59, 45, 24]
-
-
-def bundle_settings() -> dict:
-    return tomllib.loads((TRAINING / "configs/bundle.toml").read_text())
 
 
 def test_the_manifest_lists_every_file_with_its_hash(models, tmp_path):

@@ -1,0 +1,57 @@
+"""Small models of every kind that a bundle holds, and an exported bundle's settings."""
+
+import tomllib
+from pathlib import Path
+
+import torch
+
+from training.export import bundle_models
+from training.export.bundle_models import BundleModels, CalibratedVerifier, Calibration
+from training.models.detector import Detector, DetectorConfig
+from training.models.generator import Generator, GeneratorConfig
+from training.models.quantizer import Quantizer, QuantizerConfig
+from training.models.verifier import Verifier, VerifierConfig
+from training.tokenizer import PAD, build_tokenizer
+from training.world.classes import CLASSES, COLORS
+
+TRAINING = Path(bundle_models.__file__).parent.parent
+CODES = 256
+VERIFIER_TASKS = {"parm": ("clarity", "potential", "alignment"), "orm-zs": ("alignment",)}
+
+
+def bundle_settings() -> dict:
+    return tomllib.loads((TRAINING / "configs/bundle.toml").read_text())
+
+
+def tiny_bundle_models() -> BundleModels:
+    """Every weight is drawn: zeros and ones would hide mistakes."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    words = tokenizer.get_vocab_size()
+    trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
+    quantizer = Quantizer(
+        QuantizerConfig(
+            bits=8, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1
+        )
+    )
+    generator = Generator(GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_bits=8))
+    verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
+    detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
+    for model in (quantizer, generator, detector, *verifiers):
+        for weight in model.parameters():
+            std = (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.3
+            weight.data = torch.randn(weight.shape).mul(std).half().float()
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_var"):
+                buffer.uniform_(0.5, 2)
+            elif name.endswith("running_mean"):
+                buffer.normal_(0, 0.3)
+        model.eval()
+    # A trained decoder's pictures stay among the pixel values; noise cut at black and white is harder on rounded weights.
+    quantizer.decoder[-2].weight.data *= 0.25
+    thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
+    calibrated = {
+        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4))
+        for (name, tasks), verifier in zip(VERIFIER_TASKS.items(), verifiers, strict=True)
+    }
+    return BundleModels(tokenizer, quantizer, generator, calibrated, detector)
