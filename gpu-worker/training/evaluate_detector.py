@@ -45,31 +45,6 @@ def read_trials(
     return objects_in(images, detect)
 
 
-def evaluate_detector(
-    model: Detector,
-    base: WorldConfig,
-    *,
-    scenes_per_task: int = _SCENES_PER_TASK,
-    thresholds: DetectionThresholds | None = None,
-    reconstruct: Reconstruction | None = None,
-) -> dict[str, dict]:
-    """Agreement of the verdict with the truth for each task, as `yardstick_report.agreement_entry`.
-
-    Args:
-        model: in evaluation mode.
-        base: the generator's world; its own drawings, sizes and lattice.
-        scenes_per_task: right pictures of each task, and as many wrong ones.
-        thresholds: None for the bundle's.
-        reconstruct: what the detector is shown instead of the scenes, such as a quantiser's round trip.
-    """
-    thresholds = thresholds or bundle_thresholds()
-    agreements = {}
-    for task in TASKS:
-        trials = draw_trials(base, task, scenes_per_task)
-        agreements[task] = measure_agreement(trials, read_trials(trials, model.detect, reconstruct), thresholds)
-    return agreement_entry(agreements)
-
-
 def bundle_thresholds() -> DetectionThresholds:
     """Those of `configs/bundle.toml`."""
     return DetectionThresholds.from_toml(_TRAINING_DIRECTORY / "configs/bundle.toml")

@@ -9,6 +9,7 @@ import torch
 from tiny import TINY_QUANTIZER, TINY_WORLD
 
 from training import evaluate_detector
+from training.checkpoint import save_weights
 from training.evaluate_detector import bundle_thresholds, graph_decoder, read_trials, reconstruct_with
 from training.export.decode_graph import build_decode_graph
 from training.export.detector_graph import build_detector_graph
@@ -151,11 +152,23 @@ def test_a_decoder_of_other_weights_is_refused(tmp_path):
         graph_decoder(path, quantizer, threads=1)
 
 
-def test_evaluation_of_untrained_weights_is_no_better_than_refusing_everything():
+def test_the_command_prints_a_table_and_one_json_line(tmp_path, monkeypatch, capsys):
+    """An untrained detector sees nothing, so it refuses right and wrong pictures alike."""
     torch.manual_seed(0)
-    report = evaluate_detector.evaluate_detector(Detector(DETECTOR).eval(), TINY_WORLD, scenes_per_task=3)
-    assert set(report) == {*TASKS, "lowest"}
-    assert all(report[task]["agreement"] == 0.5 for task in TASKS), "it sees nothing, so it refuses right and wrong ones alike"
+    save_weights(tmp_path / "detector.pt", Detector(DETECTOR))
+    save_weights(tmp_path / "quantizer.pt", Quantizer(TINY_QUANTIZER))
+    world = {"image_size": TINY_WORLD.image_size, "lattice": TINY_WORLD.lattice, "object_sizes": list(TINY_WORLD.object_sizes)}
+    lines = "\n".join(f"{name} = {value}" for name, value in world.items())
+    (tmp_path / "world.toml").write_text(f"[world]\n{lines}\n")
+    files = {"--config": "world.toml", "--weights": "detector.pt", "--quantizer": "quantizer.pt"}
+    paths = [part for option, name in files.items() for part in (option, str(tmp_path / name))]
+    monkeypatch.setattr("sys.argv", ["evaluate_detector", *paths, "--scenes-per-task", "2", "--sweep", "--counting", "0.4"])
+    evaluate_detector.main()
+    printed = capsys.readouterr().out
+    report = json.loads(printed.splitlines()[-1])
+    assert set(report) == {"ground truth", "through the quantiser"}
+    assert all(set(entry) == {*TASKS, "lowest"} and entry["lowest"] == 0.5 for entry in report.values())
+    assert "| ground truth | counting | 0.500" in printed and "not seen" in printed
 
 
 def test_default_thresholds_are_the_bundles():
