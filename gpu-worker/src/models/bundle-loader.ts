@@ -9,6 +9,7 @@ import { BundleDetector } from './detector.ts'
 import { BundleGenerator } from './generator.ts'
 import { bundleContracts } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
+import type { SpentTime } from './spent-time.ts'
 import { ThreadClient } from './thread-client.ts'
 import { PromptTokenizer } from './tokenizer.ts'
 import { BundleVerifier } from './verifier.ts'
@@ -30,8 +31,8 @@ export interface Bundle {
   /** What the graphs run on, and why preferred providers do not. */
   readonly provider: Provider
   readonly refusedProviders: readonly string[]
-  /** Time that the calls answered so far spent inside onnxruntime, milliseconds. */
-  readonly spentMs: number
+  /** Time that the calls answered so far spent inside onnxruntime. */
+  readonly spent: SpentTime
   /** Settles only when the model thread ends by itself; nothing can be generated afterwards. */
   readonly died: Promise<AppError>
   /** Waits for running calls, then frees the models. Exiting during a call would abort the process. */
@@ -77,8 +78,8 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       detector: detector && new BundleDetector(detector, pictureBytes, thread),
       provider,
       refusedProviders: refused,
-      get spentMs() {
-        return thread.spentMs
+      get spent() {
+        return thread.spent
       },
       died: thread.died,
       close: () => thread.close(),

@@ -4,6 +4,7 @@ import { openOnFirstProvider, releaseAll, type Sessions } from './graph-sessions
 import { toInt32, toInt64 } from './int64.ts'
 import { PrefixTable } from './prefix-table.ts'
 import type { Feed, Result, Session } from './session.ts'
+import { addTime, NO_TIME, type SpentTime } from './spent-time.ts'
 import type { DetectReply, OpenReply, OpenRequest, StepReply, StepRequest, ThreadCalls } from './thread-messages.ts'
 
 /**
@@ -47,9 +48,9 @@ export class GraphRunner {
     }
   }
 
-  /** Time spent inside onnxruntime since the graphs were opened, milliseconds. */
-  get spentMs(): number {
-    return this.#sessions.all.reduce((sum, session) => sum + session.spentMs, 0)
+  /** Time spent inside onnxruntime since the graphs were opened. */
+  get spent(): SpentTime {
+    return this.#sessions.all.reduce((sum, session) => addTime(sum, session.spent), NO_TIME)
   }
 
   async prefix(request: ThreadCalls['prefix']['request']): Promise<undefined> {

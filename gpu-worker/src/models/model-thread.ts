@@ -5,6 +5,7 @@
 import { isMainThread, type MessagePort, parentPort, type Transferable } from 'node:worker_threads'
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { GraphRunner } from './graph-runner.ts'
+import { NO_TIME } from './spent-time.ts'
 import type { FromThread, ThreadCall, ToThread } from './thread-messages.ts'
 
 if (isMainThread || parentPort === null) throw new InvariantError('model-thread.ts is a worker thread, not a program')
@@ -24,7 +25,7 @@ async function handle(message: ToThread): Promise<void> {
   }
   try {
     const reply = await answer(message)
-    send({ type: 'answer', id: message.id, reply, spentMs: runner?.spentMs ?? 0 }, buffersOf(reply))
+    send({ type: 'answer', id: message.id, reply, spent: runner?.spent ?? NO_TIME }, buffersOf(reply))
   } catch (error) {
     const { code, message: text } = error instanceof AppError ? error : new AppError('model_failed', String(error))
     send({ type: 'refusal', id: message.id, code, message: text }, [])

@@ -6,6 +6,7 @@ import { env, InferenceSession, Tensor } from 'onnxruntime-node'
 import { AppError } from '../../../shared/error-code.ts'
 import { type ElementType, formatDims, type TensorFound } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
+import { addTime, NO_TIME, type SpentTime, startStopwatch } from './spent-time.ts'
 
 export interface Feed {
   readonly type: ElementType
@@ -26,8 +27,8 @@ export interface Session {
   readonly outputs: TensorFound[]
   /** @throws AppError `model_failed`  naming the graph and the shapes it was given; never its data */
   run(feeds: Readonly<Record<string, Feed>>): Promise<Readonly<Record<string, Result>>>
-  /** Time that all runs so far took, milliseconds: what onnxruntime itself costs. */
-  readonly spentMs: number
+  /** What all runs so far took: onnxruntime itself, without the way to it. */
+  readonly spent: SpentTime
   /** Frees native memory; a session that is never released leaks its weights. Ends a profile. */
   release(): Promise<void>
 }
@@ -72,7 +73,7 @@ export async function openSession(
     },
     ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
   })
-  let spentMs = 0
+  let spent = NO_TIME
   return {
     graph: name,
     inputs: session.inputMetadata.map(declared),
@@ -81,10 +82,10 @@ export async function openSession(
       const tensors: Record<string, Tensor> = {}
       for (const [input, feed] of Object.entries(feeds)) tensors[input] = new Tensor(feed.type, feed.data, feed.dims)
       let outputs: InferenceSession.ReturnType
-      const startedMs = performance.now()
+      const elapsed = startStopwatch()
       try {
         outputs = await session.run(tensors)
-        spentMs += performance.now() - startedMs
+        spent = addTime(spent, elapsed())
       } catch (cause) {
         const shapes = Object.entries(feeds).map(([input, feed]) => `${input} ${feed.type} ${formatDims(feed.dims)}`)
         const why = cause instanceof Error ? cause.message : String(cause)
@@ -96,8 +97,8 @@ export async function openSession(
       }
       return results
     },
-    get spentMs() {
-      return spentMs
+    get spent() {
+      return spent
     },
     async release() {
       if (profile !== undefined) session.endProfiling()

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../../shared/error-code.ts'
+import { NO_TIME, type SpentTime } from './spent-time.ts'
 import type { CallName, FromThread, ThreadCalls, ToThread } from './thread-messages.ts'
 
 interface Pending {
@@ -19,7 +20,7 @@ export class ThreadClient {
   readonly #pending = new Map<number, Pending>()
   #phase: { name: 'running' } | { name: 'closing' } | { name: 'ended'; why: AppError } = { name: 'running' }
   #nextId = 0
-  #spentMs = 0
+  #spent = NO_TIME
   readonly #exited: Promise<void>
   /** Settles only if the thread ends without having been closed. */
   readonly died: Promise<AppError>
@@ -50,9 +51,9 @@ export class ThreadClient {
     })
   }
 
-  /** Time that the calls answered so far spent inside onnxruntime, milliseconds. */
-  get spentMs(): number {
-    return this.#spentMs
+  /** Time that the calls answered so far spent inside onnxruntime. */
+  get spent(): SpentTime {
+    return this.#spent
   }
 
   /**
@@ -105,7 +106,7 @@ export class ThreadClient {
     if (pending === undefined) return
     this.#pending.delete(message.id)
     if (message.type === 'answer') {
-      this.#spentMs = message.spentMs
+      this.#spent = message.spent
       pending.resolve(message.reply)
     } else pending.reject(new AppError(message.code, message.message))
   }

@@ -5,6 +5,7 @@
 import type { ErrorCode } from '../../../shared/error-code.ts'
 import type { BundleContracts } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
+import type { SpentTime } from './spent-time.ts'
 
 export interface OpenRequest {
   readonly dir: string
@@ -90,7 +91,7 @@ export type ThreadCall = {
 /** `forget` has no answer: the prefix of `key` is no longer needed. */
 export type ToThread = ThreadCall | { type: 'forget'; key: string }
 
-/** `spentMs`: time that the thread has spent inside onnxruntime so far. */
+/** `spent`: time that the thread has spent inside onnxruntime so far. */
 export type FromThread =
-  | { type: 'answer'; id: number; reply: unknown; spentMs: number }
+  | { type: 'answer'; id: number; reply: unknown; spent: SpentTime }
   | { type: 'refusal'; id: number; code: ErrorCode; message: string }

@@ -28,7 +28,7 @@ describe('a graph written here', () => {
     const session = await openSession('written', model, 'cpu', 1)
     const a = Float32Array.of(1, 0, 0, 0, 1, 2)
     const { product } = await session.run({ a: { type: 'float32', data: a, dims: [rows, 3] } })
-    expect(session.spentMs).toBeGreaterThan(0)
+    expect(session.spent.ms).toBeGreaterThan(0)
     await session.release()
     const expected = Array.from({ length: columns }, (_, column) => [
       weights[column] as number,

@@ -1,0 +1,164 @@
+import type { AcceptRule } from '../../../shared/job.ts'
+import { createEngine } from '../engine/engine.ts'
+import type { Pixels } from '../engine/ports.ts'
+import type { GenevalPrompt } from '../geneval/metadata.ts'
+import { judgePicture } from '../geneval/rules.ts'
+import { type Score, type ScoredImage, scoreImages } from '../geneval/scores.ts'
+import type { Bundle } from '../models/bundle-loader.ts'
+import type { BundleDetector } from '../models/detector.ts'
+import { type SpentTime, startStopwatch } from '../models/spent-time.ts'
+import { type BenchSettings, benchJob, successOf } from './bench-job.ts'
+import { runReference } from './reference-procedure.ts'
+import { round, type Spread, spreadOf } from './statistics.ts'
+
+export interface SpeedupOptions extends BenchSettings {
+  readonly bundle: Bundle
+  readonly detector: BundleDetector
+  readonly slots: number
+  /** One group is made at a time by each method; groups take turns. */
+  readonly groups: readonly (readonly GenevalPrompt[])[]
+  readonly onProgress: (line: string) => void
+}
+
+const METHODS = ['reference', 'best', 'first'] as const
+type Method = (typeof METHODS)[number]
+
+export interface MethodReport {
+  /** Verified pictures a minute. */
+  readonly imagesPerMinute: Spread
+  /** Processor time of one picture, all threads, milliseconds: less disturbed by other work on the machine. */
+  readonly processorMsPerImage: Spread
+  readonly rowStepsPerImage: number
+  readonly judgedPicturesPerImage: number
+  readonly geneval: Score
+}
+
+export interface Speedup {
+  readonly candidates: number
+  readonly images: number
+  /** Pictures a minute over the reference's, round by round. */
+  readonly best: Spread
+  readonly first: Spread
+  /** The same by processor time. */
+  readonly bestByProcessorTime: Spread
+  readonly firstByProcessorTime: Spread
+  readonly methods: Readonly<Record<Method, MethodReport>>
+}
+
+interface Picture {
+  readonly pixels: Pixels
+  readonly rowSteps: number
+  readonly judgeCalls: number
+}
+
+interface Turn extends SpentTime {
+  readonly images: number
+  readonly pictures: readonly Picture[]
+}
+
+/**
+ * Verified pictures a minute against the paper's released procedure on the same sessions and threads. The prompts of a
+ * group are one method's turn: the reference takes them one by one, the engine all at once.
+ */
+export async function measureSpeedup(options: SpeedupOptions): Promise<Speedup> {
+  const { groups, onProgress } = options
+  const turns: Record<Method, Turn[]> = { reference: [], best: [], first: [] }
+  await warmUp(options)
+  for (const [index, prompts] of groups.entries()) {
+    // Another order each time, so that a drift of the machine favours nobody.
+    const order = METHODS.map((_, place) => METHODS[(place + index) % METHODS.length] as Method)
+    for (const method of order) {
+      turns[method].push(await takeTurn(method, prompts, index, options))
+      onProgress(`speedup: round ${index + 1} of ${groups.length}, ${method}`)
+    }
+  }
+  const report = async (method: Method): Promise<MethodReport> => ({
+    ...costOf(turns[method]),
+    geneval: await scoreOf(turns[method], options),
+  })
+  const against = (method: Method, cost: (turn: Turn) => number): Spread =>
+    spreadOf(turns[method].map((turn, index) => cost(turns.reference[index] as Turn) / cost(turn)))
+  return {
+    candidates: options.candidates,
+    images: groups.flat().length,
+    best: against('best', perImage('ms')),
+    first: against('first', perImage('ms')),
+    bestByProcessorTime: against('best', perImage('processorMs')),
+    firstByProcessorTime: against('first', perImage('processorMs')),
+    methods: { reference: await report('reference'), best: await report('best'), first: await report('first') },
+  }
+}
+
+const perImage = (key: keyof SpentTime) => (turn: Turn) => turn[key] / turn.images
+
+async function warmUp(options: SpeedupOptions): Promise<void> {
+  const [prompts = []] = options.groups
+  const short = { ...options, candidates: Math.min(2, options.candidates) }
+  for (const method of METHODS) await takeTurn(method, prompts.slice(0, 1), 0, short)
+}
+
+async function takeTurn(
+  method: Method,
+  prompts: readonly GenevalPrompt[],
+  index: number,
+  options: SpeedupOptions,
+): Promise<Turn> {
+  const elapsed = startStopwatch()
+  const pictures = await (method === 'reference'
+    ? takeOneByOne(prompts, index, options)
+    : takeTogether(method, prompts, index, options))
+  return { images: pictures.length, pictures, ...elapsed() }
+}
+
+async function takeOneByOne(prompts: readonly GenevalPrompt[], index: number, options: SpeedupOptions) {
+  const pictures: Picture[] = []
+  for (const { prompt } of prompts) {
+    const job = benchJob(options, prompt, prompt, index, { strategy: 'parm', accept: 'best' })
+    pictures.push(await runReference(job, options.bundle.generator))
+  }
+  return pictures
+}
+
+async function takeTogether(
+  accept: AcceptRule,
+  prompts: readonly GenevalPrompt[],
+  index: number,
+  options: SpeedupOptions,
+): Promise<Picture[]> {
+  const engine = createEngine({ generator: options.bundle.generator, clock: performance, slots: options.slots })
+  const stopping = new AbortController()
+  const running = engine.run(stopping.signal)
+  const jobs = prompts.map(({ prompt }, place) =>
+    engine.submit(benchJob(options, `${place}`, prompt, index, { strategy: 'parm', accept }), () => {}),
+  )
+  const outcomes = await Promise.all(jobs.map((job) => job.outcome))
+  stopping.abort()
+  await running
+  return outcomes.map(successOf).map(({ pixels, cost }) => ({ pixels, ...cost }))
+}
+
+function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval'> {
+  const pictures = turns.flatMap((turn) => turn.pictures)
+  const mean = (value: (picture: Picture) => number): number =>
+    round(pictures.reduce((sum, picture) => sum + value(picture), 0) / pictures.length)
+  return {
+    imagesPerMinute: spreadOf(turns.map((turn) => (turn.images / turn.ms) * 60_000)),
+    processorMsPerImage: spreadOf(turns.map(perImage('processorMs'))),
+    rowStepsPerImage: mean(({ rowSteps }) => rowSteps),
+    judgedPicturesPerImage: mean(({ judgeCalls }) => judgeCalls),
+  }
+}
+
+/** GenEval's overall of one method's pictures, each found right or wrong by the bundle's detector. */
+async function scoreOf(turns: readonly Turn[], { groups, detector }: SpeedupOptions): Promise<Score> {
+  const images: ScoredImage[] = []
+  for (const [index, { pictures }] of turns.entries()) {
+    const detections = await detector.detect(pictures.map(({ pixels }) => pixels))
+    for (const [place, prompt] of (groups[index] ?? []).entries()) {
+      const { correct } = judgePicture(detections[place] ?? [], prompt, detector.entry.thresholds)
+      images.push({ prompt: images.length, tag: prompt.tag, correct })
+    }
+  }
+  const { score, low, high } = scoreImages(images).overall
+  return { score: round(score), low: round(low), high: round(high) }
+}

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import { lastLine, type ProgramEnd, runProgramFile } from '../../support/program.ts'
+
+const bench = (...args: string[]): Promise<ProgramEnd> => runProgramFile('gpu-worker/src/bench/engine.ts', ...args)
+
+// A whole process with all models: half a minute on an idle machine, many beside a training run.
+describe('npm run bench:engine', { timeout: 900_000 }, () => {
+  it('measures every part in its short form and ends with one JSON object', async () => {
+    const end = await bench('--size', 'quick', '--slots', '2', '--threads', '1')
+    expect(end.exitCode, end.stderr).toBe(0)
+    const report = JSON.parse(lastLine(end.stdout))
+    expect(report).toMatchObject({ bundle: 'emoji-96', provider: 'cpu', slots: 2, threads: 1 })
+
+    const { best, methods } = report.speedup_vs_reference
+    expect(best.median).toBeGreaterThan(0)
+    // Two candidates of three steps, none of them left out; the engine takes no more.
+    expect(methods.reference.rowStepsPerImage).toBe(6)
+    expect(methods.best.rowStepsPerImage).toBeLessThanOrEqual(6)
+
+    const { byProcessorTime, stepGigaOperations } = report.peak_share
+    expect(stepGigaOperations.int8).toBeGreaterThan(stepGigaOperations.float)
+    expect(byProcessorTime.share.median).toBeGreaterThan(0.05)
+    expect(byProcessorTime.share.median).toBeLessThan(1.2)
+
+    expect(report.scheduler_share.map(({ waiting }: { waiting: number }) => waiting)).toEqual([1, 50])
+    for (const { share } of report.scheduler_share) expect(share.median).toBeLessThan(0.5)
+
+    expect(report.goodput.loads.map(({ load }: { load: number }) => load)).toEqual([0.5, 0.8, 1, 1.3])
+    expect(report.goodput.capacityPerMinute).toBeGreaterThan(0)
+
+    expect(report.memory.jobs).toBe(4)
+    expect(report.memory.endBytes).toBeGreaterThan(5e7)
+  })
+
+  it('names a wrong flag and what is permitted', async () => {
+    const end = await bench('--only', 'speed')
+    expect(end.exitCode).toBe(2)
+    expect(end.stderr).toContain('--only: expected memory, peak_share, scheduler_share, speedup_vs_reference, goodput')
+  })
+})
