@@ -1,7 +1,7 @@
-"""Draws what the verifier thinks while pictures are made: `python -m training.draw_verdicts`.
+"""Draws what a verifier thinks while pictures are made: `python -m training.draw_verdicts`.
 
-Each line of `figures/verdicts.png` is one path, good ones first. The numbers under a picture are clarity, potential and
-alignment in percent; the last column says what the detector found.
+Each line of `figures/verdicts.png` is one path of the test split, good ones first. The numbers under a picture are clarity,
+potential and alignment in percent; the last column says what the detector found.
 """
 
 import argparse
@@ -13,9 +13,10 @@ import torch
 
 from training.checkpoint import load_weights
 from training.geneval_rules import DetectionThresholds, is_correct
+from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.pictures import save_grid
-from training.ranking_data import RankingData
+from training.ranking_shards import RankingData
 from training.tokenizer import build_tokenizer, encode_prompts
 
 _TRAINING_DIRECTORY = Path(__file__).parent
@@ -26,28 +27,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
     parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights/parm.pt")
-    parser.add_argument("--trajectories", type=Path, nargs="+", default=[_TRAINING_DIRECTORY / "runs/ranking-held-out"])
+    parser.add_argument("--quantizer", type=Path, default=_TRAINING_DIRECTORY / "weights/quantizer.pt")
+    parser.add_argument("--trajectories", type=Path, default=_TRAINING_DIRECTORY / "runs/ranking")
     parser.add_argument("--paths", type=int, default=8, help="lines; half of them end badly")
     parser.add_argument("--out", type=Path, default=_TRAINING_DIRECTORY / "figures/verdicts.png")
     arguments = parser.parse_args()
 
     thresholds = DetectionThresholds(**tomllib.loads(arguments.settings.read_text())["detector"]["thresholds"])
     model, tokenizer = load_weights(arguments.weights, Verifier, VerifierConfig), build_tokenizer()
-    data = RankingData.read(arguments.trajectories)
+    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
+    data = RankingData.read(arguments.trajectories, "test")
     places = np.linspace(0, len(data.steps) - 1, _COLUMNS).round().astype(int)
-    correct = np.array([is_correct(row[-1], spec, thresholds) for row, spec in zip(data.objects, data.specs, strict=True)])
+    correct = np.array([is_correct(data.objects(row, -1), spec, thresholds) for row, spec in enumerate(data.specs)])
     half = arguments.paths // 2
     rows = [*np.flatnonzero(correct)[: arguments.paths - half], *np.flatnonzero(~correct)[:half]]
     images, captions = [], []
     for row in rows:
-        spec, shown = data.specs[row], data.images[row, places]
-        prompt_ids = torch.from_numpy(encode_prompts(tokenizer, [spec["prompt"]] * len(shown)))
+        prompt = data.specs[row]["prompt"]
+        prompt_ids = torch.from_numpy(encode_prompts(tokenizer, [prompt] * len(places)))
         with torch.inference_mode():
-            answers = model(torch.from_numpy(shown), prompt_ids).numpy()
-        images.append(shown)
+            shown = quantizer.decode(torch.from_numpy(data.codes[row, places].astype(np.int64)))
+            answers = model(shown, prompt_ids).numpy()
+        images.append(shown.numpy())
         captions += [" ".join(f"{100 * value:.0f}" for value in answer) for answer in answers]
         captions[-1] += " right" if correct[row] else " wrong"
-        captions[-_COLUMNS] = spec["prompt"].removeprefix("a photo of ")
+        captions[-_COLUMNS] = prompt.removeprefix("a photo of ")
     save_grid(arguments.out, np.concatenate(images), _COLUMNS, captions, scale=2)
 
 

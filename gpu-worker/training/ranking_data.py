@@ -1,218 +1,192 @@
-"""Trajectories of the generator, read by the detector: what verifiers learn from.
+"""Samples trajectories of the generator, read by the detector: what verifiers learn from and are measured on.
 
-    python -m training.ranking_data --minutes 15 --out training/runs/ranking
+    python -m training.ranking_data --minutes 20
 
-Sampling uses the exported graphs, integer layers included, so the pictures are those that the engine will show.
+Prompts follow the paper's recipe: objects with colours through GenEval's six templates, none that is scored, several pictures of
+each. Interrupted runs go on where they stopped: shard i of a seed is a function of seed, i and the models.
 """
 
 import argparse
+import hashlib
+import itertools
 import json
 import tomllib
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from training.budget import Budget
 from training.checkpoint import load_weights
-from training.export.decode_graph import build_decode_graph
-from training.export.detector_graph import build_detector_graph
-from training.export.generator_graphs import build_prefix_graph, build_step_graph
-from training.export.runtime import GraphSession
-from training.export.trajectory import sample_trajectory
-from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct, objects_of
-from training.models.detector import Detector, DetectorConfig, DetectorOutput
+from training.fact_splits import SPLITS
+from training.geneval_rules import DetectionThresholds, is_correct
+from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
+from training.ranking_shards import Detections, RankingData, read_shard, write_shard
 from training.sampling import SamplingSettings, random_uniforms
-from training.tokenizer import build_tokenizer, encode_prompt, encode_prompts
+from training.tokenizer import build_tokenizer, encode_prompts
+from training.trajectory_sampler import GraphPainter, Painter, TorchPainter
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.spec import Spec
 from training.world.world import World
 
 _TRAINING_DIRECTORY = Path(__file__).parent
-_ROWS = 16
-# The first predictions are guesses from an empty grid; nobody would judge them.
-_FIRST_RECORDED_STEP = 2
-# Boxes of one object in two pictures overlap at least this much (intersection over union).
-_SAME_PLACE = 0.5
+# Rows that are sampled together on a CPU; more do not make a row cheaper.
+_CPU_ROWS, _CUDA_ROWS = 16, 512
 
 
 @dataclass(frozen=True)
-class RankingData:
-    """n trajectories, S recorded steps each, K detections a picture.
+class RankingConfig:
+    """`configs/ranking.toml`.
 
     Attributes:
-        specs: what was asked, n GenEval metadata dicts with `prompt`.
-        steps: the recorded step indices, ascending; the last is the final step.
-        step_count: steps of a whole run.
-        images: uint8 [n, S, H, W, 3].
-        objects: for each trajectory and recorded step, the detections.
+        pictures_per_prompt: at least 1.
+        task_weights: relative frequency of prompts of each task in `TASKS` order.
+        first_step: the first step whose picture is kept; all later ones are.
     """
 
-    specs: list[Spec]
-    steps: tuple[int, ...]
-    step_count: int
-    images: np.ndarray
-    objects: list[list[list[DetectedObject]]]
+    pictures_per_prompt: int
+    task_weights: tuple[float, ...]
+    first_step: int
 
-    def __len__(self) -> int:
-        return len(self.specs)
+    def __post_init__(self) -> None:
+        if self.pictures_per_prompt < 1:
+            raise ValueError(f"pictures_per_prompt is {self.pictures_per_prompt}; it must be at least 1")
+        if len(self.task_weights) != len(TASKS):
+            raise ValueError(f"task_weights needs {len(TASKS)} numbers in the order {TASKS}, got {list(self.task_weights)}")
 
     @classmethod
-    def read(cls, folders: list[Path]) -> "RankingData":
-        """Reads and joins the shards of several folders.
+    def from_toml(cls, path: Path) -> "RankingConfig":
+        table = tomllib.loads(path.read_text())["ranking"]
+        return cls(table["pictures_per_prompt"], tuple(table["task_weights"]), table["first_step"])
 
-        Raises:
-            ValueError: there are none, or they recorded different steps.
-        """
-        shards = [read_shard(path) for folder in folders for path in sorted(folder.glob("*.npz"))]
-        if not shards:
-            raise ValueError(f"no trajectories in {', '.join(map(str, folders))}; `python -m training.ranking_data` makes them")
-        kinds = {(shard.steps, shard.step_count) for shard in shards}
-        if len(kinds) > 1:
-            raise ValueError(f"shards recorded different steps: {sorted(kinds)}")
-        return cls(
-            [spec for shard in shards for spec in shard.specs],
-            shards[0].steps,
-            shards[0].step_count,
-            np.concatenate([shard.images for shard in shards]),
-            [objects for shard in shards for objects in shard.objects],
-        )
-
-
-def is_settled(objects: list[DetectedObject], final: list[DetectedObject], threshold: float) -> bool:
-    """Whether a picture already shows what the final one shows: the clarity label.
-
-    True when the final picture shows something, and the objects of both match one to one in class and place.
-
-    Args:
-        objects: detections of the intermediate picture.
-        final: detections of the final one.
-        threshold: score above which a detection counts.
-    """
-    seen = [known for known in objects if known.score > threshold]
-    expected = [known for known in final if known.score > threshold]
-    if not expected or len(seen) != len(expected):
-        return False
-    for known in expected:
-        match = next((o for o in seen if o.class_index == known.class_index and _overlap(o.box, known.box) >= _SAME_PLACE), None)
-        if match is None:
-            return False
-        seen.remove(match)
-    return True
-
-
-def recorded_steps(step_count: int) -> tuple[int, ...]:
-    """Steps whose pictures are kept, the last included."""
-    return tuple(range(min(_FIRST_RECORDED_STEP, step_count - 1), step_count))
+    def recorded_steps(self, step_count: int) -> tuple[int, ...]:
+        """Steps whose pictures are kept, the last included."""
+        return tuple(range(min(self.first_step, step_count - 1), step_count))
 
 
 class TrajectorySampler:
-    """Samples pictures for random specs and keeps what each step showed."""
+    """Samples shards of pictures for random specs and keeps what each step showed."""
 
     def __init__(
-        self, world: World, tokenizer: Tokenizer, generator: Generator, quantizer: Quantizer, detector: Detector,
-        sampling: SamplingSettings, threads: int,
-    ):  # fmt: skip
-        self._world, self._tokenizer, self._sampling = world, tokenizer, sampling
-        self._config = generator.config
-        self._prefix = GraphSession(build_prefix_graph(generator), threads)
-        self._step = GraphSession(build_step_graph(generator, code_temperature=sampling.code_temperature), threads)
-        self._decode = GraphSession(build_decode_graph(quantizer), threads)
-        self._detect = GraphSession(build_detector_graph(detector), threads)
-        self._unconditional = encode_prompt(tokenizer, "", self._config.max_prompt_tokens)
+        self, world: World, painter: Painter, settings: SamplingSettings, config: RankingConfig, token_count: int, source: str
+    ):
+        """
+        Args:
+            world: where specs and prompts come from.
+            painter: makes the pictures.
+            settings: steps, guidance and temperature of the painter.
+            config: how many of what.
+            token_count: N of the generator.
+            source: identifies models and settings (`source_of`).
+        """
+        self._world, self._painter, self._settings, self._config = world, painter, settings, config
+        self._token_count, self.source, self._tokenizer = token_count, source, build_tokenizer()
 
     def sample(self, rng: np.random.Generator, rows: int) -> RankingData:
-        """Draws `rows` specs, all tasks equally often, and one trajectory for each."""
-        specs = []
-        for _ in range(rows):
-            spec = self._world.sample_spec(rng, str(rng.choice(TASKS)))
-            specs.append({**spec, "prompt": self._world.prompt(rng, spec)})
-        prompt_ids = encode_prompts(self._tokenizer, [spec["prompt"] for spec in specs], self._config.max_prompt_tokens)
-        prefix_kv = self._prefix.run({"prompt_ids": np.concatenate([self._unconditional[None], prompt_ids])})["prefix_kv"]
-        uniforms = random_uniforms(int(rng.integers(2**62)), self._sampling, rows, self._config.image_tokens)
-        trajectory = sample_trajectory(
-            self._step, prefix_kv, np.arange(1, rows + 1), *(uniform.numpy() for uniform in uniforms), self._sampling,
-            self._config.codebook_size,
-        )  # fmt: skip
-        steps = recorded_steps(self._sampling.steps)
-        images = [self._decode.run({"ids": trajectory.predictions[step]})["image"] for step in steps]
-        seen = [objects_of(_as_output(self._detect.run({"image": image}))) for image in images]  # [S][rows]
-        objects = [[step_objects[row] for step_objects in seen] for row in range(rows)]
-        return RankingData(specs, steps, self._sampling.steps, np.stack(images, axis=1), objects)
+        """`rows` trajectories, `pictures_per_prompt` of each prompt; a function of the generator's state only."""
+        repeats = self._config.pictures_per_prompt
+        prompts = [self._draw(rng) for _ in range(-(-rows // repeats))]
+        row_prompt = np.arange(rows) // repeats
+        prompt_ids = encode_prompts(self._tokenizer, [spec["prompt"] for spec in prompts])
+        uniforms = random_uniforms(int(rng.integers(2**62)), self._settings, rows, self._token_count)
+        predictions = self._painter.predict(prompt_ids, row_prompt, uniforms)
+        steps = self._config.recorded_steps(self._settings.steps)
+        seen = [self._painter.detect(self._painter.decode(predictions[step])) for step in steps]
+        codes = np.stack([predictions[step] for step in steps], axis=1).astype(np.uint16)
+        specs = [prompts[index] for index in row_prompt]
+        return RankingData(self.source, specs, steps, self._settings.steps, codes, Detections.of(seen))
+
+    def _draw(self, rng: np.random.Generator) -> Spec:
+        weights = np.asarray(self._config.task_weights)
+        spec = self._world.sample_spec(rng, str(rng.choice(TASKS, p=weights / weights.sum())))
+        return {**spec, "prompt": self._world.prompt(rng, spec)}
 
 
-def write_shard(data: RankingData, path: Path) -> None:
-    """Writes trajectories so that a killed process leaves whole shards only."""
-    meta = {
-        "specs": data.specs, "steps": data.steps, "stepCount": data.step_count,
-        "objects": [[[[o.class_index, o.score, o.color, o.box] for o in step] for step in row] for row in data.objects],
-    }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, images=data.images, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8))
-    partial.rename(path)
+def source_of(weights: list[Path], settings: SamplingSettings) -> str:
+    """Hash of weight files and sampling settings: trajectories of different ones must not be mixed."""
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    for path in weights:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def read_shard(path: Path) -> RankingData:
-    """Reads what `write_shard` wrote."""
-    with np.load(path) as shard:
-        images, meta = shard["images"], json.loads(shard["meta"].tobytes())
-    objects = [[[DetectedObject(c, s, k, tuple(b)) for c, s, k, b in step] for step in row] for row in meta["objects"]]
-    return RankingData(meta["specs"], tuple(meta["steps"]), meta["stepCount"], images, objects)
+def write_missing_shards(sampler: TrajectorySampler, out: Path, *, seed: int, rows: int, budget: Budget, threads: int) -> None:
+    """Samples shards 0, 1, 2, ... that are not there yet, `threads` at a time, until the budget of minutes or shards is spent.
+
+    Raises:
+        ValueError: the folder holds shards of other models or settings.
+    """
+    for path in sorted(out.glob("*.npz"))[:1]:
+        if read_shard(path).source != sampler.source:
+            raise ValueError(f"{out} holds trajectories of other weights or settings; empty it or give another --out")
+    torch.set_num_threads(1)
+
+    def work(thread: int) -> None:
+        for index in itertools.count(thread, threads):
+            if budget.progress(index) >= 1:
+                return
+            path = shard_path(out, seed, index)
+            if not path.exists():
+                write_shard(sampler.sample(np.random.default_rng((seed, index)), rows), path)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
 
 
-def _as_output(arrays: dict[str, np.ndarray]) -> DetectorOutput:
-    return DetectorOutput(**{name: torch.from_numpy(value) for name, value in arrays.items()})
+def shard_path(out: Path, seed: int, index: int) -> Path:
+    """File of the index-th shard of a seed."""
+    return out / f"{seed:03d}-{index:06d}.npz"
 
 
-def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return width * height / (sum(areas) - width * height)
+def share_correct(data: RankingData, thresholds: DetectionThresholds) -> dict[str, float]:
+    """Share of final pictures that satisfy their prompt, of each task."""
+    verdicts: dict[str, list[bool]] = {}
+    for row, spec in enumerate(data.specs):
+        verdicts.setdefault(spec["tag"], []).append(is_correct(data.objects(row, -1), spec, thresholds))
+    return {task: round(float(np.mean(verdicts[task])), 3) for task in TASKS if task in verdicts}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=_TRAINING_DIRECTORY / "configs/emoji-96.toml")
+    parser.add_argument("--ranking", type=Path, default=_TRAINING_DIRECTORY / "configs/ranking.toml")
     parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
-    parser.add_argument("--generator", type=Path, default=_TRAINING_DIRECTORY / "weights/generator.pt")
-    parser.add_argument("--quantizer", type=Path, default=_TRAINING_DIRECTORY / "weights/quantizer.pt")
-    parser.add_argument("--detector", type=Path, default=_TRAINING_DIRECTORY / "weights/detector.pt")
+    parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights")
     parser.add_argument("--out", type=Path, default=_TRAINING_DIRECTORY / "runs/ranking")
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1, help="trajectories of equal seeds are equal")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--trajectories", type=int, help="stop at this many instead")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     arguments = parser.parse_args()
 
     settings = tomllib.loads(arguments.settings.read_text())
-    sampled, thresholds = settings["generator"], DetectionThresholds(**settings["detector"]["thresholds"])
-    sampler = TrajectorySampler(
-        World(WorldConfig.from_toml(arguments.config)),
-        build_tokenizer(),
-        load_weights(arguments.generator, Generator, GeneratorConfig),
-        load_weights(arguments.quantizer, Quantizer, QuantizerConfig),
-        load_weights(arguments.detector, Detector, DetectorConfig),
-        SamplingSettings(**sampled["defaults"], code_temperature=sampled["code_temperature"]),
-        arguments.threads,
-    )
-    budget, batch, good = Budget(minutes=arguments.minutes), 0, []
-    while budget.progress(batch) < 1:
-        data = sampler.sample(np.random.default_rng((arguments.seed, batch)), _ROWS)
-        write_shard(data, arguments.out / f"{arguments.seed:03d}-{batch:05d}.npz")
-        good += [is_correct(row[-1], spec, thresholds) for row, spec in zip(data.objects, data.specs, strict=True)]
-        batch += 1
-        if batch % 10 == 0:
-            line = {"trajectories": len(good), "minutes": round(budget.elapsed_seconds() / 60, 2), "correct": np.mean(good)}
-            print(json.dumps(line), flush=True)
+    sampling = SamplingSettings(**settings["generator"]["defaults"], code_temperature=settings["generator"]["code_temperature"])
+    files = [arguments.weights / f"{name}.pt" for name in ("generator", "quantizer", "detector")]
+    kinds = ((Generator, GeneratorConfig), (Quantizer, QuantizerConfig), (Detector, DetectorConfig))
+    models = [load_weights(path, *kind) for path, kind in zip(files, kinds, strict=True)]
+    is_cuda = arguments.device == "cuda" or (arguments.device == "auto" and torch.cuda.is_available())
+    painter = TorchPainter(*models, sampling, torch.device("cuda")) if is_cuda else GraphPainter(*models, sampling)
+    world, config = World(WorldConfig.from_toml(arguments.config)), RankingConfig.from_toml(arguments.ranking)
+    source = source_of(files, sampling)
+    sampler = TrajectorySampler(world, painter, sampling, config, models[0].config.image_tokens, source)
+    rows = _CUDA_ROWS if is_cuda else _CPU_ROWS
+    if arguments.trajectories is None:
+        budget = Budget(minutes=arguments.minutes)
+    else:
+        budget = Budget(steps=-(-arguments.trajectories // rows))
+    write_missing_shards(sampler, arguments.out, seed=arguments.seed, rows=rows, budget=budget, threads=arguments.threads)
+
+    thresholds = DetectionThresholds(**settings["detector"]["thresholds"])
+    for split in SPLITS:
+        data = RankingData.read(arguments.out, split)
+        sizes = {"split": split, "trajectories": len(data), "prompts": len(data.siblings)}
+        print(json.dumps({**sizes, "correct": share_correct(data, thresholds)}))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,27 @@
-"""Batches of (picture, prompt, answers) for the verifier, from ground truth and from the generator's trajectories."""
+"""Batches of pictures, prompts and answers for verifiers, from ground truth and from the generator's trajectories."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.degradations import degrade, shuffle_patches
 from training.detector_data import images_of
-from training.geneval_rules import DetectionThresholds, is_correct
-from training.models.verifier import TASKS
-from training.ranking_data import RankingData, is_settled
-from training.spec_challenges import challenge, weaken
+from training.models.verifier import TASKS, VerifierConfig
+from training.object_targets import ObjectTargets, object_targets
+from training.questions import Questioner
 from training.tokenizer import PAD, encode_prompts
-from training.world.spec import Spec, satisfies
+from training.word_targets import WordTargets, pad_labels
+from training.world.scene import Scene
+from training.world.spec import KnownObject, Spec, satisfies
 from training.world.world import World
 
-# How often a prompt beyond the first is the picture's own again, a weaker one, a challenge, or another picture's: right and
-# wrong about equal.
-_KINDS = (0.35, 0.15, 0.4, 0.1)
 # Share of ground-truth pictures whose patches are shuffled: nothing to be judged in them.
 _SHUFFLED = 0.08
-# Share of trajectory pictures that are final ones; the others come from all earlier recorded steps alike.
-_FINAL = 0.3
 
 
 @dataclass(frozen=True)
@@ -32,14 +29,65 @@ class VerifierBatch:
     """B pictures with M prompts each.
 
     Attributes:
-        images: uint8 [B, H, W, 3].
+        images: uint8 [B - C, H, W, 3].
+        codes: int64 [C, N], the last C pictures as codes of the quantiser, to be decoded where the training runs.
         prompt_ids: int64 [B*M, L'], the prompts of one picture side by side, cut to the longest of them.
         answers: float32 [B*M, 3], 0 or 1 for clarity, potential, alignment.
+        now: objects of the pictures.
+        final: objects of the pictures that their paths end with.
+        classes, colors, numbers: int64 [B*M, L'], what each word names (`VerifierReading`); -1 at padding.
     """
 
     images: Tensor
+    codes: Tensor
     prompt_ids: Tensor
     answers: Tensor
+    now: ObjectTargets
+    final: ObjectTargets
+    classes: Tensor
+    colors: Tensor
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a picture holds, and what is asked about it.
+
+    Attributes:
+        now, final: its objects, and those of the picture that its path ends with.
+        asked: specs with their `prompt`.
+        answers: for each of them clarity, potential, alignment, 0 or 1.
+    """
+
+    now: list[KnownObject]
+    final: list[KnownObject]
+    asked: list[Spec]
+    answers: list[tuple[float, float, float]]
+
+
+class BatchMaker:
+    """Turns examples into tensors."""
+
+    def __init__(self, tokenizer: Tokenizer, config: VerifierConfig):
+        self._tokenizer, self._config, self._words = tokenizer, config, WordTargets(tokenizer)
+
+    def batch(self, examples: list[Example], images: Tensor, codes: Tensor) -> VerifierBatch:
+        """Examples with the same number of questions each; images and codes as in `VerifierBatch`."""
+        asked = [spec for example in examples for spec in example.asked]
+        prompt_ids = encode_short(self._tokenizer, [spec["prompt"] for spec in asked])
+        labels = [self._words.label(spec["prompt"], spec) for spec in asked]
+        length, at_least_one = prompt_ids.shape[1], self._config.candidates + 1
+        return VerifierBatch(
+            images,
+            codes,
+            prompt_ids,
+            torch.tensor([answer for example in examples for answer in example.answers]),
+            object_targets([example.now for example in examples], self._config),
+            object_targets([example.final for example in examples], self._config),
+            pad_labels([words.classes for words in labels], length),
+            pad_labels([words.colors for words in labels], length),
+            pad_labels([[at_least_one if n is None else n for n in words.counts] for words in labels], length),
+        )
 
 
 def encode_short(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
@@ -51,105 +99,83 @@ def encode_short(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
     return prompt_ids[:, : int((prompt_ids != PAD).sum(1).max())]
 
 
-def questions_about(rng: np.random.Generator, world: World, spec: Spec, count: int) -> list[Spec]:
-    """`count` specs to ask about a picture that was made for `spec`, which is the first of them."""
-    asked = [spec]
-    for kind in rng.choice(len(_KINDS), size=count - 1, p=_KINDS):
-        match int(kind):
-            case 0:
-                asked.append(spec)
-            case 1:
-                asked.append(weaken(rng, spec))
-            case 2:
-                asked.append(challenge(rng, spec))
-            case _:
-                asked.append(world.sample_spec(rng))
-    return asked
+def join(scenes: VerifierBatch, recorded: VerifierBatch) -> VerifierBatch:
+    """A batch of images and a batch of codes as one; shorter prompts are padded to the longer ones."""
+    batches = (scenes, recorded)
+    length = max(batch.prompt_ids.shape[1] for batch in batches)
+
+    def padded(name: str, value: int) -> Tensor:
+        parts = [getattr(batch, name) for batch in batches]
+        return torch.cat([F.pad(part, (0, length - part.shape[1]), value=value) for part in parts])
+
+    def targets(name: str) -> ObjectTargets:
+        parts = [getattr(batch, name) for batch in batches]
+        return ObjectTargets(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(ObjectTargets)))
+
+    return VerifierBatch(
+        scenes.images,
+        recorded.codes,
+        padded("prompt_ids", PAD),
+        torch.cat([batch.answers for batch in batches]),
+        targets("now"),
+        targets("final"),
+        padded("classes", -1),
+        padded("colors", -1),
+        padded("numbers", -1),
+    )
 
 
-def scene_batch(
-    worlds: list[World],
-    tokenizer: Tokenizer,
-    reconstruct: Callable[[Tensor], Tensor] | None,
-    rng: np.random.Generator,
-    size: int,
-    questions: int,
-) -> VerifierBatch:
-    """Ground-truth scenes and questions about them; a function of the generator's state only.
+class SceneExamples:
+    """Ground-truth scenes and questions about them.
 
     A composed scene is as clear as a picture gets, and its potential equals its alignment.
-
-    Args:
-        worlds: where scenes come from.
-        tokenizer: of the prompts.
-        reconstruct: maps half of the pictures to what a quantiser makes of them, or None.
-        rng: source of randomness.
-        size: B.
-        questions: M, prompts for each picture.
     """
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    scenes, prompts, answers = [], [], []
-    for _ in range(size):
-        world = worlds[int(rng.integers(len(worlds)))]
-        spec = world.sample_spec(rng)
-        scene = world.compose(rng, spec)
-        scenes.append(scene)
-        for asked in questions_about(rng, world, spec, questions):
-            right = float(satisfies(scene.objects, asked))
-            prompts.append(world.prompt(rng, asked))
-            answers.append((1.0, right, right))
-    images = images_of(scenes)
-    if reconstruct is not None:
-        images[::2] = reconstruct(images[::2])
-    # Every fourth stays as it is: what the generator draws at its best is not damaged.
-    damaged = torch.arange(size) % 4 != 0
-    images[damaged] = degrade(images[damaged], generator)
-    labels = torch.tensor(answers).view(size, questions, len(TASKS))
-    shuffled = round(size * _SHUFFLED)
-    if shuffled:
-        images[-shuffled:] = shuffle_patches(images[-shuffled:], generator)
-        labels[-shuffled:] = 0.0
-    return VerifierBatch(images, encode_short(tokenizer, prompts), labels.flatten(0, 1))
 
-
-class TrajectoryExamples:
-    """Turns trajectories into examples: the detector's reading of the final picture answers for all earlier ones."""
-
-    def __init__(self, data: RankingData, world: World, tokenizer: Tokenizer, thresholds: DetectionThresholds):
-        self._data, self._world, self._tokenizer, self._thresholds = data, world, tokenizer, thresholds
+    def __init__(self, worlds: list[World], questioner: Questioner, maker: BatchMaker, reconstruct: Callable | None):
+        """
+        Args:
+            worlds: where scenes come from.
+            questioner: asks about them.
+            maker: makes the tensors.
+            reconstruct: maps half of the pictures, uint8 [B, H, W, 3], to what a quantiser makes of them, or None.
+        """
+        self._worlds, self._questioner, self._maker, self._reconstruct = worlds, questioner, maker, reconstruct
 
     def batch(self, rng: np.random.Generator, size: int, questions: int) -> VerifierBatch:
-        """`size` random pictures, `questions` prompts for each; a function of the generator's state only."""
-        last = len(self._data.steps) - 1
-        images, prompts, answers = [], [], []
-        for _ in range(size):
-            row = int(rng.integers(len(self._data)))
-            place = last if rng.random() < _FINAL else int(rng.integers(last))
-            own = self._data.specs[row]
-            images.append(self._data.images[row, place])
-            for asked in questions_about(rng, self._world, own, questions):
-                prompts.append(own["prompt"] if asked is own else self._world.prompt(rng, asked))
-                answers.append(self.answers(row, place, asked))
-        return VerifierBatch(
-            torch.from_numpy(np.stack(images)),
-            encode_short(self._tokenizer, prompts),
-            torch.tensor(answers),
-        )
+        """`size` scenes with `questions` prompts each; a function of the generator's state only."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        made = [self._compose(rng) for _ in range(size)]
+        images = self._damage(images_of([scene for _, scene in made]), generator)
+        shuffled = round(size * _SHUFFLED)
+        if shuffled:
+            images[-shuffled:] = shuffle_patches(images[-shuffled:], generator)
+        examples = []
+        for place, (spec, scene) in enumerate(made):
+            is_shuffled = place >= size - shuffled
+            examples.append(self._example(rng, spec, scene, questions, is_shuffled))
+        return self._maker.batch(examples, images, torch.empty(0, 1, dtype=torch.int64))
 
-    def answers(self, row: int, place: int, spec: dict) -> tuple[float, float, float]:
-        """Labels 0 or 1 of one recorded picture under a spec: clarity, potential, alignment.
+    def _compose(self, rng: np.random.Generator) -> tuple[Spec, Scene]:
+        while True:
+            world = self._worlds[int(rng.integers(len(self._worlds)))]
+            spec = world.sample_spec(rng)
+            try:
+                return {**spec, "prompt": world.prompt(rng, spec)}, world.compose(rng, spec)
+            except ValueError:
+                # Four large cells may find no room on a coarse lattice: draw another scene.
+                continue
 
-        Clarity: the picture shows the objects that the final one shows. Potential: the final picture satisfies the
-        spec. Alignment: this picture does.
-        """
-        objects = self._data.objects[row]
-        return (
-            float(is_settled(objects[place], objects[-1], self._thresholds.score)),
-            float(is_correct(objects[-1], spec, self._thresholds)),
-            float(is_correct(objects[place], spec, self._thresholds)),
-        )
+    def _damage(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        if self._reconstruct is not None:
+            images[::2] = self._reconstruct(images[::2])
+        # Every fourth stays as it is: what the generator draws at its best is not damaged.
+        damaged = torch.arange(len(images)) % 4 != 0
+        images[damaged] = degrade(images[damaged], generator)
+        return images
 
-    def own(self, row: int, place: int) -> tuple[np.ndarray, str, tuple[float, float, float]]:
-        """Picture uint8 [H, W, 3], prompt and answers of a recorded picture under its own spec."""
-        spec = self._data.specs[row]
-        return self._data.images[row, place], spec["prompt"], self.answers(row, place, spec)
+    def _example(self, rng: np.random.Generator, spec: Spec, scene: Scene, questions: int, is_shuffled: bool) -> Example:
+        asked = self._questioner.ask(rng, spec, scene.objects, lambda other: satisfies(scene.objects, other), questions)
+        if is_shuffled:
+            return Example([], [], asked, [(0.0,) * len(TASKS)] * questions)
+        right = [float(satisfies(scene.objects, other)) for other in asked]
+        return Example(list(scene.objects), list(scene.objects), asked, [(1.0, value, value) for value in right])

@@ -12,14 +12,14 @@ from training.stage import TrainingSettings
 from training.train_detector import DetectorTraining
 from training.train_generator import GeneratorTraining
 from training.train_quantizer import QuantizerTraining
-from training.train_verifier import VerifierTraining
+from training.verifier_stage import VerifierTraining
 
 
 def test_every_stages_config_is_read_whole():
     assert read_settings(CONFIGS / "generator.toml", GeneratorConfig, "generator", vocabulary_size=9).vocabulary_size == 9
     assert read_settings(CONFIGS / "quantizer.toml", QuantizerConfig, "quantizer").patch == 12
     assert read_settings(CONFIGS / "detector.toml", DetectorConfig, "detector").channels == (32, 64, 160)
-    assert read_settings(CONFIGS / "verifier.toml", VerifierConfig, "verifier", vocabulary_size=9).width == 128
+    assert read_settings(CONFIGS / "verifier.toml", VerifierConfig, "verifier", vocabulary_size=9).candidates == 6
     assert all(len(sizes) == 4 for sizes in read_settings(CONFIGS / "detector.toml", DetectorScenes, "scenes").object_sizes)
     for name, settings in (("generator", GeneratorTraining), ("quantizer", QuantizerTraining), ("detector", DetectorTraining)):
         assert read_settings(CONFIGS / f"{name}.toml", settings, "training").batch >= 64
@@ -28,7 +28,7 @@ def test_every_stages_config_is_read_whole():
 def test_both_sources_of_verifier_examples_have_their_counts():
     scenes = read_settings(CONFIGS / "verifier.toml", VerifierTraining, "training", "ground_truth")
     pictures = read_settings(CONFIGS / "verifier.toml", VerifierTraining, "training", "trajectories")
-    assert scenes.muon_lr == pictures.muon_lr and scenes.scene_share == 0 < pictures.scene_share < 1
+    assert scenes.words == pictures.words and scenes.scene_share == 0 < pictures.scene_share < 1
 
 
 def test_mistakes_are_named(tmp_path):

@@ -1,57 +1,39 @@
-"""The verifier: what it reads, what it learns, its labels, and how its thresholds are chosen."""
+"""The verifier: what it reads, how it counts, what it learns, and that its graph says the same."""
 
 import numpy as np
 import pytest
 import torch
+from tiny import TINY_QUANTIZER
+from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
-from training.averaged_weights import AveragedWeights
 from training.budget import Budget
-from training.calibrate_verifier import (
-    ALIGNMENT,
-    CLARITY,
-    POTENTIAL,
-    area_under_curve,
-    choose_alignment_threshold,
-    choose_pruning,
-    fit_scale_and_shift,
-    fold_into_head,
-    replay_pruning,
-)
 from training.device import Hardware
-from training.geneval_rules import DetectedObject, DetectionThresholds
-from training.models.verifier import Verifier, VerifierConfig
-from training.ranking_data import RankingData, is_settled, read_shard, recorded_steps, write_shard
-from training.spec_challenges import challenge, weaken
-from training.tokenizer import PAD, build_tokenizer, encode_prompts
-from training.train_verifier import VerifierStage, VerifierTraining, join, verifier_loss
+from training.export import verifier_graph
+from training.export.runtime import GraphSession
+from training.export.stored_weights import half_stored
+from training.models.detector import DetectorMaps
+from training.models.evidence import Evidence, WordMeanings, count_distribution
+from training.models.quantizer import Quantizer
+from training.models.verifier import TASKS, Verifier, VerifierConfig
+from training.object_targets import object_loss, object_targets
+from training.tokenizer import PAD, encode_prompts
 from training.training_loop import TrainingLoop
-from training.verifier_data import TrajectoryExamples, VerifierBatch, encode_short, scene_batch
-from training.world.classes import CLASS_INDEX, TASKS
+from training.verifier_data import BatchMaker, Example, VerifierBatch, encode_short, join
+from training.verifier_kinds import KINDS, RELEASED
+from training.verifier_stage import VerifierStage, VerifierTraining, verifier_loss
+from training.word_targets import ANY_COLOR, NO_OBJECT, WordTargets
+from training.world.classes import CLASS_INDEX, COLORS
 from training.world.config import WorldConfig
-from training.world.spec import satisfies
 from training.world.world import World
 
-TOKENIZER = build_tokenizer()
-TINY = VerifierConfig(TOKENIZER.get_vocab_size(), pad_id=PAD, channels=(8, 16, 16), blocks=(0, 0, 1), width=32, heads=2, layers=1)
-
-
-def make_verifier() -> Verifier:
-    torch.manual_seed(0)
-    return Verifier(TINY)
-
-
-def random_images(count: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(count))
-
-
-def cat(box, score=0.9, color="red"):
-    return DetectedObject(CLASS_INDEX["cat"], score, color, box)
+SETTINGS = VerifierTraining(batch=4, adam_lr=1e-2)
+NO_CODES = torch.empty(0, 1, dtype=torch.int64)
+CAT = {"tag": "single_object", "include": [{"class": "cat", "count": 1}], "prompt": "a photo of a cat"}
+DOG = {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"}
 
 
 def test_padding_is_not_read():
-    model = make_verifier().eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = drawn_verifier()
     images, prompt_ids = random_images(1), torch.from_numpy(encode_prompts(TOKENIZER, ["a photo of a cat"]))
     padded = prompt_ids == PAD
     before = model(images, prompt_ids)
@@ -62,9 +44,7 @@ def test_padding_is_not_read():
 
 
 def test_prompts_of_one_picture_do_not_see_each_other_or_other_pictures():
-    model = make_verifier().eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = drawn_verifier()
     prompts = ["a photo of a cat", "two red dogs", "a cup", "a photo of three clocks"]
     prompt_ids = torch.from_numpy(encode_prompts(TOKENIZER, prompts))
     images = random_images(2)
@@ -81,164 +61,201 @@ def test_prompts_that_cannot_be_shared_out_are_refused():
         make_verifier().logits(random_images(2), prompt_ids)
 
 
-def test_learns_a_handful_of_answers(tmp_path):
-    torch.manual_seed(0)
-    prompts = ["a photo of a cat", "a photo of a dog"] * 4
-    answers = torch.tensor([[1.0, float(i % 2), float((i // 2) % 2)] for i in range(8)])
-    batch = VerifierBatch(random_images(4), torch.from_numpy(encode_prompts(TOKENIZER, prompts)), answers)
-    model = make_verifier()
-    first, _ = verifier_loss(model.logits(batch.images, batch.prompt_ids), answers)
-    settings = VerifierTraining(batch=4, muon_lr=0.02, adam_lr=1e-2)
-    stage = VerifierStage(model, lambda rng, size: batch)
-    TrainingLoop(stage, settings, Budget(steps=120), tmp_path, hardware=Hardware(torch.device("cpu")), seed=0).train()
+def test_the_number_of_objects_is_exact_for_independent_ones():
+    certain = count_distribution(torch.tensor([1.0, 1.0, 0.0, 1.0]))
+    assert certain.tolist() == [0, 0, 0, 1, 0]
+    coins = count_distribution(torch.full((3,), 0.5))
+    assert torch.allclose(coins, torch.tensor([1, 3, 3, 1]) / 8)
+    assert torch.allclose(count_distribution(torch.rand(7, 5)).sum(-1), torch.ones(7))
+
+
+def color_logits(targets) -> torch.Tensor:
+    return torch.nn.functional.one_hot(targets.colors.clamp(min=0), len(COLORS)).permute(0, 3, 1, 2) * 20.0
+
+
+def maps_of(objects) -> DetectorMaps:
+    """Maps as a perfect reader of the objects would make them."""
+    targets = object_targets([objects], TINY)
+    heat = torch.logit(targets.heat.clamp(1e-4, 1 - 1e-4))
+    return DetectorMaps(heat, targets.extents, color_logits(targets))
+
+
+def meaning_of(name: str, color: str | None, number: int | None) -> WordMeanings:
+    sizes = (TINY.class_count + 1, TINY.color_count + 1, 4 + 2)
+    classes, colors, numbers = (torch.zeros(1, 1, size) for size in sizes)
+    classes[0, 0, CLASS_INDEX[name]] = 1.0
+    colors[0, 0, -1 if color is None else COLORS.index(color)] = 1.0
+    numbers[0, 0, -1 if number is None else number] = 1.0
+    return WordMeanings(classes, colors, numbers)
+
+
+CATS_AND_DOG = [
+    seen("cat", LEFT, 1.0, "red"),
+    seen("cat", RIGHT, 0.98, "blue"),
+    seen("dog", (32.0, 60.0, 60.0, 90.0), 1.0, "red"),
+]
+
+
+def test_a_word_counts_its_objects_and_knows_where_they_stand():
+    evidence, maps = Evidence(candidates=4), maps_of(CATS_AND_DOG)
+
+    def counts(name, color):
+        numbers = evidence(maps, meaning_of(name, color, None))[0][0, 0]
+        matching, of_class = numbers[: 2 * 5].view(2, 5), numbers[2 * 5 : 4 * 5].view(2, 5)
+        return matching.argmax(-1).tolist(), of_class.argmax(-1).tolist(), numbers[4 * 5 :]
+
+    assert counts("cat", None)[:2] == ([2, 2], [2, 2])
+    assert counts("cat", "red")[:2] == ([1, 1], [2, 2])
+    assert counts("dog", "blue")[:2] == ([0, 0], [1, 1])
+    assert counts("clock", None)[:2] == ([0, 0], [0, 0])
+    logit, match, x, y, width, height = counts("cat", "red")[2].tolist()
+    assert logit == pytest.approx(1.0, abs=0.1) and match == pytest.approx(1.0, abs=0.01)
+    assert (x, y, width, height) == pytest.approx((24 / 96, 48 / 96, 32 / 96, 32 / 96), abs=1e-4)
+
+
+def test_a_word_is_satisfied_by_its_number_of_objects_of_its_colour():
+    evidence, maps = Evidence(candidates=4), maps_of(CATS_AND_DOG)
+
+    def satisfied(*meaning):
+        return evidence(maps, meaning_of(*meaning))[1][0, 0].min().item() > -0.2
+
+    assert (
+        satisfied("cat", None, 2) and satisfied("cat", None, None) and satisfied("cat", "red", 1) and satisfied("clock", None, 0)
+    )
+    assert not satisfied("cat", None, 3) and not satisfied("cat", None, 1) and not satisfied("cat", "green", None)
+    assert not satisfied("clock", None, None)
+    nothing = meaning_of("cat", "green", 4)
+    nothing.classes[0, 0] = torch.eye(TINY.class_count + 1)[-1]
+    assert evidence(maps, nothing)[1].abs().max() == 0, "a word that names nothing asks for nothing"
+
+
+def test_object_targets_carry_the_score_and_the_loss_is_least_where_maps_agree():
+    targets = object_targets([[seen("cat", LEFT, 0.6, "red"), seen("dog", RIGHT, 0.9, "green")], []], TINY)
+    assert targets.heat[0, CLASS_INDEX["cat"]].max() == pytest.approx(0.6)
+    assert targets.heat[1].max() == 0 and (targets.colors[1] == -1).all()
+    assert targets.colors[0, 6, 3] == COLORS.index("red") and targets.colors[0, 6, 9] == COLORS.index("green")
+    exact = DetectorMaps(torch.logit(targets.heat.clamp(1e-4, 1 - 1e-4)), targets.extents, color_logits(targets))
+    at_best = object_loss(exact, targets)
+    for change in ({"heat": exact.heat + 1}, {"extents": exact.extents + 1}, {"colors": -exact.colors}):
+        assert object_loss(DetectorMaps(**{**vars(exact), **change}), targets) > at_best + 0.01
+
+
+@pytest.mark.parametrize("task", ("single_object", "two_object", "counting", "colors", "position", "color_attr"))
+def test_every_object_of_a_prompt_is_found_among_its_words(task):
+    world, rng, words = World(WorldConfig(paraphrase_rate=0.7)), np.random.default_rng(0), WordTargets(TOKENIZER)
+    for _ in range(60):
+        spec = world.sample_spec(rng, task)
+        prompt = world.prompt(rng, spec)
+        labels = words.label(prompt, spec)
+        assert len(labels.classes) == int((encode_prompts(TOKENIZER, [prompt]) != PAD).sum())
+        named = set(zip(labels.classes, labels.colors, labels.counts, strict=True)) - {(NO_OBJECT, ANY_COLOR, None)}
+        wanted = {
+            (
+                CLASS_INDEX[entry["class"]],
+                COLORS.index(entry["color"]) if "color" in entry else ANY_COLOR,
+                entry["count"] if task == "counting" else None,
+            )
+            for entry in spec["include"]
+        }
+        assert named == wanted, prompt
+
+
+def test_the_dog_of_a_hot_dog_is_no_dog():
+    words = WordTargets(TOKENIZER)
+    include = [{"class": "dog", "count": 1, "color": "red"}, {"class": "hot dog", "count": 1, "color": "blue"}]
+    labels = words.label("a blue hot dog and a red dog", {"tag": "color_attr", "include": include})
+    assert [labels.classes.index(CLASS_INDEX["hot dog"]), labels.classes.count(CLASS_INDEX["hot dog"])] == [3, 2]
+    assert labels.colors[8] == COLORS.index("red") and labels.classes[8] == CLASS_INDEX["dog"]
+    with pytest.raises(ValueError, match="does not name the spec's 'clock'"):
+        words.label("a cat", {"tag": "single_object", "include": [{"class": "clock", "count": 1}]})
+
+
+def handful() -> VerifierBatch:
+    """Four pictures with two questions each, whose answers are arbitrary."""
+    examples = []
+    for index in range(4):
+        objects = [seen("cat", LEFT if index % 2 else RIGHT, 1.0)]
+        answers = [(1.0, float(question), float(index // 2)) for question in range(2)]
+        examples.append(Example(objects, objects, [CAT, DOG], answers))
+    return BatchMaker(TOKENIZER, TINY).batch(examples, random_images(4), NO_CODES)
+
+
+def test_learns_a_handful_of_answers_and_what_they_rest_on(tmp_path):
+    model, batch = make_verifier(), handful()
+    _, first = verifier_loss(make_verifier().read(batch.images, batch.prompt_ids), batch, TASKS, SETTINGS)
+    stage = VerifierStage(model, SETTINGS, TASKS, lambda rng, size: batch)
+    TrainingLoop(stage, SETTINGS, Budget(steps=120), tmp_path, hardware=Hardware(torch.device("cpu")), seed=0).train()
     model.train()
-    last, parts = verifier_loss(model.logits(batch.images, batch.prompt_ids), answers)
-    assert last < 0.3 * first
-    assert parts["potential"] == 1.0
+    _, last = verifier_loss(model.read(batch.images, batch.prompt_ids), batch, TASKS, SETTINGS)
+    assert last["potential"] == last["alignment"] == 1.0
+    for part in ("answers", "now", "final", "words"):
+        assert last[part] < 0.5 * first[part], part
 
 
-def test_a_scene_batch_is_repeatable_and_mixes_right_and_wrong():
-    world = World(WorldConfig())
-    first, second = (scene_batch([world], TOKENIZER, None, np.random.default_rng(3), 24, 4) for _ in range(2))
-    assert torch.equal(first.images, second.images) and torch.equal(first.prompt_ids, second.prompt_ids)
-    assert first.answers.shape == (24 * 4, 3)
-    right = first.answers[:, ALIGNMENT].mean()
-    assert 0.25 < right < 0.75
-    unclear = first.answers[:, CLARITY] == 0
-    assert unclear.any() and (first.answers[unclear] == 0).all()
+def test_codes_are_decoded_behind_the_images():
+    torch.manual_seed(0)
+    quantizer = Quantizer(TINY_QUANTIZER).eval()
+    maker, examples = BatchMaker(TOKENIZER, TINY), [Example([], [], [CAT], [(1.0, 0.0, 0.0)])]
+    codes = torch.arange(TINY_QUANTIZER.grid**2)[None]
+    size = TINY_QUANTIZER.image_size
+    images = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+    mixed = join(maker.batch(examples, images, NO_CODES), maker.batch(examples, images[:0], codes))
+    ready = VerifierStage(make_verifier(), SETTINGS, TASKS, lambda rng, count: mixed, quantizer).prepared(mixed)
+    assert len(ready.images) == 2 and not len(ready.codes) and ready.images[0].max() == 0
+    assert torch.equal(ready.images[1], quantizer.decode(codes)[0])
+
+
+def test_questions_that_a_kind_is_not_taught_do_not_move_it():
+    model, batch = make_verifier(), handful()
+    loss, parts = verifier_loss(model.read(batch.images, batch.prompt_ids), batch, KINDS["orm"].tasks, SETTINGS)
+    loss.backward()
+    assert "potential" not in parts and "alignment" in parts
+    taught = model.head.weight.grad.abs().sum(1) > 0
+    assert taught.tolist() == [task == "alignment" for task in TASKS]
 
 
 def test_joining_batches_pads_the_shorter_prompts():
-    def batch(prompt):
-        return VerifierBatch(random_images(1), encode_short(TOKENIZER, [prompt]), torch.zeros(1, 3))
+    maker = BatchMaker(TOKENIZER, TINY)
 
-    joined = join(batch("cat"), batch("a photo of a cat"))
-    assert joined.prompt_ids.shape == (2, 7)
+    example = [(1.0, 0.0, 1.0)]
+    short = maker.batch([Example([seen()], [], [{**CAT, "prompt": "cat"}], example)], random_images(1), NO_CODES)
+    long = maker.batch([Example([seen()], [], [CAT], example)], random_images(1)[:0], torch.zeros(1, 64, dtype=torch.int64))
+    joined = join(short, long)
+    assert len(joined.images) == len(joined.codes) == 1
+    assert joined.prompt_ids.shape == joined.classes.shape == (2, 7)
     assert joined.prompt_ids[0, 3:].tolist() == [PAD] * 4
-    model = make_verifier().eval()
-    alone = model.logits(joined.images[:1], encode_short(TOKENIZER, ["cat"]))
-    assert torch.allclose(model.logits(joined.images, joined.prompt_ids)[:1], alone, atol=1e-5)
+    assert joined.classes[0, 3:].tolist() == joined.numbers[0, 3:].tolist() == [-1] * 4
+    assert joined.now.heat.shape[0] == joined.final.heat.shape[0] == 2 and joined.final.heat.max() == 0
+    model = drawn_verifier()
+    alone = model.logits(joined.images, encode_short(TOKENIZER, ["cat"]))
+    assert torch.allclose(model.logits(joined.images, joined.prompt_ids[:1]), alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_challenges_are_mostly_wrong_and_weaker_specs_always_right(task):
-    world, rng, wrong = World(WorldConfig()), np.random.default_rng(0), 0
-    for _ in range(40):
-        spec = world.sample_spec(rng, task)
-        scene = world.compose(rng, spec)
-        asked = challenge(rng, spec)
-        assert asked["tag"] == task and asked != spec
-        wrong += not satisfies(scene.objects, asked)
-        assert satisfies(scene.objects, weaken(rng, spec))
-    assert wrong >= 36
-
-
-def test_a_picture_is_settled_when_it_shows_what_the_final_one_shows():
-    final = [cat((10, 10, 50, 50))]
-    assert is_settled([cat((12, 10, 52, 50), color="blue")], final, 0.3)
-    assert not is_settled([cat((60, 60, 90, 90))], final, 0.3), "another place"
-    assert not is_settled([], final, 0.3), "nothing yet"
-    assert not is_settled([cat((10, 10, 50, 50)), cat((60, 60, 90, 90))], final, 0.3), "one too many"
-    assert not is_settled([], [], 0.3), "a final picture of nothing settles nothing"
-
-
-def make_trajectories() -> RankingData:
-    """Two runs for a cat: one that ends with it, one that loses it at the end."""
-    spec = {"tag": "single_object", "include": [{"class": "cat", "count": 1}], "prompt": "a photo of a cat"}
-    shown, nothing = [cat((10, 10, 50, 50))], []
-    images = random_images(4).numpy().reshape(2, 2, 96, 96, 3)
-    return RankingData([spec, spec], (2, 3), 4, images, [[nothing, shown], [shown, nothing]])
-
-
-def test_the_final_picture_answers_for_the_earlier_ones():
-    examples = TrajectoryExamples(make_trajectories(), World(WorldConfig()), TOKENIZER, DetectionThresholds())
-    spec = make_trajectories().specs[0]
-    assert examples.answers(0, 0, spec) == (0.0, 1.0, 0.0)
-    assert examples.answers(0, 1, spec) == (1.0, 1.0, 1.0)
-    assert examples.answers(1, 0, spec) == (0.0, 0.0, 1.0)
-    batch = examples.batch(np.random.default_rng(0), 5, 3)
-    assert batch.images.shape == (5, 96, 96, 3)
-    assert len(batch.prompt_ids) == 5 * 3
-
-
-def test_shards_read_back_as_written(tmp_path):
-    data = make_trajectories()
-    write_shard(data, tmp_path / "000.npz")
-    again = read_shard(tmp_path / "000.npz")
-    assert again.specs == data.specs and again.steps == data.steps and again.step_count == data.step_count
-    assert np.array_equal(again.images, data.images) and again.objects == data.objects
-    assert len(RankingData.read([tmp_path])) == 2
-    with pytest.raises(ValueError, match="no trajectories"):
-        RankingData.read([tmp_path / "empty"])
-
-
-def test_the_last_step_is_always_recorded():
-    assert recorded_steps(12) == tuple(range(2, 12))
-    assert recorded_steps(1) == (0,)
-
-
-def test_calibration_recovers_a_known_scale_and_shift():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, 20_000).astype(np.float32)
-    labels = (rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))).astype(np.float32)
-    scale, shift = fit_scale_and_shift(logits, labels)
-    assert scale == pytest.approx(0.5, abs=0.05) and shift == pytest.approx(-1, abs=0.1)
-    model = make_verifier().eval()
-    images, prompt_ids = random_images(2), torch.from_numpy(encode_prompts(TOKENIZER, ["a cat", "a dog"]))
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_exported_graph_answers_as_the_model_and_rows_do_not_meet(name, monkeypatch):
+    tasks = RELEASED[name].tasks
+    # Integer storage is the export's own matter: here the two must be the same function.
+    monkeypatch.setattr(verifier_graph, "int8_stored", half_stored)
+    model = drawn_verifier()
     with torch.no_grad():
-        before = model.logits(images, prompt_ids)
-        fold_into_head(model, [(1.0, 0.0), (2.0, -1.0), (0.5, 3.0)])
-        after = model.logits(images, prompt_ids)
-    assert torch.allclose(after, before * torch.tensor([1.0, 2.0, 0.5]) + torch.tensor([0.0, -1.0, 3.0]), atol=1e-5)
+        for weight in model.parameters():
+            weight.copy_(weight.half().float())
+    session = GraphSession(verifier_graph.build_verifier_graph(model, tasks), 1)
+    prompts = ["a photo of a cat", "two red dogs", "a cup above a book", "a photo of three clocks", "a blue hot dog"]
+    prompt_ids, images = encode_prompts(TOKENIZER, prompts), random_images(5)
+    yes = session.run({"image": images.numpy(), "prompt_ids": prompt_ids})["yes"]
+    with torch.inference_mode():
+        expected = model(images, torch.from_numpy(prompt_ids)).numpy()
+    for index, task in enumerate(TASKS):
+        if task in tasks:
+            assert np.abs(yes[:, index] - expected[:, index]).max() < 2e-3
+            assert yes[:, index].std() > 1e-3
+        else:
+            assert (yes[:, index] == 1).all()
+    alone = session.run({"image": images[3:4].numpy(), "prompt_ids": prompt_ids[3:4]})["yes"]
+    assert np.array_equal(alone, yes[3:4])
 
 
-def test_area_under_curve_on_hand_made_scores():
-    assert area_under_curve(np.array([0.1, 0.2, 0.8, 0.9]), np.array([0, 0, 1, 1])) == 1.0
-    assert area_under_curve(np.array([0.5, 0.5, 0.5]), np.array([0, 1, 1])) == 0.5
-    assert area_under_curve(np.array([0.5, 0.6]), np.array([1, 1])) is None
-
-
-def answers(*steps) -> np.ndarray:
-    """[1, S, 3] from (clarity, potential) pairs."""
-    return np.array([[(clarity, potential, 0.0) for clarity, potential in steps]])
-
-
-def test_potential_is_read_once_at_the_first_clear_step():
-    good = np.array([False])
-    late_doubt = answers((0.9, 0.9), (0.9, 0.1))
-    assert replay_pruning(late_doubt, good, [0, 1], [3, 5], 12, 0.5, 0.3).caught == 0.0
-    unclear_then_bad = replay_pruning(answers((0.1, 0.1), (0.9, 0.1)), good, [0, 1], [3, 5], 12, 0.5, 0.3)
-    assert unclear_then_bad.caught == 1.0 and unclear_then_bad.calls == 2
-    assert unclear_then_bad.saved == pytest.approx(6 / 12), "steps 6 to 11 are not run"
-
-
-def test_chosen_pruning_keeps_nearly_all_good_candidates():
-    rng = np.random.default_rng(0)
-    good = rng.random(400) < 0.5
-    probability = np.full((400, 4, 3), 0.9)
-    # From step 5 on potential tells good from bad; at step 4 it is noise.
-    probability[:, 0, POTENTIAL] = rng.random(400)
-    probability[:, 1:, POTENTIAL] = np.where(good, 0.8, 0.1)[:, None]
-    steps, _, potential, outcome = choose_pruning(probability, good, (4, 5, 6, 11), 12)
-    assert steps == (5,) and 0.1 < potential <= 0.8
-    assert outcome.lost == 0 and outcome.caught == 1
-
-
-def test_alignment_threshold_reaches_the_wanted_precision():
-    probability = np.array([0.55] * 10 + [0.75] * 10 + [0.9] * 20)
-    labels = np.array([0.0] * 10 + [1.0] * 5 + [0.0] * 5 + [1.0] * 20)
-    assert choose_alignment_threshold(probability, labels) == 0.8
-
-
-def test_averaged_weights_follow_and_resume():
-    module = torch.nn.Linear(2, 2)
-    average = AveragedWeights(module, decay=0.5)
-    with torch.no_grad():
-        module.weight += 1.0
-    average.update(module)
-    again = AveragedWeights(torch.nn.Linear(2, 2), decay=0.5)
-    again.restore(average.checkpoint())
-    for one in (average, again):
-        one.update(module)
-    assert torch.equal(average.state["weight"], again.state["weight"])
-    assert (average.state["weight"] < module.weight).all()
+def test_a_verifier_of_other_maps_is_refused():
+    with pytest.raises(ValueError, match="width 32 is not a multiple of 3 heads"):
+        Verifier(VerifierConfig(10, width=32, heads=3))

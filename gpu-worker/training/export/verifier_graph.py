@@ -6,10 +6,13 @@ import numpy as np
 import onnx
 from torch import nn
 
-from training.export.conv_layers import residual_trunk
+from training.export.conv_layers import convolve_module, residual_trunk
+from training.export.evidence_nodes import evidence
 from training.export.graph_builder import CONTRIB_DOMAIN, GraphBuilder
 from training.export.stored_weights import half_stored, int8_stored
-from training.models.verifier import TASKS, MultiHeadAttention, Verifier, WordLayer
+from training.models.evidence import ObjectMaps
+from training.models.verifier import TASKS, Verifier
+from training.models.word_layers import MultiHeadAttention, PictureLayer, TextLayer
 
 
 def build_verifier_graph(model: Verifier, tasks: Sequence[str] = TASKS) -> onnx.ModelProto:
@@ -23,9 +26,10 @@ def build_verifier_graph(model: Verifier, tasks: Sequence[str] = TASKS) -> onnx.
     image = graph.input("image", "uint8", ["R", size, size, 3])
     prompt_ids = graph.input("prompt_ids", "int64", ["R", length])
 
-    features = graph.reshape(residual_trunk(graph, image, model.trunk, int8_stored), [0, 0, -1])
-    picture = _linear(graph, graph.op("Transpose", features, perm=[0, 2, 1]), model.picture_input)
-    picture = graph.op("Add", picture, half_stored(graph, model.picture_position))
+    features = residual_trunk(graph, image, model.trunk, int8_stored)  # (R, channels, G, G)
+    maps = [_object_maps(graph, features, module) for module in (model.now, model.final)]
+    cells = graph.op("Transpose", graph.reshape(features, [0, 0, -1]), perm=[0, 2, 1])
+    picture = graph.op("Add", _linear(graph, cells, model.picture_input), half_stored(graph, model.picture_position))
     picture = _layer_norm(graph, picture, model.picture_norm)  # (R, cells, width)
 
     words = graph.op("Gather", half_stored(graph, model.word_table.weight), prompt_ids, axis=0)
@@ -33,8 +37,20 @@ def build_verifier_graph(model: Verifier, tasks: Sequence[str] = TASKS) -> onnx.
     is_pad = graph.op("Cast", graph.op("Equal", prompt_ids, graph.constant(np.int64(config.pad_id))), to=1)
     word_bias = graph.op("Mul", is_pad, graph.constant(np.float32(-1e9)))
     word_bias = graph.op("Unsqueeze", word_bias, graph.constant([1, 2]))  # (R, 1, 1, L)
+    words = _text_layer(graph, words, word_bias, model.grammar)
+    normed = _layer_norm(graph, words, model.meaning_norm)
+    heads = (model.classes, model.colors, model.numbers)
+    meanings = [graph.op("Softmax", _linear(graph, normed, layer), axis=-1) for layer in heads]
+    read = [evidence(graph, one, meanings, model.evidence) for one in maps]
+    seen, satisfied = (graph.op("Concat", *parts, axis=-1) for parts in zip(*read, strict=True))
+    is_word = graph.op("Unsqueeze", graph.op("Sub", graph.constant(np.float32(1)), is_pad), graph.constant([2]))
+    weakest = graph.reduce("ReduceMin", graph.op("Mul", satisfied, is_word), 1)  # (R, 1, 2 * readings)
+    words = graph.op("Add", words, _linear(graph, seen, model.evidence_input))
+    # Spread over the words first: a product of R rows would round otherwise when R is 1.
+    spread = graph.op("Expand", weakest, graph.op("Shape", satisfied))
+    words = graph.op("Add", words, _linear(graph, spread, model.weakest_input))
     for layer in model.layers:
-        words = _word_layer(graph, words, picture, word_bias, layer)
+        words = _picture_layer(graph, words, picture, word_bias, layer)
     # All words pass the head although one is read: a product of R rows would round otherwise when R is 1.
     logits = _linear(graph, _layer_norm(graph, words, model.output_norm), model.head)
     answer = graph.op("Gather", logits, graph.constant(np.int64(0)), axis=1)
@@ -45,9 +61,19 @@ def build_verifier_graph(model: Verifier, tasks: Sequence[str] = TASKS) -> onnx.
     return graph.model()
 
 
-def _word_layer(graph: GraphBuilder, words: str, picture: str, word_bias: str, layer: WordLayer) -> str:
+def _object_maps(graph: GraphBuilder, features: str, module: ObjectMaps) -> list[str]:
+    """Heat, extents and colours, float32 [R, classes | 4 | colours, G, G]."""
+    maps = convolve_module(graph, features, module.output, half_stored)
+    return graph.ops("Split", maps, graph.constant(list(module.sizes)), outputs=3, axis=1)
+
+
+def _picture_layer(graph: GraphBuilder, words: str, picture: str, word_bias: str, layer: PictureLayer) -> str:
     normed = _layer_norm(graph, words, layer.picture_norm)
     words = graph.op("Add", words, _attention(graph, normed, picture, layer.picture, None))
+    return _text_layer(graph, words, word_bias, layer.text)
+
+
+def _text_layer(graph: GraphBuilder, words: str, word_bias: str, layer: TextLayer) -> str:
     normed = _layer_norm(graph, words, layer.words_norm)
     words = graph.op("Add", words, _attention(graph, normed, normed, layer.words, word_bias))
     wide = _product(graph, _layer_norm(graph, words, layer.mlp_norm), layer.widen)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from training.models.residual_trunk import ResidualTrunk, TrunkConfig
 
 # Logit of a prior of 1%: without it the first updates are spent on unlearning 50% objects everywhere.
-_HEAT_PRIOR = -4.6
+HEAT_PRIOR = -4.6
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Detector(nn.Module):
         self.heat = nn.Conv2d(channels, config.class_count, 1)
         self.extents = nn.Conv2d(channels, 4, 1)
         self.colors = nn.Conv2d(channels, config.color_count, 1)
-        nn.init.constant_(self.heat.bias, _HEAT_PRIOR)
+        nn.init.constant_(self.heat.bias, HEAT_PRIOR)
         nn.init.normal_(self.heat.weight, std=0.01)
 
     def forward(self, images: Tensor) -> DetectorMaps:

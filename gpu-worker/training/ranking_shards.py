@@ -1,0 +1,143 @@
+"""Recorded trajectories on disk and in memory.
+
+A picture is kept as its 64 codes, 128 bytes, and decoded when it is needed: as pixels it would take 27,648.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from training.fact_splits import split_of
+from training.geneval_rules import DetectedObject
+from training.models.detector import DetectorOutput
+from training.world.classes import COLORS
+from training.world.spec import Spec
+
+
+@dataclass(frozen=True)
+class Detections:
+    """K detections of each of S pictures of n trajectories, surest first.
+
+    Attributes:
+        boxes: float16 [n, S, K, 4], pixels.
+        scores: float32 [n, S, K]; 0 where there is none.
+        labels: uint8 [n, S, K], class index.
+        colors: uint8 [n, S, K], the most probable of `COLORS`.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    colors: np.ndarray
+
+    @classmethod
+    def of(cls, steps: list[DetectorOutput]) -> "Detections":
+        """The detector's outputs on n pictures, for each of S steps."""
+        boxes, scores, labels = (
+            np.stack([getattr(step, name).numpy() for step in steps], axis=1) for name in ("boxes", "scores", "labels")
+        )
+        colors = np.stack([step.colors.argmax(-1).numpy() for step in steps], axis=1)
+        return cls(boxes.astype(np.float16), scores, labels.astype(np.uint8), colors.astype(np.uint8))
+
+    def objects(self, row: int, place: int) -> list[DetectedObject]:
+        """What was seen in one picture."""
+        values = (array[row, place].tolist() for array in (self.labels, self.scores, self.colors, self.boxes))
+        return [
+            DetectedObject(label, score, COLORS[color], tuple(box))
+            for label, score, color, box in zip(*values, strict=True)
+            if score > 0
+        ]
+
+
+_DETECTIONS = ("boxes", "scores", "labels", "colors")
+
+
+@dataclass(frozen=True)
+class RankingData:
+    """n trajectories of S recorded steps.
+
+    Attributes:
+        source: identifies the weights and settings that made them.
+        specs: what was asked, n GenEval metadata dicts with `prompt`; pictures of one prompt follow each other.
+        steps: the recorded step indices, ascending; the last is the final step.
+        step_count: steps of a whole run.
+        codes: uint16 [n, S, N], the complete prediction after each recorded step.
+        detections: what the detector saw in each of these pictures.
+    """
+
+    source: str
+    specs: list[Spec]
+    steps: tuple[int, ...]
+    step_count: int
+    codes: np.ndarray
+    detections: Detections
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    @cached_property
+    def siblings(self) -> list[list[int]]:
+        """Rows of each prompt, in the order in which prompts first appear."""
+        rows: dict[str, list[int]] = {}
+        for row, spec in enumerate(self.specs):
+            rows.setdefault(spec["prompt"], []).append(row)
+        return list(rows.values())
+
+    def objects(self, row: int, place: int) -> list[DetectedObject]:
+        """What the detector saw after the `place`-th recorded step."""
+        return self.detections.objects(row, place)
+
+    def select(self, rows: list[int]) -> "RankingData":
+        """Some of the trajectories."""
+        detections = Detections(*(getattr(self.detections, name)[rows] for name in _DETECTIONS))
+        specs = [self.specs[row] for row in rows]
+        return RankingData(self.source, specs, self.steps, self.step_count, self.codes[rows], detections)
+
+    @classmethod
+    def read(cls, folder: Path, split: str) -> "RankingData":
+        """The trajectories of one of `fact_splits.SPLITS`.
+
+        Raises:
+            ValueError: there are none, or they were not all made by the same models and settings.
+        """
+        shards = [read_shard(path) for path in sorted(folder.glob("*.npz"))]
+        if not shards:
+            raise ValueError(f"no trajectories in {folder}; `python -m training.ranking_data --out {folder}` makes them")
+        kinds = {(shard.source, shard.steps, shard.step_count) for shard in shards}
+        if len(kinds) > 1:
+            raise ValueError(f"{folder} mixes trajectories of {len(kinds)} models or settings; keep those of one")
+        first = shards[0]
+        joined = cls(
+            first.source,
+            [spec for shard in shards for spec in shard.specs],
+            first.steps,
+            first.step_count,
+            np.concatenate([shard.codes for shard in shards]),
+            Detections(*(np.concatenate([getattr(shard.detections, name) for shard in shards]) for name in _DETECTIONS)),
+        )
+        rows = [row for row, spec in enumerate(joined.specs) if split_of(spec) == split]
+        if not rows:
+            raise ValueError(f"none of the {len(joined)} trajectories in {folder} belongs to the split {split!r}; sample more")
+        return joined.select(rows)
+
+
+def write_shard(data: RankingData, path: Path) -> None:
+    """Writes trajectories so that a killed process leaves whole shards only."""
+    meta = {"source": data.source, "specs": data.specs, "steps": data.steps, "stepCount": data.step_count}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    detections = {name: getattr(data.detections, name) for name in _DETECTIONS}
+    with partial.open("wb") as file:
+        np.savez(file, codes=data.codes, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **detections)
+    partial.rename(path)
+
+
+def read_shard(path: Path) -> RankingData:
+    """Reads what `write_shard` wrote."""
+    with np.load(path) as shard:
+        meta = json.loads(shard["meta"].tobytes())
+        detections = Detections(*(shard[name] for name in _DETECTIONS))
+        return RankingData(meta["source"], meta["specs"], tuple(meta["steps"]), meta["stepCount"], shard["codes"], detections)

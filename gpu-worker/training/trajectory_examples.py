@@ -1,0 +1,108 @@
+"""Examples from the generator's own trajectories, labelled by the detector's reading of them."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from training.clarity import is_clear
+from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct
+from training.questions import Questioner
+from training.ranking_shards import RankingData
+from training.verifier_data import BatchMaker, Example, VerifierBatch
+from training.verifier_kinds import VerifierKind
+from training.world.spec import Spec
+
+# Detections below this score are the detector's own noise; above it, how sure it is is worth learning.
+_SMALLEST_SCORE = 0.05
+
+
+def label(
+    now: list[DetectedObject], final: list[DetectedObject], spec: Spec, thresholds: DetectionThresholds, kind: VerifierKind
+) -> tuple[float, float, float]:
+    """Answers 0 or 1 about one picture under a spec: clarity, potential, alignment.
+
+    Alignment: this picture satisfies the spec. Potential: the final one does, or for a kind that does not judge the outcome, this
+    one. Clarity: `training.clarity.is_clear`.
+
+    Args:
+        now: detections in the picture.
+        final: detections in the picture that its path ends with.
+        spec: what is asked.
+        thresholds: which detections count.
+        kind: what potential means.
+    """
+    alignment, outcome = (float(is_correct(objects, spec, thresholds)) for objects in (now, final))
+    return float(is_clear(now, final, spec, thresholds)), outcome if kind.judges_outcome else alignment, alignment
+
+
+class TrajectoryExamples:
+    """Draws recorded pictures and asks about them."""
+
+    def __init__(
+        self,
+        data: RankingData,
+        questioner: Questioner,
+        maker: BatchMaker,
+        thresholds: DetectionThresholds,
+        kind: VerifierKind,
+    ):
+        """
+        Args:
+            data: trajectories of the training split.
+            questioner: asks about the pictures.
+            maker: makes the tensors.
+            thresholds: which detections count for a verdict.
+            kind: which steps are shown, and what potential means.
+        """
+        self._data, self._questioner, self._maker = data, questioner, maker
+        self._thresholds, self._kind = thresholds, kind
+        self._siblings = [self._by_outcome(rows) for rows in data.siblings]
+
+    def batch(self, rng: np.random.Generator, size: int, questions: int) -> VerifierBatch:
+        """`size` pictures, two of a prompt at the same step, one that ends well and one that does not where there are such.
+
+        Args:
+            rng: source of randomness; the batch is a function of its state only.
+            size: an even number.
+            questions: prompts for each picture.
+        """
+        if size % 2:
+            raise ValueError(f"size is {size}; pictures come in pairs, so it must be even")
+        drawn: list[tuple[int, int]] = []
+        for _ in range(size // 2):
+            place = self._draw_place(rng)
+            drawn += [(row, place) for row in self._draw_pair(rng)]
+        rows, places = map(list, zip(*drawn, strict=True))
+        codes = torch.from_numpy(self._data.codes[rows, places].astype(np.int64))
+        no_images = torch.empty(0, 1, 1, 3, dtype=torch.uint8)
+        return self._maker.batch([self._example(rng, row, place, questions) for row, place in drawn], no_images, codes)
+
+    def _by_outcome(self, rows: list[int]) -> tuple[list[int], list[int]]:
+        """Rows that end well, and rows that do not."""
+        parts: tuple[list[int], list[int]] = ([], [])
+        for row in rows:
+            parts[not is_correct(self._data.objects(row, -1), self._data.specs[row], self._thresholds)].append(row)
+        return parts
+
+    def _draw_pair(self, rng: np.random.Generator) -> tuple[int, int]:
+        good, bad = self._siblings[int(rng.integers(len(self._siblings)))]
+        if good and bad:
+            return int(rng.choice(good)), int(rng.choice(bad))
+        first, second = rng.choice(good or bad, size=2)
+        return int(first), int(second)
+
+    def _draw_place(self, rng: np.random.Generator) -> int:
+        last = len(self._data.steps) - 1
+        if self._kind.final_share is None or last == 0:
+            return int(rng.integers(last + 1))
+        return last if rng.random() < self._kind.final_share else int(rng.integers(last))
+
+    def _example(self, rng: np.random.Generator, row: int, place: int, questions: int) -> Example:
+        now, final = ([known for known in self._data.objects(row, at) if known.score > _SMALLEST_SCORE] for at in (place, -1))
+        # What is shown, and the wrong answer to look for, is taken from either of the two pictures.
+        described = now if rng.random() < 0.5 else final
+        counted = [known for known in described if known.score > self._thresholds.score]
+        is_right = partial(is_correct, described, thresholds=self._thresholds)
+        asked = self._questioner.ask(rng, self._data.specs[row], counted, is_right, questions)
+        return Example(now, final, asked, [label(now, final, spec, self._thresholds, self._kind) for spec in asked])

@@ -1,0 +1,105 @@
+"""What a verifier is taught, and how: the stage that `training.training_loop` trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.models.quantizer import Quantizer
+from training.models.verifier import TASKS, Verifier, VerifierReading
+from training.object_targets import object_loss
+from training.stage import Stage, TrainingSettings
+from training.verifier_data import VerifierBatch
+from training.word_targets import word_loss
+
+
+@dataclass(frozen=True)
+class VerifierTraining(TrainingSettings):
+    """How a verifier is trained.
+
+    Attributes:
+        batch: pictures of a step.
+        questions: prompts for each picture.
+        scene_share: composed scenes among a batch of the generator's pictures, 0..1.
+        now, final, words: weights of what is taught beside the answers, whose weight is 1: objects of the picture, objects of the
+            picture that its path ends with, what words name.
+    """
+
+    muon_lr: float = 0.02
+    adam_lr: float = 0.002
+    average_decay: float = 0.999
+    questions: int = 8
+    scene_share: float = 0.0
+    now: float = 0.5
+    final: float = 0.5
+    words: float = 0.2
+
+
+def verifier_loss(
+    reading: VerifierReading, batch: VerifierBatch, tasks: tuple[str, ...], weights: VerifierTraining
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Binary cross-entropy of the questions in `tasks`, and the weighted losses of objects and words.
+
+    Returns:
+        The sum, and for the log: it, each of its parts, and the share of right answers to each question.
+    """
+    taught = [TASKS.index(task) for task in tasks]
+    logits, answers = reading.logits[:, taught], batch.answers[:, taught]
+    parts = {
+        "answers": F.binary_cross_entropy_with_logits(logits, answers),
+        "now": object_loss(reading.now, batch.now),
+        "final": object_loss(reading.final, batch.final),
+        "words": sum(word_loss(getattr(reading, name), getattr(batch, name)) for name in ("classes", "colors", "numbers")),
+    }
+    loss = parts["answers"] + sum(getattr(weights, name) * parts[name] for name in ("now", "final", "words"))
+    hits = ((logits > 0) == (answers > 0.5)).float().mean(0)
+    return loss, {"loss": loss, **parts, **dict(zip(tasks, hits, strict=True))}
+
+
+class VerifierStage(Stage):
+    """A verifier; batch normalisation wants its batches whole."""
+
+    name = "verifier"
+    log_steps = 20
+
+    def __init__(
+        self,
+        model: Verifier,
+        settings: VerifierTraining,
+        tasks: tuple[str, ...],
+        make_batch: Callable[[np.random.Generator, int], VerifierBatch],
+        quantizer: Quantizer | None = None,
+    ):
+        """
+        Args:
+            model: what is trained.
+            settings: weights of the losses.
+            tasks: the questions that it is taught.
+            make_batch: makes examples as `Stage.examples` does.
+            quantizer: decodes pictures that examples hold as codes; None where they hold none.
+        """
+        super().__init__(model.to(memory_format=torch.channels_last))
+        self._settings, self._tasks, self._make_batch, self._quantizer = settings, tasks, make_batch, quantizer
+
+    def examples(self, rng: np.random.Generator, size: int) -> VerifierBatch:
+        return self._make_batch(rng, size)
+
+    @torch.no_grad()
+    def prepared(self, batch: VerifierBatch) -> VerifierBatch:
+        """Decodes codes to pictures, on the device, where it is quickest."""
+        if not len(batch.codes):
+            return batch
+        decoded = self._quantizer.to(batch.codes.device).decode(batch.codes)
+        return replace(batch, images=torch.cat([batch.images, decoded]), codes=batch.codes[:0])
+
+    def loss(self, model: Verifier, batch: VerifierBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        return verifier_loss(model.read(batch.images, batch.prompt_ids), batch, self._tasks, self._settings)
+
+    def is_hidden(self, name: str, weight: Tensor) -> bool:
+        # Matrices and kernels between the inputs and the heads.
+        if weight.ndim == 4:
+            return name.startswith("trunk") and weight.shape[1] > 3
+        return weight.ndim == 2 and name.startswith(("grammar", "layers"))

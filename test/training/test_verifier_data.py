@@ -1,0 +1,300 @@
+"""Labels, questions, splits and shards: what verifiers are taught."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_generator
+from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, output_of, seen, trajectories
+
+from training.budget import Budget
+from training.clarity import has_final_verdict, is_clear, is_settled
+from training.export import generator_graphs
+from training.fact_splits import SPLITS, TrainingFacts, split_of
+from training.geneval_rules import DetectionThresholds
+from training.models.detector import Detector, DetectorConfig
+from training.models.generator import Generator
+from training.models.quantizer import Quantizer, QuantizerConfig
+from training.models.verifier import TASKS as QUESTIONS
+from training.questions import Questioner, describe
+from training.ranking_data import RankingConfig, TrajectorySampler, shard_path, source_of, write_missing_shards
+from training.ranking_shards import RankingData, read_shard, write_shard
+from training.sampling import SamplingSettings, random_uniforms
+from training.spec_challenges import challenge, weaken
+from training.tokenizer import encode_prompts
+from training.trajectory_examples import TrajectoryExamples, label
+from training.trajectory_sampler import GraphPainter, TorchPainter
+from training.verifier_data import BatchMaker, SceneExamples
+from training.verifier_kinds import KINDS
+from training.world.classes import CLASSES, COLORS, TASKS
+from training.world.config import WorldConfig
+from training.world.held_out import facts_of
+from training.world.spec import satisfies
+from training.world.world import World
+
+THRESHOLDS = DetectionThresholds(score=0.3, counting=0.5)
+RED_CAT = {"tag": "colors", "include": [{"class": "cat", "count": 1, "color": "red"}]}
+CATS = {"tag": "counting", "include": [{"class": "cat", "count": 2}], "exclude": [{"class": "cat", "count": 3}]}
+SETTINGS = SamplingSettings(steps=4)
+
+
+def test_a_step_is_clear_when_its_judgement_is_the_final_one():
+    final = [seen("cat", LEFT)]
+    assert is_clear([seen("cat", (10, 32, 42, 64))], final, RED_CAT, THRESHOLDS)
+    assert not is_clear([], final, RED_CAT, THRESHOLDS), "nothing yet"
+    assert not is_clear([seen("cat", RIGHT)], final, RED_CAT, THRESHOLDS), "another place"
+    assert not is_clear([seen("cat", LEFT, color="blue")], final, RED_CAT, THRESHOLDS), "its colour will change, and the verdict"
+    assert not is_clear([seen("cat", LEFT, score=0.2)], final, RED_CAT, THRESHOLDS), "not yet sure"
+    assert not is_clear([], [], RED_CAT, THRESHOLDS), "a final picture of nothing makes nothing clear"
+
+
+def test_what_will_vanish_matters_only_where_it_decides():
+    final, ghost = [seen("cat", LEFT), seen("cat", RIGHT)], seen("cat", (40.0, 70.0, 60.0, 90.0))
+    assert not is_clear([*final, ghost], final, CATS, THRESHOLDS), "three cats now, two in the end"
+    assert is_clear([*final, ghost], final, RED_CAT, THRESHOLDS)
+    assert not is_settled([*final, ghost], final, RED_CAT, THRESHOLDS)
+    assert has_final_verdict([], [seen("dog")], CATS, THRESHOLDS), "the rule that calls blank pictures of bad paths clear"
+
+
+def test_the_final_picture_answers_for_the_earlier_ones():
+    shown = [seen("cat", LEFT)]
+    assert label([], shown, RED_CAT, THRESHOLDS, KINDS["parm"]) == (0.0, 1.0, 0.0)
+    assert label(shown, shown, RED_CAT, THRESHOLDS, KINDS["parm"]) == (1.0, 1.0, 1.0)
+    assert label(shown, [], RED_CAT, THRESHOLDS, KINDS["parm"]) == (0.0, 0.0, 1.0)
+    assert label([], shown, RED_CAT, THRESHOLDS, KINDS["prm"])[1] == 0.0, "a process reward judges the step before it"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_challenges_are_mostly_wrong_and_weaker_specs_always_right(task):
+    world, rng, wrong = World(WorldConfig()), np.random.default_rng(0), 0
+    for _ in range(40):
+        spec = world.sample_spec(rng, task)
+        scene = world.compose(rng, spec)
+        asked = challenge(rng, spec)
+        assert asked["tag"] == task and asked != spec
+        wrong += not satisfies(scene.objects, asked)
+        assert satisfies(scene.objects, weaken(rng, spec))
+    assert wrong >= 36
+
+
+def test_a_description_says_what_a_picture_shows():
+    world, rng, described = World(WorldConfig()), np.random.default_rng(0), set()
+    for _ in range(300):
+        scene = world.compose(rng, world.sample_spec(rng))
+        spec = describe(rng, scene.objects)
+        if spec is not None:
+            assert satisfies(scene.objects, spec)
+            described.add(spec["tag"])
+    assert described == set(TASKS)
+    assert all(describe(rng, []) is None for _ in range(20))
+
+
+def test_questions_are_right_and_wrong_alike_and_never_about_what_is_held_out():
+    facts = TrainingFacts()
+    world, rng = World(WorldConfig(), facts), np.random.default_rng(0)
+    questioner, right, tags = Questioner(world, facts), [], []
+    for _ in range(60):
+        spec = world.sample_spec(rng)
+        scene = world.compose(rng, spec)
+        own = {**spec, "prompt": world.prompt(rng, spec)}
+        asked = questioner.ask(rng, own, scene.objects, lambda other, scene=scene: satisfies(scene.objects, other), 6)
+        assert asked[0] is own
+        for other in asked[1:]:
+            right.append(satisfies(scene.objects, other))
+            tags.append(other["tag"])
+            assert not facts.holds(other) and not facts.holds_prompt(other["prompt"])
+    assert 0.4 < np.mean(right) < 0.6
+    assert set(tags) == set(TASKS)
+
+
+def test_a_fact_belongs_to_one_split_in_every_wording():
+    world, rng = World(WorldConfig(paraphrase_rate=1.0)), np.random.default_rng(0)
+    splits = {split: set() for split in SPLITS}
+    for _ in range(900):
+        spec = world.sample_spec(rng)
+        worded = {**spec, "prompt": world.prompt(rng, spec)}
+        splits[split_of(worded)].add(facts_of(spec) or worded["prompt"])
+        if facts_of(spec) is not None:
+            assert split_of({**spec, "prompt": "other words"}) == split_of(worded)
+    assert not splits["train"] & splits["calibration"] and not splits["train"] & splits["test"]
+    assert not splits["calibration"] & splits["test"]
+    assert all(0.07 < len(splits[split]) / sum(map(len, splits.values())) < 0.17 for split in ("calibration", "test"))
+
+
+def test_a_training_world_draws_only_training_facts():
+    world, rng = World(WorldConfig(), TrainingFacts()), np.random.default_rng(1)
+    for _ in range(200):
+        spec = world.sample_spec(rng)
+        assert split_of({**spec, "prompt": world.prompt(rng, spec)}) == "train"
+
+
+def test_a_scene_batch_is_repeatable_and_mixes_right_and_wrong():
+    facts = TrainingFacts()
+    world = World(WorldConfig(), facts)
+    scenes = SceneExamples([world], Questioner(world, facts), BatchMaker(TOKENIZER, TINY), None)
+    first, second = (scenes.batch(np.random.default_rng(3), 24, 4) for _ in range(2))
+    assert torch.equal(first.images, second.images) and torch.equal(first.prompt_ids, second.prompt_ids)
+    assert first.answers.shape == (24 * 4, 3)
+    clarity, potential, alignment = first.answers.unbind(1)
+    assert 0.35 < alignment.mean() < 0.75 and torch.equal(potential, alignment)
+    unclear = clarity == 0
+    assert unclear.any() and (first.answers[unclear] == 0).all()
+    empty = first.now.heat.amax((1, 2, 3)) == 0
+    assert torch.equal(empty.repeat_interleave(4), unclear), "a picture of shuffled patches holds no object"
+
+
+def cat_paths() -> RankingData:
+    """Two paths for a red cat, one of which loses it, and two for a dog that never comes."""
+    cat, dog = {**RED_CAT, "prompt": "a photo of a red cat"}, {"tag": "single_object", "include": [{"class": "dog", "count": 1}]}
+    dog = {**dog, "prompt": "a photo of a dog"}
+    shown = [seen("cat", LEFT)]
+    return trajectories([cat, cat, dog, dog], [[[], shown], [shown, []], [[], []], [shown, shown]])
+
+
+def examples_of(kind: str) -> TrajectoryExamples:
+    facts = TrainingFacts()
+    questioner = Questioner(World(WorldConfig(), facts), facts)
+    return TrajectoryExamples(cat_paths(), questioner, BatchMaker(TOKENIZER, TINY), THRESHOLDS, KINDS[kind])
+
+
+def test_pictures_come_in_pairs_of_one_prompt_that_end_differently():
+    batch = examples_of("orm").batch(np.random.default_rng(0), 12, 3)
+    row = batch.codes[:, 0].view(6, 2)
+    about_cat = (row < 2).all(1)
+    assert about_cat.any() and ((row < 2).any(1) == about_cat).all(), "pictures of a pair share their prompt"
+    assert (row[about_cat] == torch.tensor([0, 1])).all(), "first the one that ends well"
+    own = batch.answers.view(12, 3, 3)[:, 0]
+    assert torch.equal(own[:, 2], (batch.codes[:, 0] == 0).float())
+    assert batch.now.heat.amax((1, 2, 3)).tolist() == batch.final.heat.amax((1, 2, 3)).tolist(), "an ORM sees final pictures"
+    with pytest.raises(ValueError, match="size is 3"):
+        examples_of("orm").batch(np.random.default_rng(0), 3, 1)
+
+
+def test_a_parm_example_holds_the_objects_of_now_and_of_the_end():
+    batch = examples_of("parm").batch(np.random.default_rng(1), 40, 1)
+    row, now, final = batch.codes[:, 0], batch.now.heat.amax((1, 2, 3)), batch.final.heat.amax((1, 2, 3))
+    early = (row == 0) & (now == 0)
+    assert early.any() and (final[early] > 0.8).all()
+    clarity, potential, alignment = batch.answers[early].unbind(1)
+    assert (potential == 1).all() and (clarity == 0).all() and (alignment == 0).all()
+
+
+def test_shards_read_back_as_written_and_split_by_facts(tmp_path):
+    data = cat_paths()
+    write_shard(data, tmp_path / "000.npz")
+    again = read_shard(tmp_path / "000.npz")
+    assert again.specs == data.specs and again.steps == data.steps and again.step_count == data.step_count
+    assert np.array_equal(again.codes, data.codes) and again.siblings == [[0, 1], [2, 3]]
+    [known] = again.objects(0, -1)
+    assert known == replace(seen("cat", LEFT), score=known.score) and known.score == pytest.approx(0.9)
+    parts = []
+    for split in SPLITS:
+        expected = [row for row, spec in enumerate(data.specs) if split_of(spec) == split]
+        if expected:
+            parts += [spec["prompt"] for spec in RankingData.read(tmp_path, split).specs]
+        else:
+            with pytest.raises(ValueError, match=f"split '{split}'"):
+                RankingData.read(tmp_path, split)
+    assert sorted(parts) == sorted(spec["prompt"] for spec in data.specs)
+    with pytest.raises(ValueError, match="no trajectories"):
+        RankingData.read(tmp_path / "empty", "train")
+    write_shard(replace(data, source="other weights"), tmp_path / "001.npz")
+    with pytest.raises(ValueError, match="mixes trajectories of 2 models"):
+        RankingData.read(tmp_path, "train")
+
+
+class GreyPainter:
+    """Draws the cat that the first prompt asked for, and counts what it was asked."""
+
+    calls = 0
+
+    def predict(self, prompt_ids, row_prompt, uniforms):
+        GreyPainter.calls += 1
+        steps, rows, tokens = uniforms[0].shape
+        return np.broadcast_to(np.arange(rows)[None, :, None], (steps, rows, tokens)).copy()
+
+    def decode(self, ids):
+        return np.broadcast_to(ids[:, :1, None, None].astype(np.uint8), (len(ids), 96, 96, 3))
+
+    def detect(self, images):
+        return output_of([[seen("cat", LEFT)]] * len(images))
+
+
+def test_sampling_goes_on_where_it_stopped_and_refuses_other_weights(tmp_path):
+    config = RankingConfig(pictures_per_prompt=3, task_weights=(0, 0, 1, 0, 0, 1), first_step=2)
+    world = World(WorldConfig())
+
+    def sampler(source="a"):
+        return TrajectorySampler(world, GreyPainter(), SETTINGS, config, 64, source)
+
+    GreyPainter.calls = 0
+    options = {"seed": 5, "rows": 6, "threads": 2}
+    write_missing_shards(sampler(), tmp_path, budget=Budget(steps=2), **options)
+    first = read_shard(shard_path(tmp_path, 5, 1))
+    write_missing_shards(sampler(), tmp_path, budget=Budget(steps=4), **options)
+    assert GreyPainter.calls == 4 and len(list(tmp_path.glob("*.npz"))) == 4
+    assert first.steps == (2, 3) and first.codes.shape == (6, 2, 64) and first.codes.dtype == np.uint16
+    assert [len(rows) for rows in first.siblings] == [3, 3]
+    assert {spec["tag"] for spec in first.specs} <= {"counting", "color_attr"}
+    again = sampler().sample(np.random.default_rng((5, 1)), 6)
+    assert again.specs == first.specs
+    with pytest.raises(ValueError, match="other weights or settings"):
+        write_missing_shards(sampler("b"), tmp_path, budget=Budget(steps=5), **options)
+
+
+def test_the_source_of_trajectories_is_weights_and_settings(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"1")
+    first = source_of([tmp_path / "a.pt"], SETTINGS)
+    assert first == source_of([tmp_path / "a.pt"], SamplingSettings(steps=4))
+    assert first != source_of([tmp_path / "a.pt"], SamplingSettings(steps=5))
+    (tmp_path / "a.pt").write_bytes(b"2")
+    assert first != source_of([tmp_path / "a.pt"], SETTINGS)
+
+
+def test_the_last_step_is_always_recorded():
+    config = RankingConfig(1, (1, 1, 1, 1, 1, 1), first_step=2)
+    assert config.recorded_steps(12) == tuple(range(2, 12))
+    assert config.recorded_steps(1) == (0,)
+    with pytest.raises(ValueError, match="task_weights needs 6 numbers"):
+        RankingConfig(1, (1, 1), 2)
+
+
+def float_linear(graph, x, weight, bias=None):
+    """What stands in for integer layers, whose rounding is tested where they are exported."""
+    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
+    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
+
+
+def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
+    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
+    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+    torch.manual_seed(0)
+    generator = Generator(replace(tiny_generator(TOKENIZER.get_vocab_size(), codebook_size=256), grid=8, width=64))
+    for name, weight in generator.named_parameters():
+        if name.endswith(("output.weight", "narrow.weight", "head.weight")):
+            torch.nn.init.normal_(weight, std=0.2)
+    widths = {"encoder_width": 32, "decoder_width": 32, "detail_width": 8}
+    blocks = {"encoder_blocks": 1, "decoder_blocks": 1, "detail_blocks": 1}
+    quantizer = Quantizer(QuantizerConfig(bits=8, **widths, **blocks))
+    kinds = {"class_count": len(CLASSES), "color_count": len(COLORS)}
+    detector = Detector(DetectorConfig(**kinds, channels=(8, 16, 16), blocks=(0, 0, 1)))
+    models = [model.eval() for model in (generator, quantizer, detector)]
+    painters = [GraphPainter(*models, SETTINGS), TorchPainter(*models, SETTINGS, torch.device("cpu"))]
+    prompt_ids = encode_prompts(TOKENIZER, ["a photo of a cat", "two red dogs"])
+    uniforms = random_uniforms(0, SETTINGS, 6, 64)
+    row_prompt = np.array([0, 0, 0, 1, 1, 1])
+    graphs, twin = (painter.predict(prompt_ids, row_prompt, uniforms) for painter in painters)
+    assert graphs.shape == twin.shape == (4, 6, 64)
+    # Uniforms beside a category's edge may fall on its other side, and what follows another code may be another.
+    assert (graphs[0] == twin[0]).mean() > 0.97
+    assert (graphs[-1] == twin[-1]).mean() > 0.8
+    pictures = [painter.decode(graphs[-1]) for painter in painters]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 8
+    seen_by = [painter.detect(pictures[1]) for painter in painters]
+    assert torch.allclose(seen_by[0].scores, seen_by[1].scores, atol=2e-3)
+
+
+def test_kinds_are_taught_questions_that_exist():
+    for kind in KINDS.values():
+        assert set(kind.tasks) <= set(QUESTIONS)
