@@ -113,6 +113,16 @@ def test_a_word_counts_its_objects_and_knows_where_they_stand():
     assert (x, y, width, height) == pytest.approx((24 / 96, 48 / 96, 32 / 96, 32 / 96), abs=1e-4)
 
 
+def test_counting_keeps_its_precision_where_layers_give_theirs_up():
+    evidence, maps = Evidence(candidates=4), maps_of(CATS_AND_DOG)
+    maps.heat.add_(torch.linspace(0, 0.02, maps.heat.numel()).view_as(maps.heat))
+    meaning = meaning_of("cat", "red", 1)
+    exact = evidence(maps, meaning)
+    with torch.autocast("cpu", torch.bfloat16):
+        reduced = evidence(maps, meaning)
+    assert all(torch.equal(one, other) for one, other in zip(exact, reduced, strict=True))
+
+
 def test_a_word_is_satisfied_by_its_number_of_objects_of_its_colour():
     evidence, maps = Evidence(candidates=4), maps_of(CATS_AND_DOG)
 

@@ -81,7 +81,9 @@ class Evidence(nn.Module):
             The scaled log-probability that the picture has what the word asks for under each reading, float32
             [B, T, readings]; 0 for a word that names nothing.
         """
-        logit, match, cell = self._find(maps, meanings)
+        # Rounded to bfloat16, neighbouring cells become equal, and one object has two peaks.
+        with torch.autocast(maps.heat.device.type, enabled=False):
+            logit, match, cell = self._find(maps, meanings)
         present = (logit[..., None, :] * self.slope[:, None] + self.shift[:, None]).sigmoid()  # (B, T, readings, K)
         counted = torch.cat([present * match[..., None, :], present], dim=2)
         numbers = count_distribution(counted)  # (B, T, 2 * readings, K + 1)
