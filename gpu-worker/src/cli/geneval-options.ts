@@ -4,6 +4,7 @@ import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
 import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { RUN_DEFAULTS, RUN_FLAGS } from './geneval-run-options.ts'
+import { TUNING_DEFAULTS } from './geneval-tune-options.ts'
 
 export const GENEVAL_FLAGS = [
   ...PROMPT_FLAGS,
@@ -16,6 +17,7 @@ export const GENEVAL_FLAGS = [
   'record',
   ...RECORDING_FLAGS,
   'report',
+  'tune',
   ...ENGINE_FLAGS,
 ] as const
 
@@ -48,10 +50,12 @@ Comparing:
   --report DIR         the paper's tables and figures from a finished recording: every strategy and verifier of the
                        bundle on the same candidates, what each score costs, and where verifiers err
   --out DIR            of the report (report/ in the recording)
+  --tune DIR           which judged steps and thresholds of parm give which score for which cost on a recording: choose
+                       by one of prompts that are not reported. With --candidates N (${TUNING_DEFAULTS.candidates}), --accept A, --verifier NAME
 
 ${ENGINE_HELP}
 
 A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
 The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
 prompts give one such object each, by name. Recording: pictures, candidates, rowSteps. Comparing: candidates
-(N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture.`
+(N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture. Tuning: settings.`

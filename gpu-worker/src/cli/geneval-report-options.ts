@@ -15,6 +15,7 @@ const FOREIGN_FLAGS = [
   'accept',
   'verifier',
   'record',
+  'tune',
   ...RECORDING_FLAGS,
 ] as const
 

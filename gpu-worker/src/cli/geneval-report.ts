@@ -1,12 +1,10 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
-import { AppError } from '../../../shared/error-code.ts'
 import { writeComparison } from '../geneval/comparison/comparison-report.ts'
 import { drawPredictions } from '../geneval/comparison/recorded-pictures.ts'
-import { generatorIdentity } from '../geneval/recording/identities.ts'
 import { PredictionFile } from '../geneval/recording/prediction-file.ts'
-import { readRecording } from '../geneval/recording/read-recording.ts'
 import { recordingPaths } from '../geneval/recording/recording.ts'
 import type { EngineSettings } from './engine-settings.ts'
+import { readRecordingOf } from './geneval-recorded.ts'
 import type { ReportPlan } from './geneval-report-options.ts'
 import { openBundleFor } from './local-engine.ts'
 
@@ -21,12 +19,8 @@ export async function report(
   manifest: BundleManifest,
   settings: EngineSettings,
 ): Promise<void> {
-  const recording = await readRecording(dir)
+  const recording = await readRecordingOf(manifest, settings.bundleDir, dir)
   const { configuration } = recording
-  if (configuration.generator !== (await generatorIdentity(settings.bundleDir, manifest))) {
-    const message = `--report: ${dir} was recorded by another generator than that of ${settings.bundleDir}; name its bundle with --bundle`
-    throw new AppError('invalid_request', message)
-  }
   const predictions = await PredictionFile.open(recordingPaths(dir).predictions, configuration)
   const bundle = await openBundleFor(settings)
   try {

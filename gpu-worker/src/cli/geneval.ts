@@ -8,6 +8,8 @@ import { report } from './geneval-report.ts'
 import { readReportPlan } from './geneval-report-options.ts'
 import { scoreStrategy } from './geneval-run.ts'
 import { readRunPlan } from './geneval-run-options.ts'
+import { tune } from './geneval-tune.ts'
+import { readTuningPlan } from './geneval-tune-options.ts'
 import { runProgram } from './program.ts'
 
 async function main(argv: string[]): Promise<void> {
@@ -20,7 +22,9 @@ async function main(argv: string[]): Promise<void> {
   const manifest = await readManifest(settings.bundleDir)
   const recorded = parsed.text('record')
   const reported = parsed.text('report')
-  if (reported !== undefined) await report(readReportPlan(parsed, reported), manifest, settings)
+  const tuned = parsed.text('tune')
+  if (tuned !== undefined) await tune(readTuningPlan(parsed, tuned), manifest, settings.bundleDir)
+  else if (reported !== undefined) await report(readReportPlan(parsed, reported), manifest, settings)
   else if (recorded !== undefined)
     await record(await readRecordingPlan(parsed, manifest, recorded, settings.bundleDir), settings)
   else await scoreStrategy(await readRunPlan(parsed, manifest), manifest, settings)

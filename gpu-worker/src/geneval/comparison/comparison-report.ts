@@ -59,6 +59,7 @@ export async function writeComparison(
   const replayed = choice.methods.map((method) => replayMethod(recording, method))
   const comparison = compareMethods(replayed, tags, SEED)
   const calibrations = replayed
+    .filter(({ method }) => method.accept === 'best')
     .map((entry) => ({ name: entry.method.name, label: entry.method.label, calibrations: calibrationsOf(entry) }))
     .filter((entry) => entry.calibrations.length > 0)
   const foretold = foretellings(recording, bundle.verifiers)

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { choose } from '../../engine/selection.ts'
 import { isAccepted } from './job-replay.ts'
 import type { Method } from './method.ts'
@@ -43,13 +42,24 @@ export function expectedJob(paths: readonly ReplayedPath[], method: Method, coun
     total.judgeCalls += chance * mean(tier, ({ remainder }) => remainder.judgeCalls)
     if (tier[0]?.state.phase === 'pruned') total.fallback += chance
   }
-  for (let before = 0; before < count; before++) {
-    const isOther = within(others.length, before + 1)
-    const isAccepted = within(others.length, before) - isOther
-    total.rowSteps += isOther * mean(others, stepsOf) + isAccepted * mean(accepted, stepsOf)
-    total.judgeCalls += isOther * mean(others, callsOf) + isAccepted * mean(accepted, callsOf)
-  }
+  const begun = candidatesBegun(others.length, paths.length, count)
+  total.rowSteps += begun.others * mean(others, stepsOf) + begun.accepted * mean(accepted, stepsOf)
+  total.judgeCalls += begun.others * mean(others, callsOf) + begun.accepted * mean(accepted, callsOf)
   return total
+}
+
+/** Mean numbers of candidates begun until one is accepted or all N are through. */
+function candidatesBegun(othersCount: number, total: number, count: number): { others: number; accepted: number } {
+  const begun = { others: 0, accepted: 0 }
+  /** P(all drawn so far are others). */
+  let chance = 1
+  for (let drawn = 0; drawn < count; drawn++) {
+    const next = (chance * Math.max(0, othersCount - drawn)) / (total - drawn)
+    begun.others += next
+    begun.accepted += chance - next
+    chance = next
+  }
+  return begun
 }
 
 /** P(at least one of N candidates satisfies the prompt): what a judge that is never wrong would reach. */
@@ -63,20 +73,23 @@ function expectedBaseline(paths: readonly ReplayedPath[]): Expectation {
 }
 
 /**
- * Tiers of equals, best first: who would win, who would win without that one, and so on, by the engine's own choice.
- * Among equals the engine takes the one that stands first, and every order of a selection is as likely as any other.
+ * Tiers of equals, best first, by the engine's own choice between two. Of equals it takes the one that stands first, and
+ * every order of a selection is as likely as any other.
  */
 function byPreference(paths: readonly ReplayedPath[]): ReplayedPath[][] {
-  const left = [...paths]
   const tiers: ReplayedPath[][] = []
-  for (let choice = choose(left); 'candidate' in choice; choice = choose(left)) {
-    const { candidate } = choice
+  for (const path of paths.toSorted((a, b) => (isBeaten(a, b) ? 1 : isBeaten(b, a) ? -1 : 0))) {
     const tier = tiers.at(-1)
-    if (tier !== undefined && isDeepStrictEqual(tier[0]?.state, candidate.state)) tier.push(candidate)
-    else tiers.push([candidate])
-    left.splice(left.indexOf(candidate), 1)
+    if (tier?.[0] !== undefined && !isBeaten(path, tier[0])) tier.push(path)
+    else tiers.push([path])
   }
   return tiers
+}
+
+/** Whether `other` is chosen even though `path` stands first. */
+function isBeaten(path: ReplayedPath, other: ReplayedPath): boolean {
+  const choice = choose([path, other])
+  return 'candidate' in choice && choice.candidate === other
 }
 
 /** P(`draws` of `total` without replacement all come from `x` given ones), 0..1. */

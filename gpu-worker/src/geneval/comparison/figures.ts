@@ -24,20 +24,19 @@ export function countFigure({ methods, counts, oracle }: Comparison): string {
     yLabel: 'GenEval, overall',
     xScale: 'log',
     xTicks: counts,
+    isDodged: true,
   })
 }
 
 /** The same scores against what they cost. */
 export function costFigure({ methods, counts }: Comparison): string {
   const stepCount = methods[0]?.byCount[0]?.rowSteps.value ?? 1
-  const lines = methods
-    .filter(({ method }) => method.strategy !== 'baseline')
-    .map(
-      ({ method, byCount }): Series => ({
-        label: method.label,
-        points: byCount.map(({ rowSteps, score }) => ({ ...pointOf(score.overall), x: rowSteps.value })),
-      }),
-    )
+  const lines = methods.map(
+    ({ method, byCount }): Series => ({
+      label: method.label,
+      points: byCount.map(({ rowSteps, score }) => ({ ...pointOf(score.overall), x: rowSteps.value })),
+    }),
+  )
   return linePlot(lines, {
     title: 'Overall score against row-steps; one point for each N',
     xLabel: 'row-steps per picture',

@@ -20,6 +20,8 @@ export interface Axes {
   readonly yLabel: string
   readonly xScale: 'linear' | 'log'
   readonly xTicks: readonly number[]
+  /** For series with intervals at the same x: sets them a little apart, so that they do not hide each other. */
+  readonly isDodged?: boolean
   /** Default: the tenths around all points and intervals. */
   readonly yRange?: readonly [number, number]
 }
@@ -28,8 +30,9 @@ const WIDTH = 760
 const PLOT = { left: 60, right: 20, top: 30, bottom: 48, height: 320 } as const
 const LEGEND_COLUMNS = 3
 const LEGEND_ROW = 18
-/** Between the intervals of neighbouring series at one x, so that they do not hide each other; pixels. */
+/** Between the intervals of neighbouring series at one x, pixels. */
 const DODGE = 2.5
+const MOST_Y_TICKS = 7
 /** Told apart by most colour-blind readers. Source: Wong, "Points of view: color blindness", Nature Methods 2011, and greys. */
 const COLORS = [
   '#0072b2',
@@ -54,7 +57,7 @@ export function linePlot(series: readonly Series[], axes: Axes): string {
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="${PLOT.left}" y="18" font-size="13">${escapeXml(axes.title)}</text>`,
     ...frame(scales, axes),
-    ...series.map((line, index) => drawSeries(line, index, series.length, scales)),
+    ...series.map((line, index) => drawSeries(line, index, dodgeOf(index, series, axes), scales)),
     ...series.map((line, index) => legendEntry(line, index, legendTop)),
     '</svg>\n',
   ].join('\n')
@@ -70,12 +73,16 @@ function scalesOf(series: readonly Series[], axes: Axes): Scales {
   const warp = axes.xScale === 'log' ? Math.log : (value: number): number => value
   const xs = [...axes.xTicks, ...series.flatMap(({ points }) => points.map(({ x }) => x))].map(warp)
   const yRange = axes.yRange ?? tenthsAround(series)
-  const inset = DODGE * series.length
+  const inset = Math.abs(dodgeOf(0, series, axes)) + DODGE
   return {
     x: between([Math.min(...xs), Math.max(...xs)], [PLOT.left + inset, WIDTH - PLOT.right - inset], warp),
     y: between(yRange, [PLOT.top + PLOT.height, PLOT.top], (value) => value),
     yRange,
   }
+}
+
+function dodgeOf(index: number, { length }: readonly Series[], { isDodged }: Axes): number {
+  return isDodged ? (index - (length - 1) / 2) * DODGE : 0
 }
 
 function tenthsAround(series: readonly Series[]): [number, number] {
@@ -96,9 +103,7 @@ function between(
 }
 
 function frame({ x, y, yRange }: Scales, axes: Axes): string[] {
-  const [low, high] = yRange
-  const stepCount = 5
-  const yTicks = Array.from({ length: stepCount + 1 }, (_, index) => low + ((high - low) * index) / stepCount)
+  const yTicks = roundTicks(yRange)
   const bottom = PLOT.top + PLOT.height
   return [
     ...yTicks.map(
@@ -117,8 +122,15 @@ function frame({ x, y, yRange }: Scales, axes: Axes): string[] {
   ]
 }
 
-function drawSeries({ points, isDashed }: Series, index: number, count: number, { x, y }: Scales): string {
-  const shift = (index - (count - 1) / 2) * DODGE
+/** Multiples of a round number within the range, at most eight. */
+function roundTicks([low, high]: readonly [number, number]): number[] {
+  const step = [0.01, 0.02, 0.05, 0.1, 0.2].find((size) => (high - low) / size <= MOST_Y_TICKS + 1e-9) ?? high - low
+  const first = Math.ceil(low / step - 1e-9)
+  const count = Math.floor(high / step + 1e-9) - first + 1
+  return Array.from({ length: count }, (_, index) => (first + index) * step)
+}
+
+function drawSeries({ points, isDashed }: Series, index: number, shift: number, { x, y }: Scales): string {
   const at = (point: PlotPoint): string => px(x(point.x) + shift)
   const line = points.map((point) => `${at(point)} ${px(y(point.y))}`).join('L')
   const bars = points.flatMap((point) => {

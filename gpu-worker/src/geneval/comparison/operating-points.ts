@@ -49,16 +49,24 @@ export function settingGrid(firstStep: number, stepCount: number, { accept, thre
  * The settings that no other one beats in both score and row-steps, by ascending row-steps. Choose by a recording of
  * validation prompts: the best of many settings looks better on its own recording than it is.
  *
- * @param method  whose strategy, accept rule and verifier are kept
- * @param count   N
+ * @param method     whose strategy, accept rule and verifier are kept
+ * @param count      N
+ * @param onSetting  called after each setting that was tried
  */
 export function paretoSettings(
   recording: Recording,
   method: Method,
   count: number,
   grid: SettingGrid,
+  onSetting: (done: number, total: number) => void,
 ): OperatingPoint[] {
-  return paretoFront(settingsOf(grid).map((setting) => evaluate(recording, { ...method, ...setting }, count)))
+  const settings = settingsOf(grid)
+  const points = settings.map((setting, index) => {
+    const point = evaluate(recording, { ...method, ...setting }, count)
+    onSetting(index + 1, settings.length)
+    return point
+  })
+  return paretoFront(points)
 }
 
 function settingsOf(grid: SettingGrid): Pick<Method, 'thresholds' | 'judgedSteps'>[] {

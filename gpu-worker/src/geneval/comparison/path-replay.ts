@@ -81,11 +81,10 @@ function judge(
   if (reading !== undefined) return decide(asked, reading, method)
   if (isLast || asked.includes('clarity')) {
     const { prompt, image, candidate } = source
-    const which = `candidate ${candidate} of prompt ${prompt}, image ${image}`
-    throw new AppError(
-      'invalid_request',
-      `${method.label} decides by ${method.verifier} at step ${stepIndex}, which the recording has not read (${which})`,
-    )
+    const message =
+      `${method.label} decides by ${method.verifier} at step ${stepIndex}, which was not read of candidate ${candidate} of ` +
+      `prompt ${prompt}, image ${image}; start the recording again with --first-step ${stepIndex} or lower`
+    throw new AppError('invalid_request', message)
   }
   return undefined
 }

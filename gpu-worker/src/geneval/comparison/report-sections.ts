@@ -78,8 +78,8 @@ export async function costSection(
   return [
     '## What a score costs',
     '![overall against row-steps](cost.svg)',
-    'Accept `first` is counted with one candidate at a time, as on a busy worker. With several slots the winner is the same,',
-    `the answer comes sooner, and what was begun beside the winner costs (N = ${tableCount}, 100 drawn selections a prompt):`,
+    `Accept \`first\` is counted with one candidate at a time. With more at a time the winner is the same, the answer comes
+sooner, and what was begun beside the winner costs (N = ${tableCount}, 100 drawn selections a prompt):`,
     ...waves,
   ].join('\n\n')
 }
@@ -94,9 +94,10 @@ export async function judgeableSection(out: string, foretold: readonly Foretelli
   }
   return [
     '## When a picture becomes judgeable',
-    'How well the picture of each step’s full prediction tells the label of the final one. AUC: chance that of two candidates',
-    'of one prompt, one ending correct and one not, the correct one is rated higher (0.5 is a coin). Agreement: share of',
-    'candidates whose answer, at its threshold, is the final label. The yardstick is the detector’s own verdict on the step.',
+    `How well the picture of each step’s full prediction tells the label of the final one. AUC: chance that of two
+candidates of one prompt, one ending correct and one not, the correct one is rated higher (0.5 is a coin). Agreement:
+share of candidates whose answer, at its threshold, is the final label. The yardstick is the detector’s own verdict on
+the step’s picture.`,
     ...parts,
   ].join('\n\n')
 }
@@ -124,8 +125,8 @@ export async function calibrationSection(out: string, methods: readonly Calibrat
   }
   return [
     '## Whether probabilities are frequencies',
-    'Over the answers that each method asked for. Potential and alignment hold when the final picture is correct; clarity',
-    'holds when the yardstick says of the step’s picture what it says of the final one. ECE: ten bins of equal width.',
+    `Over the answers that each method asked for. Potential and alignment hold when the final picture is correct; clarity
+holds when the yardstick says of the step’s picture what it says of the final one. ECE: ten bins of equal width.`,
     calibrationTable(methods),
     ...methods.map(({ name, label }) => `![reliability of ${label}](reliability-${name}.svg)`),
   ].join('\n\n')

@@ -42,6 +42,7 @@ export async function readRecording(dir: string): Promise<Recording> {
     candidates: places.flatMap((place) => candidatesOf(place, configuration, labels, readings)),
     firstStep: Math.max(...[labels, ...readings].map(({ examiner }) => examiner.firstStep)),
     verifiers: readings.map(({ examiner }) => examiner.name),
+    identities: Object.fromEntries([labels, ...readings].map(({ examiner }) => [examiner.name, examiner.identity])),
   }
 }
 

@@ -64,6 +64,8 @@ export interface Recording {
   readonly firstStep: number
   /** Names of the verifiers that have read it. */
   readonly verifiers: readonly string[]
+  /** SHA-256 by name, of `detector` and each verifier as they were when they looked: a bundle may have others by now. */
+  readonly identities: Readonly<Record<string, string>>
 }
 
 /**

@@ -79,12 +79,12 @@ describe('replayPath', () => {
   it('refuses to decide by an answer that was not recorded, naming it', () => {
     const unread = candidateOf([undefined, undefined, [1, 1, 1, true], [1, 1, 1, true]], { prompt: 7, candidate: 3 })
     expect(() => replayPath(unread, methodOf())).toThrow(
-      'PARM decides by judge at step 1, which the recording has not read (candidate 3 of prompt 7, image 0)',
+      'PARM decides by judge at step 1, which was not read of candidate 3 of prompt 7, image 0; start the recording again',
     )
   })
 })
 
-describe('replaying made-up candidates', () => {
+describe('replaying made-up candidates', { timeout: 60_000 }, () => {
   const STEPS = 5
   const draws = new SeededDraws(20_25, 1)
   /** Coarse, so that equals and answers on a threshold occur. */

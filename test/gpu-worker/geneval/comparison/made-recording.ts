@@ -82,5 +82,6 @@ export function recordingOf(
     candidates,
     firstStep,
     verifiers: [JUDGE],
+    identities: { detector: 'c'.repeat(64), [JUDGE]: 'd'.repeat(64) },
   }
 }

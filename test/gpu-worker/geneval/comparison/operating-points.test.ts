@@ -41,7 +41,11 @@ describe('paretoSettings', () => {
       evenPath(0.7, potential, 0.9 - potential, potential === 0.6, { candidate }),
     )
     const grid = { judgedSteps: [[1], [2]], clarity: [0.5, 0.9], potential: [0.2, 0.5, 0.8], alignment: [0.5] }
-    const front = paretoSettings(recordingOf(['colors'], candidates), methodOf(), 3, grid)
+    const tried: number[][] = []
+    const front = paretoSettings(recordingOf(['colors'], candidates), methodOf(), 3, grid, (done, total) =>
+      tried.push([done, total]),
+    )
+    expect(tried.at(-1)).toEqual([12, 12])
     const found = front.map(({ score, rowSteps, judgeCalls, judgedSteps, thresholds }) => ({
       score,
       rowSteps,

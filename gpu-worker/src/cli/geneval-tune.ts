@@ -1,0 +1,68 @@
+import type { BundleManifest } from '../../../shared/bundle.ts'
+import { markdownTable, share } from '../geneval/comparison/markdown.ts'
+import type { Method } from '../geneval/comparison/method.ts'
+import { type OperatingPoint, paretoSettings, settingGrid } from '../geneval/comparison/operating-points.ts'
+import { UsageError } from './arguments.ts'
+import { readRecordingOf } from './geneval-recorded.ts'
+import type { TuningPlan } from './geneval-tune-options.ts'
+import { ProgressBar } from './progress-bar.ts'
+
+/**
+ * Tries judged steps and thresholds of `parm` on a recording and prints those that none beats in both score and
+ * row-steps, as a table and as JSON.
+ *
+ * @param manifest   of the bundle, for the alignment threshold where accept `best` does not use it
+ * @param bundleDir  folder of the manifest
+ * @throws UsageError  when the recording has not been read by the verifier, or has fewer candidates than asked for
+ */
+export async function tune(
+  { dir, accept, verifier, candidates }: TuningPlan,
+  manifest: BundleManifest,
+  bundleDir: string,
+): Promise<void> {
+  const recording = await readRecordingOf(manifest, bundleDir, dir)
+  const { configuration, firstStep, verifiers, prompts } = recording
+  const entry = manifest.verifiers[verifier]
+  if (entry === undefined || !verifiers.includes(verifier)) {
+    throw new UsageError(
+      `--verifier: expected one of bundle and recording (${verifiers.join(', ')}), got "${verifier}"`,
+    )
+  }
+  const recorded = configuration.images * configuration.candidates
+  if (candidates > recorded) {
+    throw new UsageError(`--candidates: the recording has ${recorded} of each prompt, got ${candidates}`)
+  }
+  const { thresholds } = entry
+  const method: Method = {
+    name: 'parm',
+    label: 'PARM',
+    strategy: 'parm',
+    accept,
+    verifier,
+    thresholds,
+    judgedSteps: [],
+  }
+  const grid = settingGrid(firstStep, configuration.stepCount, method)
+  const progress = new ProgressBar('settings', 0)
+  const settings = paretoSettings(recording, method, candidates, grid, (done, total) => progress.update(done, total))
+  progress.clear()
+  console.log(
+    `${verifier}, accept ${accept}, N = ${candidates}, ${prompts.length} prompts: settings that none beats in both score and row-steps\n`,
+  )
+  console.log(settingTable(settings))
+  console.log(JSON.stringify({ verifier, accept, candidates, settings }))
+}
+
+function settingTable(settings: readonly OperatingPoint[]): string {
+  const rows = settings.map(({ score, rowSteps, judgeCalls, judgedSteps, thresholds }) => [
+    share(score),
+    rowSteps.toFixed(1),
+    judgeCalls.toFixed(1),
+    judgedSteps.join(', '),
+    String(thresholds.clarity),
+    String(thresholds.potential),
+    String(thresholds.alignment),
+  ])
+  const head = ['overall', 'row-steps', 'judge calls', 'judged steps', 'clarity', 'potential', 'alignment']
+  return `${markdownTable(head, rows)}\n`
+}
