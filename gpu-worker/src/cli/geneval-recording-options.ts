@@ -44,6 +44,12 @@ export async function readRecordingPlan(
   const tokenCount = generator.grid[0] * generator.grid[1]
   // Each step makes at least one token known, so there are never more steps than tokens.
   const stepCount = Math.min(readSteps(parsed, generator), tokenCount)
+  const latest = stepCount - 1
+  const firstStep = parsed.integer(
+    'first-step',
+    { min: 0, max: latest },
+    Math.min(RECORDING_DEFAULTS.firstStep, latest),
+  )
   const configuration = {
     format: 1,
     bundle: manifest.id,
@@ -58,11 +64,5 @@ export async function readRecordingPlan(
     tokenCount,
     codebookSize: generator.codebookSize,
   } as const
-  const latest = stepCount - 1
-  const firstStep = parsed.integer(
-    'first-step',
-    { min: 0, max: latest },
-    Math.min(RECORDING_DEFAULTS.firstStep, latest),
-  )
   return { prompts: set.prompts, remarks, configuration, dir, firstStep }
 }

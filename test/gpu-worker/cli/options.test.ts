@@ -55,7 +55,8 @@ describe('options of generate', () => {
   })
 })
 
-describe('options of geneval', () => {
+// A recording's options read the generator's graphs.
+describe('options of geneval', { timeout: 30_000 }, () => {
   const read = (...argv: string[]): Promise<RunPlan> => readRunPlan(new Arguments(argv, GENEVAL_FLAGS), manifest)
   const readRecording = (...argv: string[]): Promise<RecordingPlan> =>
     readRecordingPlan(new Arguments(argv, GENEVAL_FLAGS), manifest, 'dir', BUNDLE_DIR)
