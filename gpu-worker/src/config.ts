@@ -11,8 +11,8 @@ export interface WorkerConfig {
   /** In the order in which they are served. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
   readonly bundleDir: string
-  /** Rows of the engine's batch. */
-  readonly slots: number
+  /** Rows of the engine's batch; undefined: as many as the processor can use. */
+  readonly slots: number | undefined
   readonly threads: number
   /** In the order in which they are tried. */
   readonly providers: readonly Provider[]
@@ -71,9 +71,9 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
       ...(batch ? [{ lane: 'batch' as const, url: batch }] : []),
     ],
     bundleDir: resolve(reader.text('PARM_BUNDLE', DEFAULT_BUNDLE, 4096)),
-    slots: reader.number('PARM_SLOTS', { min: 1, max: 1024, fallback: 8 }),
+    slots: reader.number('PARM_SLOTS', { min: 1, max: 1024, fallback: undefined }),
     threads: reader.number('PARM_THREADS', { min: 1, max: 256, fallback: Math.min(availableParallelism(), 256) }),
-    providers: reader.list('PARM_PROVIDERS', PROVIDERS, ['cpu']),
+    providers: reader.list('PARM_PROVIDERS', PROVIDERS, PROVIDERS),
     visibilitySeconds,
     leaseHeartbeatSeconds: reader.number('PARM_LEASE_HEARTBEAT_SECONDS', {
       min: 0.5,
@@ -109,7 +109,7 @@ function checkRelations(config: WorkerConfig, reader: EnvironmentReader): void {
     )
   }
   // While idle, one slot listens to the interactive queue; with a single slot the batch queue would never be asked.
-  if (config.queues.length > 1 && config.slots < 2) {
+  if (config.queues.length > 1 && config.slots !== undefined && config.slots < 2) {
     reader.reject('PARM_SLOTS', 'at least 2 where PARM_QUEUE_URL_BATCH is set', String(config.slots))
   }
   if (new Set(config.queues.map((queue) => queue.url)).size < config.queues.length) {
@@ -141,7 +141,10 @@ class EnvironmentReader {
     return value
   }
 
-  number(name: Variable, rule: { min: number; max: number; fallback: number; fractions?: boolean }): number {
+  number<Fallback extends number | undefined>(
+    name: Variable,
+    rule: { min: number; max: number; fallback: Fallback; fractions?: boolean },
+  ): number | Fallback {
     const value = this.#value(name)
     if (value === undefined) return rule.fallback
     const shape = rule.fractions ? /^\d+(\.\d+)?$/ : /^\d+$/

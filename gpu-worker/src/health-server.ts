@@ -10,6 +10,7 @@ export interface WorkerHealth {
   readonly worker: string
   /** Absent until the bundle is open. */
   readonly bundle?: { readonly id: string; readonly revision: string; readonly provider: string }
+  /** 0 of 0 until the bundle is open, because a GPU is asked how many it can use. */
   readonly slots: { readonly total: number; readonly free: number }
   readonly jobs: number
 }

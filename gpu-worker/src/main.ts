@@ -15,6 +15,10 @@ import { WorkerLifecycle } from './worker-state.ts'
 
 /** Exit codes: 0 stopped when asked to, 1 failed, 2 refused to start with this configuration, queue or bundle. */
 const EXIT = { stopped: 0, failed: 1, misconfigured: 2 }
+/** Slots of a CPU, where each row takes its time: enough for two jobs at the API's defaults. */
+const CPU_SLOTS = 8
+/** Two lanes need a slot each; a GPU that is busy with one row still serves both. */
+const FEWEST_GPU_SLOTS = 2
 /** What a worker that is told to stop gets on top of its grace period to give leases back and to close its models. */
 const FAREWELL_MS = 10_000
 
@@ -39,6 +43,7 @@ function readConfig(): WorkerConfig {
 /** Everything that is open in a worker that serves. */
 interface Serving {
   readonly bundle: Bundle
+  readonly slots: number
   readonly engine: Engine
   readonly runner: JobRunner
   readonly consumer: Consumer
@@ -113,8 +118,9 @@ class WorkerProcess {
   }
 
   async #open(): Promise<Serving> {
-    const { bundleDir, providers, threads, slots, workerName, maxAttempts } = this.#config
+    const { bundleDir, providers, threads, workerName, maxAttempts } = this.#config
     const bundle = await openBundle(bundleDir, { providers, threads })
+    const slots = this.#config.slots ?? slotsFor(bundle)
     const meter = new ModelMeter(this.#metrics, performance)
     const ticking = createEngine({
       generator: meter.generator(bundle.generator),
@@ -141,7 +147,7 @@ class WorkerProcess {
       onReceived: (lane, ageMs) => this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000),
       log: this.#log,
     })
-    this.#serving = { bundle, engine, runner, consumer }
+    this.#serving = { bundle, slots, engine, runner, consumer }
     const { id, revision } = bundle.manifest
     const { provider, refusedProviders } = bundle
     this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads })
@@ -173,7 +179,7 @@ class WorkerProcess {
   }
 
   #health(): WorkerHealth {
-    const { slots, workerName } = this.#config
+    const { workerName } = this.#config
     const serving = this.#serving
     return {
       state: this.#lifecycle.state.phase,
@@ -185,10 +191,14 @@ class WorkerProcess {
           provider: serving.bundle.provider,
         },
       }),
-      slots: { total: slots, free: serving?.engine.freeSlots ?? 0 },
+      slots: { total: serving?.slots ?? 0, free: serving?.engine.freeSlots ?? 0 },
       jobs: serving?.runner.jobs ?? 0,
     }
   }
+}
+
+function slotsFor({ rowBudget }: Bundle): number {
+  return rowBudget === undefined ? CPU_SLOTS : Math.max(FEWEST_GPU_SLOTS, rowBudget)
 }
 
 function servedModel({ manifest, generator, verifiers }: Bundle, meter: ModelMeter): ServedModel {

@@ -44,6 +44,8 @@ export interface LocalWorker {
 const LOCAL_SETTINGS = {
   PARM_HEALTH_PORT: '0',
   PARM_LOG_FORMAT: 'json',
+  // The embedded bundle is made for processors; looking for a GPU would only print what a driver misses.
+  PARM_PROVIDERS: 'cpu',
   PARM_GRACE_SECONDS: '5',
   PARM_VISIBILITY_SECONDS: '20',
   // The emulator answers a poll even when its client has gone, and the message is hidden then for nothing.

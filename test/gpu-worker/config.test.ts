@@ -34,6 +34,12 @@ describe('parseConfig', () => {
     expect(parseConfig({ ...MINIMAL, PARM_LOG_FORMAT: 'json' }, true).log.format).toBe('json')
   })
 
+  it('tries the fastest execution provider first, and leaves the number of slots to what it can use', () => {
+    expect(parseConfig(MINIMAL).providers).toEqual(['cuda', 'webgpu', 'cpu'])
+    expect(parseConfig(MINIMAL).slots).toBeUndefined()
+    expect(parseConfig({ ...MINIMAL, PARM_SLOTS: '16' }).slots).toBe(16)
+  })
+
   it('cannot be changed afterwards', () => {
     const config = parseConfig(MINIMAL)
     expect(() => Object.assign(config, { slots: 1 })).toThrow(TypeError)

@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BundleManifest } from '../../../shared/bundle.ts'
+import { bundleContracts } from '../models/graph-contract.ts'
 import { type Feed, openSession, type Session } from '../models/session.ts'
 import { type SpentTime, subtractTime } from '../models/spent-time.ts'
+import { trialFeeds } from '../models/step-trial.ts'
 import { type Arithmetic, countArithmetic } from './arithmetic.ts'
 import { type FactorType, MatmulYardstick, type ProductShape } from './matmul-yardstick.ts'
 import { round, type Spread, spreadOf } from './statistics.ts'
@@ -52,7 +54,7 @@ const PRODUCT_SIZES = [
 export async function measurePeakShare(options: PeakShareOptions): Promise<PeakShares> {
   const { manifest, bundleDir, threads, rows, rounds } = options
   const path = join(bundleDir, manifest.generator.stepGraph)
-  const feeds = stepFeeds(manifest, rows)
+  const feeds = trialFeeds(bundleContracts(manifest).step, manifest.generator.codebookSize, rows)
   const arithmetic = await profile(path, feeds)
   // Both branches of the guidance go through every layer together.
   const activationRows = rows * manifest.generator.grid[0] * manifest.generator.grid[1] * 2
@@ -138,20 +140,5 @@ async function profile(path: string, feeds: Readonly<Record<string, Feed>>): Pro
     return await countArithmetic(prefix)
   } finally {
     await rm(dir, { recursive: true })
-  }
-}
-
-/** One prompt, all tokens masked: the work of a step does not depend on what is in it. */
-function stepFeeds({ generator, prompt }: BundleManifest, rows: number): Record<string, Feed> {
-  const { grid, codebookSize, layers, heads, headDim, defaults } = generator
-  const tokens = grid[0] * grid[1]
-  const kvDims = [layers, 2, 2, heads, prompt.maxTokens, headDim]
-  const kv = new Float32Array(kvDims.reduce((all, dim) => all * dim, 1)).fill(0.01)
-  return {
-    tokens: { type: 'int64', data: new BigInt64Array(rows * tokens).fill(BigInt(codebookSize)), dims: [rows, tokens] },
-    prefix_kv: { type: 'float32', data: kv, dims: kvDims },
-    row_prompt: { type: 'int64', data: new BigInt64Array(rows).fill(1n), dims: [rows] },
-    guidance: { type: 'float32', data: new Float32Array(rows).fill(defaults.guidance), dims: [rows] },
-    uniform: { type: 'float32', data: new Float32Array(rows * tokens).fill(0.5), dims: [rows, tokens] },
   }
 }

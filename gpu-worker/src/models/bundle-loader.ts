@@ -15,7 +15,7 @@ import { PromptTokenizer } from './tokenizer.ts'
 import { BundleVerifier } from './verifier.ts'
 
 export interface BundleOptions {
-  /** Execution providers in the order of preference; the first that can start runs all graphs. Default: cpu. */
+  /** Execution providers in the order of preference; the first that computes and is not slower than the CPU runs all graphs. Default: cpu. */
   readonly providers?: readonly Provider[]
   /** Threads of one graph run, >= 1. Default: all cores. */
   readonly threads?: number
@@ -31,6 +31,8 @@ export interface Bundle {
   /** What the graphs run on, and why preferred providers do not. */
   readonly provider: Provider
   readonly refusedProviders: readonly string[]
+  /** Rows past which a tick only gets longer, found by a short sweep; undefined on the CPU. */
+  readonly rowBudget: number | undefined
   /** Time that the calls answered so far spent inside onnxruntime. */
   readonly spent: SpentTime
   /** Settles only when the model thread ends by itself; nothing can be generated afterwards. */
@@ -53,7 +55,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
   const thread = new ThreadClient(new URL('./model-thread.ts', import.meta.url))
   try {
     const { generator, prompt, verifiers, detector } = manifest
-    const { provider, refused } = await thread.call('open', {
+    const { provider, refused, rowBudget } = await thread.call('open', {
       dir: resolve(dir),
       graphs: {
         prefix: generator.prefixGraph,
@@ -78,6 +80,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       detector: detector && new BundleDetector(detector, pictureBytes, thread),
       provider,
       refusedProviders: refused,
+      rowBudget,
       get spent() {
         return thread.spent
       },

@@ -4,6 +4,7 @@ import { checkGraph, type GraphContract } from './graph-contract.ts'
 import { probeProvider } from './provider-probe.ts'
 import type { Provider } from './providers.ts'
 import { openSession, type Session } from './session.ts'
+import { findRowBudget, timeStep } from './step-trial.ts'
 import type { OpenReply, OpenRequest } from './thread-messages.ts'
 
 /** The sessions of one bundle's graphs. Whoever opened them must release them. */
@@ -17,8 +18,15 @@ export interface Sessions {
   readonly all: readonly Session[]
 }
 
+/** Rows of the step by which a provider is compared with the CPU. */
+const COMPARED_ROWS = 8
+/** Where the search for a row budget ends: past it the latency of a tick would hurt on any processor. */
+const MOST_ROWS = 256
+
 /**
- * Opens all graphs on the first provider that can start, each checked against its contract.
+ * Opens all graphs on the first provider that can start and is not slower than the CPU, where that is among the others:
+ * a graph made for processors, of 8-bit products, may run on a GPU piece by piece. Each graph is checked against its
+ * contract.
  *
  * @throws AppError `bundle_invalid`  naming the graph; `config_invalid` when no provider can start
  */
@@ -31,13 +39,47 @@ export async function openOnFirstProvider(request: OpenRequest): Promise<{ sessi
       continue
     }
     try {
-      return { sessions: await openSessions(request, provider), reply: { provider, refused } }
+      const sessions = await openSessions(request, provider)
+      const slow = await slowerThanCpu(request, provider, sessions)
+      if (slow === undefined) {
+        return { sessions, reply: { provider, refused, rowBudget: await rowBudget(request, provider, sessions) } }
+      }
+      refused.push(slow)
+      await releaseAll(sessions.all)
     } catch (cause) {
       if (cause instanceof AppError) throw cause
       refused.push(`${provider}: ${cause instanceof Error ? cause.message : String(cause)}`)
     }
   }
   throw new AppError('config_invalid', `no execution provider can run this bundle; ${refused.join('; ')}`)
+}
+
+/** @returns why the CPU should be used instead, in one sentence, or undefined when it should not or may not */
+async function slowerThanCpu(
+  { dir, graphs, contracts, codebookSize, providers, threads }: OpenRequest,
+  provider: Provider,
+  sessions: Sessions,
+): Promise<string | undefined> {
+  if (provider === 'cpu' || !providers.includes('cpu')) return undefined
+  const cpu = await openSession(graphs.step, join(dir, graphs.step), 'cpu', threads)
+  try {
+    const ownMs = await timeStep(sessions.step, contracts.step, codebookSize, COMPARED_ROWS)
+    const cpuMs = await timeStep(cpu, contracts.step, codebookSize, COMPARED_ROWS)
+    if (ownMs <= cpuMs) return undefined
+    return `${provider}: a step of ${COMPARED_ROWS} rows took ${ownMs.toFixed(1)} ms, on the CPU ${cpuMs.toFixed(1)} ms`
+  } finally {
+    await cpu.release()
+  }
+}
+
+/** On a CPU time grows with the rows from the first one on, so nothing is to be found out. */
+async function rowBudget(
+  { contracts, codebookSize }: OpenRequest,
+  provider: Provider,
+  { step }: Sessions,
+): Promise<number | undefined> {
+  if (provider === 'cpu') return undefined
+  return findRowBudget((rows) => timeStep(step, contracts.step, codebookSize, rows), MOST_ROWS)
 }
 
 async function openSessions(request: OpenRequest, provider: Provider): Promise<Sessions> {

@@ -21,7 +21,9 @@ export async function probeProvider(provider: Provider): Promise<string | undefi
       ? undefined
       : `${provider}: a trial product gave ${largest}, expected ${SIZE}`
   } catch (cause) {
-    return `${provider}: ${cause instanceof Error ? cause.message : String(cause)}`
+    const why = cause instanceof Error ? cause.message : String(cause)
+    // Some reasons come with line breaks and a stack of their own.
+    return `${provider}: ${why.replaceAll(/\s+/g, ' ').trim()}`
   }
 }
 

@@ -28,8 +28,10 @@ export interface OpenRequest {
 
 export interface OpenReply {
   readonly provider: Provider
-  /** One sentence for each provider that was tried before and could not start. */
+  /** One sentence for each provider that was tried before and is not used. */
   readonly refused: readonly string[]
+  /** Rows past which a tick only gets longer; undefined on the CPU, where each row takes its time. */
+  readonly rowBudget: number | undefined
 }
 
 export interface StepRequest {

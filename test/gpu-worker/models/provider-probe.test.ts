@@ -8,11 +8,14 @@ describe('a probe of an execution provider', () => {
     expect(await probeProvider('cpu')).toBeUndefined()
   })
 
-  it('says in one sentence why CUDA cannot be used where its libraries are missing', async () => {
-    const why = await probeProvider('cuda')
-    // A machine with CUDA installed has nothing to say; everywhere else the sentence names the provider.
-    if (why !== undefined) expect(why).toMatch(/^cuda: .{10}/)
-  })
+  it.each(['cuda', 'webgpu'] as const)(
+    'says in one line why %s cannot be used where something is missing',
+    async (provider) => {
+      const why = await probeProvider(provider)
+      // A machine that has it has nothing to say; everywhere else the line names the provider.
+      if (why !== undefined) expect(why).toMatch(new RegExp(`^${provider}: .{10,}$`))
+    },
+  )
 })
 
 describe('a graph written here', () => {
