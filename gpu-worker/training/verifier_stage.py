@@ -93,7 +93,8 @@ class VerifierStage(Stage):
         if not len(batch.codes):
             return batch
         decoded = self._quantizer.to(batch.codes.device).decode(batch.codes)
-        return replace(batch, images=torch.cat([batch.images, decoded]), codes=batch.codes[:0])
+        images = torch.cat([batch.images, decoded]) if len(batch.images) else decoded
+        return replace(batch, images=images, codes=batch.codes[:0])
 
     def loss(self, model: Verifier, batch: VerifierBatch) -> tuple[Tensor, dict[str, Tensor]]:
         return verifier_loss(model.read(batch.images, batch.prompt_ids), batch, self._tasks, self._settings)
