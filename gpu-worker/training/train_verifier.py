@@ -76,8 +76,8 @@ def main() -> None:
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:
             # Recorded pictures come in pairs.
             count = 2 * round(size * (1 - settings.scene_share) / 2)
-            composed = scenes.batch(rng, size - count, settings.questions)
-            return join(composed, recorded.batch(rng, count, settings.questions))
+            pictures = recorded.batch(rng, count, settings.questions)
+            return join(scenes.batch(rng, size - count, settings.questions), pictures) if count < size else pictures
 
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     run_stage(VerifierStage(model, settings, KINDS[arguments.kind].tasks, make_batch, quantizer), settings, arguments)
