@@ -88,9 +88,10 @@ export type ImageRef = z.infer<typeof ImageRef>
 /**
  * Why this candidate won. accepted: first to pass (accept first). best: highest alignment of the survivors.
  * only: baseline, nobody was asked. fallback: none survived, so the pruned path with the highest potential was finished
- * (the paper's N'=0 rule).
+ * (the paper's N'=0 rule). deadline: the best that there was when the time ran out; a repeat may get a better one, so
+ * this answer is for its callers only and not for the cache.
  */
-export const WIN_REASONS = ['accepted', 'best', 'only', 'fallback'] as const
+export const WIN_REASONS = ['accepted', 'best', 'only', 'fallback', 'deadline'] as const
 
 export const JobResult = z.strictObject({
   image: ImageRef,

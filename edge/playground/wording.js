@@ -23,6 +23,7 @@ const WIN_WORDS = {
   best: 'The highest alignment of all that finished.',
   only: 'The first candidate: baseline asks no verifier.',
   fallback: 'No candidate survived, so the pruned path with the highest potential was finished.',
+  deadline: 'The best there was when the time ran out.',
 }
 
 /** @type {Record<Decision, string>} */

@@ -91,6 +91,7 @@ export class FakeEngine implements Engine {
         end({ status: 'stopped' })
       },
       cancelCandidates: (candidates) => cancelled.push(...candidates),
+      moveDeadline: () => {},
     }
   }
 

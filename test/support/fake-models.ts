@@ -144,13 +144,8 @@ export class FakeGenerator implements Generator {
   }
 
   #learnSeed(seed: number): void {
-    const uniform = new Float32Array(Math.min(4, this.tokenCount))
-    for (let candidate = 0; candidate < FINGERPRINT_CANDIDATES; candidate++) {
-      for (let stepIndex = 0; stepIndex < FINGERPRINT_STEPS; stepIndex++) {
-        fillUniform(uniform, seed, candidate, stepIndex, 'code')
-        this.#ownerByFingerprint.set(uniform.join(), { seed, candidate, stepIndex })
-      }
-    }
+    const fingerprints = fingerprintsOf(seed, Math.min(4, this.tokenCount))
+    for (const [fingerprint, owner] of fingerprints) this.#ownerByFingerprint.set(fingerprint, owner)
   }
 
   #recognise(uniform: Float32Array): RowOwner {
@@ -158,6 +153,25 @@ export class FakeGenerator implements Generator {
     if (owner === undefined) throw new Error('a row whose uniforms belong to no seed, candidate and step of this test')
     return owner
   }
+}
+
+/** By seed and length: drawing them is most of a fake generator's start. */
+const knownFingerprints = new Map<string, ReadonlyMap<string, RowOwner>>()
+
+/** First uniforms of every step of every candidate of a seed, and whose they are. */
+function fingerprintsOf(seed: number, length: number): ReadonlyMap<string, RowOwner> {
+  const known = knownFingerprints.get(`${seed}/${length}`)
+  if (known !== undefined) return known
+  const fingerprints = new Map<string, RowOwner>()
+  const uniform = new Float32Array(length)
+  for (let candidate = 0; candidate < FINGERPRINT_CANDIDATES; candidate++) {
+    for (let stepIndex = 0; stepIndex < FINGERPRINT_STEPS; stepIndex++) {
+      fillUniform(uniform, seed, candidate, stepIndex, 'code')
+      fingerprints.set(uniform.join(), { seed, candidate, stepIndex })
+    }
+  }
+  knownFingerprints.set(`${seed}/${length}`, fingerprints)
+  return fingerprints
 }
 
 /** Words of the fake generator's tokenizer. */

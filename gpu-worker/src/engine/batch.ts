@@ -1,11 +1,13 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import { slotOf } from './candidate.ts'
+import { type Path, slotOf } from './candidate.ts'
 import { type Job, promptOf } from './job.ts'
+import type { Measurements } from './measurements.ts'
 import type { Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
 import { decide, isClearAfter, type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
 import { fillUniform } from './random.ts'
 import { completeX0, Remasker } from './sampling.ts'
-import type { Seat } from './scheduler.ts'
+import { comparesSiblings } from './search.ts'
+import type { Seat } from './seat.ts'
 
 /** What one tick did to one running candidate. */
 export interface Progress extends Seat {
@@ -30,15 +32,17 @@ export interface Progress extends Seat {
 export class Batch {
   readonly #generator: Generator
   readonly #clock: Clock
+  readonly #measurements: Measurements
   readonly #remasker: Remasker
   /** By slot, so that no tick allocates: float32 [slots][N]. */
   readonly #codeUniform: readonly Float32Array[]
   readonly #maskUniform: Float32Array
 
-  constructor(generator: Generator, clock: Clock, slots: number) {
+  constructor(generator: Generator, clock: Clock, slots: number, measurements: Measurements) {
     const { tokenCount, codebookSize } = generator
     this.#generator = generator
     this.#clock = clock
+    this.#measurements = measurements
     this.#remasker = new Remasker(tokenCount, codebookSize)
     this.#codeUniform = Array.from({ length: slots }, () => new Float32Array(tokenCount))
     this.#maskUniform = new Float32Array(tokenCount)
@@ -64,7 +68,10 @@ export class Batch {
   async #step(rows: readonly Progress[]): Promise<void> {
     const outputs = await attempt(rows, async () => {
       const stepRows = rows.map((row) => this.#toStepRow(row))
-      return sameCount('generator step', rows.length, await this.#generator.step(stepRows))
+      const startedMs = this.#clock.now()
+      const answers = sameCount('generator step', rows.length, await this.#generator.step(stepRows))
+      this.#measurements.noteStep(rows.length, this.#clock.now() - startedMs)
+      return answers
     })
     for (const [index, output] of outputs.entries()) this.#commit(rows[index] as Progress, output)
   }
@@ -88,6 +95,7 @@ export class Batch {
       fillUniform(this.#maskUniform, job.request.parameters.seed, candidate.index, stepIndex, 'mask')
     }
     const maskCount = job.schedule.maskedAfter[stepIndex] as number
+    noteConfidence(path, output.prob, this.#generator.codebookSize)
     this.#remasker.commit(path.tokens, x0, output.prob, maskCount, noiseScale, this.#maskUniform)
     path.stepsDone = stepIndex + 1
   }
@@ -96,7 +104,10 @@ export class Batch {
     if (rows.length === 0) return
     const pictures = await attempt(rows, async () => {
       const codes = rows.map((row) => row.x0 as Int32Array)
-      return sameCount('generator decode', rows.length, await this.#generator.decode(codes))
+      const startedMs = this.#clock.now()
+      const answers = sameCount('generator decode', rows.length, await this.#generator.decode(codes))
+      this.#measurements.decodeMs.add((this.#clock.now() - startedMs) / rows.length)
+      return answers
     })
     for (const [index, pixels] of pictures.entries()) (rows[index] as Progress).pixels = pixels
   }
@@ -110,13 +121,27 @@ export class Batch {
     const ms = (this.#clock.now() - startedMs) / rows.length
     for (const [index, judgement] of judgements.entries()) {
       const row = rows[index] as Progress
-      const { path } = row.candidate
       const checked = attemptRow(row, () => checkJudgement(verifier, judgement))
-      if (checked === undefined) continue
-      const ruling = decide(questionsFor(row), checked, policyOf(row.job))
-      path.isClear = isClearAfter(path.isClear, ruling)
-      row.verdict = { ruling, ms }
+      if (checked !== undefined) this.#rule(row, checked, ms)
     }
+  }
+
+  #rule(row: Progress, judgement: Judgement, ms: number): void {
+    const { job, stepIndex } = row
+    const { path } = row.candidate
+    const ruling = decide(questionsFor(row), judgement, policyOf(job))
+    path.isClear = isClearAfter(path.isClear, ruling)
+    path.potential = ruling.potential ?? path.potential
+    row.verdict = { ruling, ms }
+    const share = (stepIndex + 1) / job.schedule.stepCount
+    this.#measurements.noteJudgement(job.request.verifier.name, share, ruling, ms)
+  }
+}
+
+/** Of every token that may become known in this step; of those that stay masked a later step will say it anew. */
+function noteConfidence({ tokens, confidence }: Path, prob: Float32Array, maskToken: number): void {
+  for (let position = 0; position < tokens.length; position++) {
+    if (tokens[position] === maskToken) confidence[position] = prob[position] as number
   }
 }
 
@@ -168,12 +193,24 @@ function isPictureDue(row: Progress): boolean {
 
 /** Previews follow the verifier's steps in every strategy, so that their pictures can be compared side by side. */
 export function isPreviewDue({ job, stepIndex, isLast }: Progress): boolean {
-  return job.request.previews && (isLast || job.judgedSteps.has(stepIndex))
+  return job.request.previews && (isLast || job.judgePlan.steps.has(stepIndex))
 }
 
 function questionsFor({ job, candidate, stepIndex, isLast }: Progress): readonly Task[] {
-  const isJudgedStep = job.judgedSteps.has(stepIndex)
-  return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear: candidate.path.isClear })
+  const isJudgedStep = job.judgePlan.steps.has(stepIndex)
+  // Where siblings are compared each of them needs an answer about this very step.
+  const isClear = candidate.path.isClear && !isComparing(job)
+  return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear })
+}
+
+/** A job that is left with one candidate has nobody to compare it with. */
+function isComparing({ search, state }: Job): boolean {
+  return comparesSiblings(search) && state.phase === 'running'
+}
+
+/** Whether the candidate waits here until it is known which of its siblings go on. */
+export function isHeldHere({ job, stepIndex, isLast }: Progress): boolean {
+  return isComparing(job) && !isLast && job.judgePlan.steps.has(stepIndex)
 }
 
 function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {
@@ -181,9 +218,16 @@ function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {
   return Map.groupBy(asked, (row) => row.job.request.verifier)
 }
 
-/** A path that is finished only because all were pruned was not accepted by anybody, whatever its alignment. */
-function policyOf(job: Job): Policy {
-  const { strategy, accept } = job.request.parameters
-  const isFallback = job.state.phase === 'fallback'
-  return { strategy, accept: isFallback ? 'best' : accept, thresholds: job.request.verifier.thresholds }
+/**
+ * A path that is finished only because all were pruned, or because the time has run out, was not accepted by anybody,
+ * whatever its alignment. Halving goes by rank, so that no potential is too low by itself.
+ */
+function policyOf({ request, state, judgePlan, search }: Job): Policy {
+  const { strategy, accept } = request.parameters
+  const { thresholds } = judgePlan
+  return {
+    strategy,
+    accept: state.phase === 'running' ? accept : 'best',
+    thresholds: search.kind === 'halving' ? { ...thresholds, potential: 0 } : thresholds,
+  }
 }

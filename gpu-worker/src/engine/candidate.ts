@@ -6,27 +6,34 @@ import type { SlotId } from './slot-pool.ts'
 export interface Path {
   /** int32 [N], image codes; the mask token where nothing is committed yet. */
   readonly tokens: Int32Array
+  /** float32 [N], probability under which each known token was drawn, 0..1; says nothing where the token is masked. */
+  readonly confidence: Float32Array
   /** Also the index of the next step. */
   stepsDone: number
-  /** Whether clarity has passed at some step; it is not asked again after that. */
+  /** Whether clarity has passed at some step; plain search does not ask again after that. */
   isClear: boolean
+  /** The last answer about a clear picture, 0..1; undefined before there was one. */
+  potential: number | undefined
 }
 
 /**
  * waiting   has no slot: it never ran, it yielded its slot to another job, or it was pruned and is being resumed.
  * running   owns one slot and advances by one step each tick.
+ * held      at a judged step at which its siblings are compared; owns no slot and waits for those still on their way.
  * pruned    judged hopeless. Owns nothing but its path, from which it is resumed should no sibling survive.
  * finished  all steps done; its picture competes.
  * stopped   not wanted any more: a sibling won, the caller cancelled it, or its job ended.
  *
  *     waiting  --grant-->   running  --finish-->  finished
  *     running  --yield-->   waiting
- *     running  --prune-->   pruned   --resume-->  waiting
- *     waiting, running  --stop-->  stopped
+ *     running  --hold-->    held     --let on-->  waiting
+ *     running, held  --prune-->  pruned  --resume-->  waiting
+ *     waiting, running, held  --stop-->  stopped
  */
 export type CandidateState =
   | { readonly phase: 'waiting' }
   | { readonly phase: 'running'; readonly slot: SlotId }
+  | { readonly phase: 'held' }
   | { readonly phase: 'pruned'; readonly potential: number }
   | ({ readonly phase: 'finished' } & Finish)
   | { readonly phase: 'stopped' }
@@ -64,7 +71,19 @@ export type CandidateTransition = Transition<CandidatePhase>
 /** @param maskToken  fills the grid: nothing is known yet */
 export function createCandidate(index: number, tokenCount: number, maskToken: number): Candidate {
   const tokens = new Int32Array(tokenCount).fill(maskToken)
-  return { index, path: { tokens, stepsDone: 0, isClear: false }, state: { phase: 'waiting' } }
+  const confidence = new Float32Array(tokenCount)
+  const path = { tokens, confidence, stepsDone: 0, isClear: false, potential: undefined }
+  return { index, path, state: { phase: 'waiting' } }
+}
+
+/**
+ * A candidate that goes on from where another path stands. Its own index keys its random numbers, so what is still masked
+ * is drawn afresh, and is the same whenever and wherever it runs.
+ *
+ * @param path  becomes the candidate's own
+ */
+export function continuePath(index: number, path: Path): Candidate {
+  return { index, path, state: { phase: 'waiting' } }
 }
 
 export function grantSlot(candidate: Candidate, slot: SlotId): CandidateTransition {
@@ -75,9 +94,18 @@ export function yieldSlot(candidate: Candidate): CandidateTransition {
   return change(candidate, ['running'], { phase: 'waiting' }, 'another job had no slot')
 }
 
+export function hold(candidate: Candidate): CandidateTransition {
+  return change(candidate, ['running'], { phase: 'held' }, 'its siblings are compared at this step')
+}
+
+export function letOn(candidate: Candidate): CandidateTransition {
+  return change(candidate, ['held'], { phase: 'waiting' }, 'its siblings were compared')
+}
+
 /** @param potential  the answer that condemned it, 0..1; ranks it should the job fall back on pruned candidates */
 export function prune(candidate: Candidate, potential: number): CandidateTransition {
-  return change(candidate, ['running'], { phase: 'pruned', potential }, 'potential below its threshold')
+  const why = candidate.state.phase === 'held' ? 'potential in the lower half' : 'potential below its threshold'
+  return change(candidate, ['running', 'held'], { phase: 'pruned', potential }, why)
 }
 
 export function resume(candidate: Candidate): CandidateTransition {
@@ -94,12 +122,13 @@ export function finish(candidate: Candidate, result: Finish): CandidateTransitio
 }
 
 export function stop(candidate: Candidate, why: string): CandidateTransition {
-  return change(candidate, ['waiting', 'running'], { phase: 'stopped' }, why)
+  return change(candidate, ['waiting', 'running', 'held'], { phase: 'stopped' }, why)
 }
 
 /** Whether the candidate can still take part in a tick without being resumed. */
 export function isLive(candidate: Candidate): boolean {
-  return candidate.state.phase === 'waiting' || candidate.state.phase === 'running'
+  const { phase } = candidate.state
+  return phase === 'waiting' || phase === 'running' || phase === 'held'
 }
 
 /** The slot that a running candidate owns. */

@@ -1,38 +1,15 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import type { CANDIDATE_PHASES } from '../../../shared/job-event.ts'
-import { Batch, isPreviewDue, type Progress } from './batch.ts'
-import {
-  type Candidate,
-  type CandidateTransition,
-  type Finish,
-  finish,
-  grantSlot,
-  isLive,
-  prune,
-  resume,
-  slotOf,
-  stop,
-  yieldSlot,
-} from './candidate.ts'
-import {
-  begin,
-  costOf,
-  createJob,
-  emit,
-  end,
-  fallBack,
-  isReady,
-  type Job,
-  type JobTransition,
-  promptOf,
-} from './job.ts'
+import { Batch, isHeldHere, isPreviewDue, type Progress } from './batch.ts'
+import { type CandidateTransition, type Finish, finish, hold, isLive, prune, stop } from './candidate.ts'
+import { DeadlineWatch, mustClose } from './deadlines.ts'
+import { begin, checkRemaining, createJob, type Job, type JobTransition } from './job.ts'
 import type { TemperatureMode } from './mask-schedule.ts'
-import type { Clock, Engine, EngineEvent, EngineJob, EngineOutcome, Generator, RunningJob } from './ports.ts'
-import { promptWarnings } from './prompt-warnings.ts'
+import { Measurements } from './measurements.ts'
+import { Placement } from './placement.ts'
+import type { Clock, Engine, EngineEvent, EngineJob, Generator, RunningJob } from './ports.ts'
 import { scoreOf } from './pruning.ts'
-import { planTick, type Seat } from './scheduler.ts'
-import { type Standing, standingOf } from './selection.ts'
-import { SlotPool } from './slot-pool.ts'
+import { Scheduler } from './scheduler.ts'
+import { Settlement } from './settlement.ts'
 
 export interface EngineOptions {
   readonly generator: Generator
@@ -41,6 +18,8 @@ export interface EngineOptions {
   readonly slots: number
   /** Default `linear`. */
   readonly temperatureMode?: TemperatureMode
+  /** A tenant's share against the others of its lane, > 0. Default: all are equal. */
+  readonly tenantWeight?: (tenant: string) => number
   /** Told of every change of state of every job and candidate, for logs and tests. */
   readonly onTransition?: (change: StateChange) => void
   /** Told of every step's full prediction, asked for by a strategy or not, for recordings and tests. */
@@ -73,6 +52,8 @@ export interface TickingEngine extends Engine {
    * @throws InvariantError  when a state or a slot is not as it must be; all jobs have failed then and no turn follows
    */
   tick(): Promise<void>
+  /** What the engine's clock and verdicts have shown so far, for metrics and warnings. */
+  readonly measurements: Measurements
 }
 
 /** @throws AppError  config_invalid, when `slots` is not an integer >= 1 */
@@ -95,46 +76,54 @@ type EngineState =
   | { readonly phase: 'broken'; readonly error: unknown }
 
 class StepEngine implements TickingEngine {
+  readonly measurements = new Measurements()
   readonly #options: EngineOptions
   readonly #batch: Batch
-  readonly #pool: SlotPool<Candidate>
-  /** All jobs that have not ended, in order of submission. */
-  #jobs: Job[] = []
-  #grantCount = 0
+  readonly #placement: Placement
+  readonly #settlement: Settlement
+  readonly #deadlines = new DeadlineWatch()
+  /** All jobs that have not ended. */
+  readonly #jobs = new Set<Job>()
+  /** Those of which something was asked from outside since the last tick. */
+  readonly #wished = new Set<Job>()
+  #jobCount = 0
+  /** Jobs whose candidates may hold slots; there is work exactly while there are any. */
+  #readyCount = 0
   #state: EngineState = { phase: 'ready' }
   #wake = Promise.withResolvers<void>()
 
   constructor(options: EngineOptions) {
+    const { generator, clock, slots, tenantWeight } = options
     this.#options = options
-    this.#batch = new Batch(options.generator, options.clock, options.slots)
-    this.#pool = new SlotPool(options.slots)
+    this.#batch = new Batch(generator, clock, slots, this.measurements)
+    this.#placement = new Placement(
+      slots,
+      new Scheduler(this.measurements, tenantWeight),
+      ({ job, candidate }, change) =>
+        options.onTransition?.({ jobId: job.request.id, candidate: candidate.index, ...change }),
+    )
+    const onJobChange = (job: Job, change: JobTransition) => this.#jobChanged(job, change)
+    this.#settlement = new Settlement({ generator, clock, placement: this.#placement, onJobChange })
   }
 
   get freeSlots(): number {
-    const waiting = this.#jobs.flatMap((job) => job.candidates).filter(({ state }) => state.phase === 'waiting')
-    return Math.max(0, this.#pool.freeCount - waiting.length)
+    return this.#placement.freeSlots
   }
 
   submit(request: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
-    const { generator, temperatureMode } = this.#options
-    const job = createJob(request, onEvent, generator, temperatureMode ?? 'linear')
+    const { generator, clock, temperatureMode = 'linear' } = this.#options
+    const { measurements } = this
+    const given = { generator, temperatureMode, measurements, number: this.#jobCount, nowMs: clock.now() }
+    const job: Job = createJob(request, (event) => this.#tell(job, onEvent, event), given)
+    this.#jobCount += 1
     if (this.#state.phase === 'broken') job.settle({ status: 'failed', error: this.#state.error })
     else {
-      this.#jobs.push(job)
+      this.#jobs.add(job)
+      this.#deadlines.watch(job)
+      this.#placement.noteChange(job)
       void this.#prepare(job)
     }
-    return {
-      id: request.id,
-      outcome: job.outcome,
-      stop: () => {
-        job.wishes.end ??= { status: 'stopped' }
-        this.#ring()
-      },
-      cancelCandidates: (candidates) => {
-        for (const index of candidates) job.wishes.cancel.add(index)
-        this.#ring()
-      },
-    }
+    return this.#handleOf(job)
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -145,9 +134,9 @@ class StepEngine implements TickingEngine {
         // Taken before looking for work, so that what arrives after the look still wakes this turn.
         const rung = this.#wake.promise
         if (this.#state.phase === 'broken') throw this.#state.error
-        if (this.#hasWork()) await this.tick()
+        if (this.#hasWork) await this.tick()
         else {
-          this.#checkIntegrity()
+          this.#placement.checkIntegrity()
           await rung
         }
       }
@@ -163,17 +152,36 @@ class StepEngine implements TickingEngine {
     const startedMs = this.#options.clock.now()
     try {
       this.#admit()
-      this.#settle()
-      this.#refill()
-      await this.#advance()
-      this.#settle()
-      this.#refill()
-      if (this.#options.checkEveryTick) this.#checkIntegrity()
+      this.#arrange()
+      await this.#advance(startedMs)
+      this.#arrange()
+      if (this.#options.checkEveryTick) this.#placement.checkIntegrity()
       this.#state = { phase: 'ready' }
       this.#options.onTick?.(this.#options.clock.now() - startedMs)
     } catch (error) {
       this.#break(error)
       throw error
+    }
+  }
+
+  #handleOf(job: Job): RunningJob {
+    return {
+      id: job.request.id,
+      outcome: job.outcome,
+      stop: () => {
+        job.wishes.end ??= { status: 'stopped' }
+        this.#wish(job)
+      },
+      cancelCandidates: (candidates) => {
+        for (const index of candidates) job.wishes.cancel.add(index)
+        this.#wish(job)
+      },
+      moveDeadline: (remainingMs) => {
+        job.deadlineMs = this.#options.clock.now() + checkRemaining(remainingMs)
+        if (!this.#jobs.has(job)) return
+        this.#deadlines.watch(job)
+        this.#placement.noteChange(job)
+      },
     }
   }
 
@@ -184,9 +192,25 @@ class StepEngine implements TickingEngine {
       const prompt = await generator.prepare(job.request.parameters.prompt)
       if (job.state.phase === 'preparing') this.#jobChanged(job, begin(job, prompt))
       else generator.release(prompt)
+      this.#ring()
     } catch (error) {
       job.wishes.end ??= { status: 'failed', error }
+      this.#wish(job)
     }
+  }
+
+  /** A listener that throws loses its job, not the engine. */
+  #tell(job: Job, listen: (event: EngineEvent) => void, event: EngineEvent): void {
+    try {
+      listen(event)
+    } catch (error) {
+      job.wishes.end ??= { status: 'failed', error }
+      this.#wish(job)
+    }
+  }
+
+  #wish(job: Job): void {
+    if (this.#jobs.has(job)) this.#wished.add(job)
     this.#ring()
   }
 
@@ -195,29 +219,49 @@ class StepEngine implements TickingEngine {
     this.#wake = Promise.withResolvers()
   }
 
-  #hasWork(): boolean {
-    return this.#jobs.some((job) => isReady(job) || job.wishes.end !== undefined || job.wishes.cancel.size > 0)
+  get #hasWork(): boolean {
+    return this.#wished.size > 0 || this.#readyCount > 0
   }
 
   /** Acts on what came from outside since the last tick, so that the slots it frees are used in this one. */
   #admit(): void {
-    for (const job of this.#jobs) {
+    for (const job of this.#wished) {
       for (const index of job.wishes.cancel) {
         const candidate = job.candidates[index]
-        if (candidate !== undefined && isLive(candidate)) this.#stop({ job, candidate }, 'cancelled by the caller')
+        if (candidate === undefined || !isLive(candidate)) continue
+        this.#placement.move({ job, candidate }, (ended) => stop(ended, 'cancelled by the caller'))
       }
       job.wishes.cancel.clear()
-      if (job.wishes.end !== undefined) this.#end(job, job.wishes.end)
+      if (job.wishes.end !== undefined && this.#jobs.has(job)) this.#settlement.end(job, job.wishes.end)
+    }
+    this.#wished.clear()
+  }
+
+  /** Ends what is over and gives every slot to who should have it next. */
+  #arrange(): void {
+    const nowMs = this.#options.clock.now()
+    this.#settlement.settle()
+    this.#closeOverdue(nowMs)
+    this.#settlement.settle()
+    this.#placement.refill(nowMs)
+  }
+
+  #closeOverdue(nowMs: number): void {
+    for (let job = this.#deadlines.nextOverdue(nowMs); job; job = this.#deadlines.nextOverdue(nowMs)) {
+      this.#settlement.close(job)
+    }
+    for (const job of new Set(this.#placement.seats.map((seat) => seat.job))) {
+      if (mustClose(job, nowMs, this.measurements.tickMs)) this.#settlement.close(job)
     }
   }
 
   /** One step of everybody who owns a slot. */
-  async #advance(): Promise<void> {
-    const seats = this.#runningSeats()
+  async #advance(startedMs: number): Promise<void> {
+    const { seats } = this.#placement
     if (seats.length === 0) return
-    const nowMs = this.#options.clock.now()
-    for (const { job } of seats) job.spent.sinceMs ??= nowMs
+    for (const { job } of seats) job.spent.sinceMs ??= startedMs
     for (const row of await this.#batch.advance(seats)) this.#apply(row)
+    this.measurements.noteTick(this.#options.clock.now() - startedMs)
   }
 
   /** Tells what a step brought and moves its candidate on. */
@@ -225,7 +269,7 @@ class StepEngine implements TickingEngine {
     const { job, candidate, stepIndex, x0, pixels, verdict } = row
     if (job.state.phase === 'ended') return
     if (row.failure !== undefined) {
-      this.#end(job, { status: 'failed', error: row.failure.error })
+      this.#settlement.end(job, { status: 'failed', error: row.failure.error })
       return
     }
     job.spent.rowSteps += 1
@@ -234,111 +278,48 @@ class StepEngine implements TickingEngine {
       this.#options.onPrediction?.({ jobId: job.request.id, candidate: candidate.index, stepIndex, codes: x0 })
     }
     if (pixels !== undefined && isPreviewDue(row)) {
-      emit(job, { type: 'preview', candidate: candidate.index, stepIndex, pixels })
+      job.onEvent({ type: 'preview', candidate: candidate.index, stepIndex, pixels })
     }
-    if (verdict !== undefined) this.#applyVerdict(row, verdict)
-    if (row.isLast) this.#vacate(row, (ended) => finish(ended, resultOf(row)))
+    if (verdict !== undefined) this.#tellVerdict(row, verdict)
+    this.#moveOn(row)
   }
 
-  #applyVerdict({ job, candidate, stepIndex }: Progress, { ruling, ms }: NonNullable<Progress['verdict']>): void {
+  #tellVerdict({ job, candidate, stepIndex }: Progress, { ruling, ms }: NonNullable<Progress['verdict']>): void {
     job.spent.judgeCalls += 1
     const verifier = job.request.verifier.name
-    emit(job, { type: 'verdict', candidate: candidate.index, stepIndex, ...ruling, verifier, ms })
-    if (ruling.decision === 'prune') this.#vacate({ job, candidate }, (ended) => prune(ended, ruling.potential))
+    job.onEvent({ type: 'verdict', candidate: candidate.index, stepIndex, ...ruling, verifier, ms })
   }
 
-  /** Ends the jobs that are decided, and falls back where no candidate survived. */
-  #settle(): void {
-    for (const job of this.#jobs) {
-      if (job.state.phase === 'ended') continue
-      const standing = standingOf(job)
-      switch (standing.kind) {
-        case 'open':
-          break
-        case 'won':
-          this.#end(job, this.#success(job, standing))
-          break
-        case 'resume':
-          this.#jobChanged(job, fallBack(job))
-          this.#candidateChanged({ job, candidate: standing.candidate }, resume(standing.candidate))
-          break
-        case 'empty':
-          this.#end(job, { status: 'stopped' })
-          break
-        default: {
-          const never: never = standing
-          throw new InvariantError(`unknown standing ${JSON.stringify(never)}`)
-        }
-      }
-    }
-    this.#jobs = this.#jobs.filter((job) => job.state.phase !== 'ended')
-  }
-
-  #success(job: Job, { candidate, result, reason }: Extract<Standing, { kind: 'won' }>): EngineOutcome {
-    const { pixels, codes, alignment } = result
-    const warnings = promptWarnings(promptOf(job))
-    const cost = costOf(job, this.#options.clock.now())
-    return { status: 'succeeded', pixels, codes, candidate: candidate.index, alignment, reason, cost, warnings }
-  }
-
-  /** Gives every free slot to whom the plan names, so that no slot is idle in the next tick while somebody waits. */
-  #refill(): void {
-    const plan = planTick(this.#jobs, this.#pool.freeCount)
-    for (const seat of plan.yields) this.#vacate(seat, yieldSlot)
-    for (const { job, candidate } of plan.grants) {
-      this.#grantCount += 1
-      job.lastGrant = this.#grantCount
-      this.#candidateChanged({ job, candidate }, grantSlot(candidate, this.#pool.acquire(candidate)))
-    }
-  }
-
-  #end(job: Job, outcome: EngineOutcome): void {
-    const why = outcome.status === 'succeeded' ? 'a sibling won' : `job ${outcome.status}`
-    for (const candidate of job.candidates) {
-      if (isLive(candidate)) this.#stop({ job, candidate }, why)
-    }
-    if (isReady(job)) this.#options.generator.release(promptOf(job))
-    this.#jobChanged(job, end(job, outcome))
-  }
-
-  #stop(seat: Seat, why: string): void {
-    if (seat.candidate.state.phase === 'running') this.#vacate(seat, (candidate) => stop(candidate, why))
-    else this.#candidateChanged(seat, stop(seat.candidate, why))
-  }
-
-  /** Takes a running candidate out of its slot; the slot is free when this returns. */
-  #vacate(seat: Seat, leave: (candidate: Candidate) => CandidateTransition): void {
-    const slot = slotOf(seat.candidate)
-    this.#candidateChanged(seat, leave(seat.candidate))
-    this.#pool.release(slot, seat.candidate)
-  }
-
-  #candidateChanged({ job, candidate }: Seat, transition: CandidateTransition): void {
-    this.#options.onTransition?.({ jobId: job.request.id, candidate: candidate.index, ...transition })
-    const phase = phaseToTell(transition)
-    if (phase === undefined) return
-    emit(job, { type: 'candidate', candidate: candidate.index, phase, stepsDone: candidate.path.stepsDone })
+  #moveOn(row: Progress): void {
+    const { job, verdict, isLast } = row
+    const ruling = verdict?.ruling
+    const verifier = job.request.verifier.name
+    if (ruling?.decision === 'prune') {
+      this.#placement.move(row, (ended) => prune(ended, ruling.potential))
+      this.measurements.noteEnd(verifier, false)
+    } else if (isLast) {
+      this.#placement.move(row, (ended) => finish(ended, resultOf(row)))
+      if (ruling?.alignment === undefined) return
+      this.measurements.noteEnd(verifier, ruling.alignment >= job.judgePlan.thresholds.alignment)
+    } else if (isHeldHere(row)) this.#placement.move(row, hold)
   }
 
   #jobChanged(job: Job, transition: JobTransition): void {
+    if (transition.from === 'preparing' && transition.to !== 'ended') this.#readyCount += 1
+    if (transition.from !== 'preparing' && transition.to === 'ended') this.#readyCount -= 1
+    if (transition.to === 'ended') {
+      this.#jobs.delete(job)
+      this.#deadlines.forget(job)
+    }
+    this.#placement.noteChange(job)
     this.#options.onTransition?.({ jobId: job.request.id, ...transition })
-  }
-
-  #runningSeats(): Seat[] {
-    return this.#jobs.flatMap((job) =>
-      job.candidates.filter(({ state }) => state.phase === 'running').map((candidate) => ({ job, candidate })),
-    )
-  }
-
-  #checkIntegrity(): void {
-    this.#pool.checkIntegrity(new Map(this.#runningSeats().map(({ candidate }) => [candidate, slotOf(candidate)])))
   }
 
   /** Nobody may wait for an answer that will never come; slots and prompts are beyond repair. */
   #break(error: unknown): void {
     this.#state = { phase: 'broken', error }
     for (const job of this.#jobs) job.settle({ status: 'failed', error })
-    this.#jobs = []
+    this.#jobs.clear()
     this.#ring()
   }
 }
@@ -354,10 +335,4 @@ function resultOf({ job, x0, pixels, verdict }: Progress): Finish {
     alignment: ruling?.alignment,
     isAccepted: ruling?.decision === 'accept',
   }
-}
-
-/** The event's word for a change; yielding a slot is the engine's own business. */
-function phaseToTell({ from, to }: CandidateTransition): (typeof CANDIDATE_PHASES)[number] | undefined {
-  if (to !== 'waiting') return to
-  return from === 'pruned' ? 'resumed' : undefined
 }

@@ -1,22 +1,28 @@
-import { InvariantError } from '../../../shared/error-code.ts'
+import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { type Candidate, createCandidate, type Transition } from './candidate.ts'
+import { type JudgePlan, planJudging } from './judge-plan.ts'
 import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './mask-schedule.ts'
+import type { Measurements } from './measurements.ts'
 import type { EngineEvent, EngineJob, EngineOutcome, Generator, PreparedPrompt } from './ports.ts'
+import { beginSearch, type SearchState } from './search.ts'
 
 /**
  * preparing  the prompt's prefix is being computed; no candidate may take a slot yet.
  * running    candidates are sampled and judged.
  * fallback   none survived; the pruned candidate with the highest potential is being finished after all.
+ * closing    the time has run out; the best of what was begun is taken, or finished first.
  * ended      the outcome is known and told; nothing follows it.
  *
  *     preparing  --begin-->     running
  *     running    --fallBack-->  fallback
- *     preparing, running, fallback  --end-->  ended
+ *     running, fallback  --close-->  closing
+ *     preparing, running, fallback, closing  --end-->  ended
  */
 export type JobState =
   | { readonly phase: 'preparing' }
   | { readonly phase: 'running'; readonly prompt: PreparedPrompt }
   | { readonly phase: 'fallback'; readonly prompt: PreparedPrompt }
+  | { readonly phase: 'closing'; readonly prompt: PreparedPrompt }
   | { readonly phase: 'ended' }
 
 export type JobPhase = JobState['phase']
@@ -24,49 +30,72 @@ export type JobTransition = Transition<JobPhase>
 
 export interface Job {
   readonly request: EngineJob
+  /** Counts the jobs of an engine from 0, in order of submission. */
+  readonly number: number
   readonly schedule: MaskSchedule
-  readonly judgedSteps: ReadonlySet<number>
-  readonly candidates: readonly Candidate[]
+  readonly judgePlan: JudgePlan
+  readonly search: SearchState
+  /** By index. A search may add to those that were asked for. */
+  readonly candidates: Candidate[]
   readonly outcome: Promise<EngineOutcome>
-  /** Tells events and outcome; called by this file only. */
+  /** Tells one event; never throws. */
   readonly onEvent: (event: EngineEvent) => void
+  /** Tells the outcome; called by this file, and by the engine when it breaks. */
   readonly settle: (outcome: EngineOutcome) => void
   /** Work done so far. The unit is the row-step: one candidate advanced by one step. */
   readonly spent: { rowSteps: number; judgeCalls: number; candidatesStarted: number; sinceMs: number | undefined }
   /** What came from outside since the last tick; the next tick acts on it. */
   readonly wishes: { end: EngineOutcome | undefined; readonly cancel: Set<number> }
-  /** When it last got a slot, counted in grants of the engine; 0 before the first. */
-  lastGrant: number
+  /** On the engine's clock, milliseconds; undefined where the job may take the time it takes. */
+  deadlineMs: number | undefined
+  readonly submittedMs: number
   /** Changed by the transition functions of this file only. */
   state: JobState
 }
 
-/** @returns a job that is preparing; all its candidates wait */
-export function createJob(
-  request: EngineJob,
-  onEvent: (event: EngineEvent) => void,
-  generator: Generator,
-  temperatureMode: TemperatureMode,
-): Job {
-  const { parameters, verifier } = request
-  const { tokenCount, codebookSize, temperature } = generator
-  const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, temperatureMode)
+/** What of its engine a job needs to begin. */
+export interface Beginnings {
+  readonly generator: Pick<Generator, 'tokenCount' | 'codebookSize' | 'temperature'>
+  readonly temperatureMode: TemperatureMode
+  readonly measurements: Measurements
+  readonly number: number
+  readonly nowMs: number
+}
+
+/**
+ * @param onEvent  must not throw
+ * @returns a job that is preparing; all its candidates wait
+ * @throws AppError  invalid_request, when an option is out of range or does not fit the strategy
+ */
+export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => void, given: Beginnings): Job {
+  const { parameters, verifier, judging = {}, search = 'plain', remainingMs } = request
+  const { tokenCount, codebookSize, temperature } = given.generator
+  const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
   // Nobody is asked in a baseline run, so that its first candidate wins whatever the others would have been.
   const candidateCount = parameters.strategy === 'baseline' ? 1 : parameters.candidates
   const { promise, resolve } = Promise.withResolvers<EngineOutcome>()
   return {
     request,
+    number: given.number,
     schedule,
-    judgedSteps: new Set(verifier.judgedSteps(schedule.stepCount)),
+    judgePlan: planJudging(verifier, judging, schedule.stepCount, given.measurements, given.number),
+    search: beginSearch(search, parameters.strategy),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
     outcome: promise,
     onEvent,
     settle: resolve,
     spent: { rowSteps: 0, judgeCalls: 0, candidatesStarted: 0, sinceMs: undefined },
     wishes: { end: undefined, cancel: new Set() },
-    lastGrant: 0,
+    deadlineMs: remainingMs === undefined ? undefined : given.nowMs + checkRemaining(remainingMs),
+    submittedMs: given.nowMs,
     state: { phase: 'preparing' },
   }
+}
+
+/** @throws AppError  invalid_request, when `remainingMs` is no time that could pass */
+export function checkRemaining(remainingMs: number): number {
+  if (remainingMs >= 0 && Number.isFinite(remainingMs)) return remainingMs
+  throw new AppError('invalid_request', `remainingMs: expected a number >= 0, got ${remainingMs}`)
 }
 
 export function begin(job: Job, prompt: PreparedPrompt): JobTransition {
@@ -78,31 +107,27 @@ export function fallBack(job: Job): JobTransition {
   return change(job, ['running', 'fallback'], { phase: 'fallback', prompt: promptOf(job) }, 'no candidate survived')
 }
 
+/** From here on the first candidate that is finished wins. */
+export function close(job: Job): JobTransition {
+  return change(job, ['running', 'fallback'], { phase: 'closing', prompt: promptOf(job) }, 'the time has run out')
+}
+
 /** Ends the job and tells its outcome; its candidates must have been stopped or have ended before. */
 export function end(job: Job, outcome: EngineOutcome): JobTransition {
-  const transition = change(job, ['preparing', 'running', 'fallback'], { phase: 'ended' }, outcome.status)
+  const transition = change(job, ['preparing', 'running', 'fallback', 'closing'], { phase: 'ended' }, outcome.status)
   job.settle(outcome)
   return transition
 }
 
 /** Whether its candidates may hold slots. */
 export function isReady(job: Job): boolean {
-  return job.state.phase === 'running' || job.state.phase === 'fallback'
+  return job.state.phase !== 'preparing' && job.state.phase !== 'ended'
 }
 
 /** @throws InvariantError  when the job has no prompt: not yet, or not any more */
-export function promptOf(job: Job): PreparedPrompt {
-  if (job.state.phase === 'running' || job.state.phase === 'fallback') return job.state.prompt
-  throw new InvariantError(`job ${job.request.id} is ${job.state.phase} and has no prompt`)
-}
-
-/** Tells one event. A listener that throws loses its job, not the engine. */
-export function emit(job: Job, event: EngineEvent): void {
-  try {
-    job.onEvent(event)
-  } catch (error) {
-    job.wishes.end ??= { status: 'failed', error }
-  }
+export function promptOf({ request, state }: Job): PreparedPrompt {
+  if (state.phase !== 'preparing' && state.phase !== 'ended') return state.prompt
+  throw new InvariantError(`job ${request.id} is ${state.phase} and has no prompt`)
 }
 
 type Cost = Extract<EngineOutcome, { status: 'succeeded' }>['cost']
@@ -114,7 +139,8 @@ export function costOf(job: Job, nowMs: number): Cost {
   // Baseline never meant to run more than one, so it has saved nothing.
   const rowStepsOfAll = (strategy === 'baseline' ? 1 : candidates) * job.schedule.stepCount
   const workMs = nowMs - (sinceMs ?? nowMs)
-  return { rowSteps, rowStepsSaved: rowStepsOfAll - rowSteps, judgeCalls, candidatesStarted, workMs }
+  // A repair comes on top of all candidates and may have cost more than was saved before.
+  return { rowSteps, rowStepsSaved: Math.max(0, rowStepsOfAll - rowSteps), judgeCalls, candidatesStarted, workMs }
 }
 
 function change(job: Job, allowed: readonly JobPhase[], next: JobState, why: string): JobTransition {

@@ -3,7 +3,7 @@
  * R rows, N image tokens (grid rows x columns), H x W pixels.
  */
 
-import type { JobParameters } from '../../../shared/job.ts'
+import type { JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
 
 /** A prompt after tokenisation. The generator keeps its prefix K/V under `key` until `release`. */
@@ -65,10 +65,23 @@ export interface Judgement {
   readonly alignment: number
 }
 
+/**
+ * What was measured about a verifier when its bundle was written. It is fixed with the bundle's revision, so that what is
+ * decided by it can be repeated.
+ */
+export interface JudgeEconomics {
+  /** What decoding and judging one picture costs, in row-steps of the same machine, >= 0. */
+  readonly callRowSteps: number
+  /** Share of the judged candidates that are pruned at a step, 0..1, at the bundle's thresholds. */
+  pruneRate(stepIndex: number, stepCount: number): number
+}
+
 /** A verifier of a bundle. */
 export interface Verifier {
   readonly name: string
   readonly thresholds: Judgement
+  /** Absent where the bundle does not tell; every listed step is judged then. */
+  readonly economics?: JudgeEconomics
   /** Step indices at which a run of `stepCount` steps is judged, ascending, never the last step. */
   judgedSteps(stepCount: number): readonly number[]
   /** Row i of the answer belongs to row i of the question and does not depend on the others. */
@@ -78,6 +91,34 @@ export interface Verifier {
 /** Milliseconds, monotonic; only differences mean anything. */
 export interface Clock {
   now(): number
+}
+
+/**
+ * What is done beyond the paper's procedure. Each is a function of the job alone: same job, same picture.
+ * plain: nothing. halving: at each judged step the better half of the clear candidates, by potential, goes on.
+ * forking: what was pruned at a judged step is replaced by copies of its best survivors, which go on with fresh noise.
+ * repair: a winner whose alignment does not pass gets its least confident tokens masked again and re-drawn.
+ */
+export const SEARCHES = ['plain', 'halving', 'forking', 'repair'] as const
+export type Search = (typeof SEARCHES)[number]
+
+/**
+ * Which of a verifier's judged steps are judged in a `parm` run.
+ * listed: all of them. worthwhile: those where the bundle's own measurements say that pruning saves more than the call
+ * costs; all where the bundle has none. adaptive: the same by what this process has measured; pictures may differ
+ * between two runs of one job, so it is not for cached answers.
+ */
+export const JUDGE_RULES = ['listed', 'worthwhile', 'adaptive'] as const
+export type JudgeRule = (typeof JUDGE_RULES)[number]
+
+/** Overrides of a verifier's own settings, for research. */
+export interface Judging {
+  /** Default `worthwhile`. */
+  readonly rule?: JudgeRule
+  /** Step indices to judge instead of the verifier's own, each 0..steps-2; `rule` is not applied to them. */
+  readonly steps?: readonly number[]
+  /** Each 0..1; what is left out is the verifier's own. */
+  readonly thresholds?: Partial<Judgement>
 }
 
 /** A job as the engine sees it: parameters are valid and belong to the loaded bundle. */
@@ -90,6 +131,15 @@ export interface EngineJob {
   readonly verifier: Verifier
   /** Whether `preview` events are wanted at judged steps and for finished candidates. */
   readonly previews: boolean
+  /** Whose fair share of the row-steps the job is served from. Default: one nameless tenant. */
+  readonly tenant?: string
+  /** Default `interactive`. */
+  readonly lane?: Lane
+  /** Milliseconds from submission to the deadline; without it the job takes the time it takes. */
+  readonly remainingMs?: number
+  /** Default `plain`. */
+  readonly search?: Search
+  readonly judging?: Judging
 }
 
 type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>
@@ -100,7 +150,13 @@ export type EngineEvent =
   | EventOf<'verdict'>
   | { type: 'preview'; candidate: number; stepIndex: number; pixels: Pixels }
 
-/** How a job ended. The engine never throws for a job; a failed model call fails the jobs of that tick. */
+/** deadline: the best that there was when the time ran out, so another run may end otherwise. The others: `JobResult`. */
+export type WinReason = (typeof WIN_REASONS)[number]
+
+/**
+ * How a job ended. The engine never throws for a job; a failed model call fails the jobs of that tick, and a job whose
+ * deadline found nothing begun fails with `job_expired`.
+ */
 export type EngineOutcome =
   | {
       status: 'succeeded'
@@ -109,7 +165,7 @@ export type EngineOutcome =
       codes: Int32Array
       candidate: number
       alignment: number | undefined
-      reason: 'accepted' | 'best' | 'only' | 'fallback'
+      reason: WinReason
       cost: { rowSteps: number; rowStepsSaved: number; judgeCalls: number; candidatesStarted: number; workMs: number }
       /** What of the prompt the model could not take, in sentences. */
       warnings: readonly string[]
@@ -125,13 +181,22 @@ export interface RunningJob {
   stop(): void
   /** Ends single candidates at the caller's wish; unknown or ended ones are ignored. */
   cancelCandidates(candidates: readonly number[]): void
+  /** Replaces the deadline; milliseconds from now. */
+  moveDeadline(remainingMs: number): void
 }
 
 /** The engine's face towards consumer and command line. */
 export interface Engine {
-  /** Slots not owned by a candidate and not awaited by one: what more work could start in the next tick. */
+  /**
+   * Slots that no candidate needs: what more work could start in the next tick. With accept `first` a job needs one
+   * slot at a time; those in which it runs ahead of need count as free, because it gives them up to whoever needs one.
+   */
   readonly freeSlots: number
-  /** Admits a job; its candidates take slots from the next tick on, in submission order. Events arrive in order. */
+  /**
+   * Admits a job; its candidates take slots from the next tick on. Events arrive in order.
+   *
+   * @throws AppError  invalid_request, when `judging` or `remainingMs` is out of range
+   */
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob
   /** Runs ticks while there is work, sleeps without polling when there is none; resolves when `signal` aborts. */
   run(signal: AbortSignal): Promise<void>

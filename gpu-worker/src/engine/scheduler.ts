@@ -1,101 +1,183 @@
+import { AppError } from '../../../shared/error-code.ts'
+import type { Lane } from '../../../shared/job.ts'
 import type { Candidate } from './candidate.ts'
-import { isReady, type Job } from './job.ts'
+import { choosePlaceToYield, type Occupied } from './displacement.ts'
+import type { Job } from './job.ts'
+import { LaneQueue } from './lane-queue.ts'
+import type { Measurements } from './measurements.ts'
+import { PriorityQueue } from './priority-queue.ts'
+import type { Seat } from './seat.ts'
+import { demandOf, EXTRA_HANDICAP_MS, isNeededBefore, type Ticket, tally, ticketFor } from './tickets.ts'
+import { appetiteOf, isWorthBetting } from './waves.ts'
 
-/** One candidate and the job it belongs to. */
-export interface Seat {
-  readonly job: Job
-  readonly candidate: Candidate
-}
+/** Share of the row-steps that the `batch` lane gets while both lanes have work for all slots. */
+const BATCH_SHARE = 0.1
 
-/** Who changes places before the next step. `yields` free their slots first; then `grants` get one each, in order. */
-export interface TickPlan {
-  readonly yields: readonly Seat[]
-  readonly grants: readonly Seat[]
-}
-
-/** One job's claim on slots while a plan is made. */
-interface Claim {
-  readonly job: Job
-  /** Own slots, those of this plan included. */
-  readonly running: Candidate[]
-  /** The next one last. */
-  readonly waiting: Candidate[]
-  lastGrant: number
+/** Somebody leaves a slot for somebody with a better claim. */
+export interface Exchange {
+  readonly yields: Seat
+  readonly grants: Seat
 }
 
 /**
- * Decides who runs in the next tick. Everybody who owns a slot takes one step, so dividing slots is dividing work.
+ * Decides who gets a slot next. Everybody who owns a slot takes one step a tick, so dividing slots is dividing work.
  *
- * A free slot goes to the job with the fewest slots; among equals to the one that waited longest since its last grant,
- * then to the one submitted first. Slots are not taken away, with one exception: a job that has none gets one from a job
- * that has two or more. So every job runs while there are slots for all jobs, however many candidates one of them has;
- * and what yields loses nothing, because a path can go on from any step.
+ * Between lanes: `interactive` first, but `batch` is owed a tenth of the row-steps while both have work. Between tenants
+ * of a lane: weighted deficit round robin in row-steps. Inside a tenant: least slack, first candidates before further
+ * ones. Last, in slots that are left over: bets of jobs with accept `first`.
  *
- * Pure: reads the jobs, changes nothing.
+ * Slots are kept until a candidate ends, so that little is half done at any time, with the exceptions that
+ * `choosePlaceToYield` lists. What yields loses nothing, because a path can go on from any step.
  *
- * @param jobs       in order of submission
- * @param freeCount  slots that nobody owns
+ * A job has one ticket for its next candidate, so a decision costs O(log jobs) and a tick O(slots), however many wait.
  */
-export function planTick(jobs: readonly Job[], freeCount: number): TickPlan {
-  const claims = jobs.filter(isReady).map(toClaim)
-  const yields: Seat[] = []
-  const grants: Seat[] = []
-  let lastGrant = Math.max(0, ...claims.map((claim) => claim.lastGrant))
-  let free = freeCount
-  for (let claim = neediest(claims); claim !== undefined; claim = neediest(claims)) {
-    if (free > 0) {
-      free -= 1
-    } else {
-      const donor = claim.running.length === 0 ? richest(claims) : undefined
-      if (donor === undefined) break
-      yields.push({ job: donor.job, candidate: takeYoungest(donor.running) })
+export class Scheduler {
+  readonly #lanes: Readonly<Record<Lane, LaneQueue>>
+  readonly #spare = new PriorityQueue<Ticket>(isNeededBefore)
+  readonly #tickets = new Map<Job, Ticket>()
+  readonly #demands = new Map<Job, number>()
+  readonly #occupied = new Map<Candidate, Occupied>()
+  readonly #measurements: Measurements
+  #demand = 0
+  /** Row-steps that the batch lane may take next. */
+  #batchCredit = 0
+
+  /** @param weightOf  a tenant's share against the others of its lane, > 0 */
+  constructor(measurements: Measurements, weightOf: (tenant: string) => number = () => 1) {
+    const checked = (tenant: string) => checkWeight(tenant, weightOf(tenant))
+    this.#lanes = { interactive: new LaneQueue(checked), batch: new LaneQueue(checked) }
+    this.#measurements = measurements
+  }
+
+  /** Slots that the jobs of this engine need, now or later. */
+  get demand(): number {
+    return this.#demand
+  }
+
+  /** To be called after any change of a job's state or of its candidates' states. Changes nothing but this queue. */
+  update(job: Job): void {
+    const tallied = tally(job)
+    this.#setDemand(job, demandOf(job, tallied))
+    this.#withdraw(job)
+    if (tallied.running > 0) this.#promoteBets(job)
+    const ticket = ticketFor(job, tallied, this.#measurements)
+    if (ticket === undefined) return
+    this.#tickets.set(job, ticket)
+    if (ticket.kind === 'spare') this.#spare.add(ticket)
+    else this.#lanes[laneOf(job)].add(tenantOf(job), ticket)
+  }
+
+  /** Who gets a free slot; undefined where nobody should have it. Says so before the candidate's state changes. */
+  take(nowMs: number): Seat | undefined {
+    const ticket = this.#choose(nowMs) ?? this.#bestBet()
+    if (ticket !== undefined) this.#occupy(ticket)
+    return ticket
+  }
+
+  /** When no slot is free: who should make room for whom. Call again until there is no answer. */
+  exchange(nowMs: number): Exchange | undefined {
+    this.#demoteHopeless(nowMs)
+    const { interactive, batch } = this.#lanes
+    if (interactive.isEmpty && batch.isEmpty) return undefined
+    const occupied = [...this.#occupied.values()]
+    const lanes = this.#lanes
+    const choice = choosePlaceToYield(occupied, lanes, this.#measurements.tickMs)
+    if (choice === undefined) return undefined
+    const { seat } = choice.yields
+    this.#occupy(choice.ticket)
+    return { yields: seat, grants: choice.ticket }
+  }
+
+  /** The candidate has left its slot; its path tells how many steps were not taken. */
+  vacated({ job, candidate }: Seat): void {
+    const occupied = this.#occupied.get(candidate)
+    this.#occupied.delete(candidate)
+    if (occupied === undefined || occupied.kind === 'spare') return
+    this.#lanes[laneOf(job)].refund(tenantOf(job), job.schedule.stepCount - candidate.path.stepsDone)
+  }
+
+  /** When a candidate ends, the bet behind it becomes what its job needs; it is paid for from now on. */
+  #promoteBets(job: Job): void {
+    const occupied = job.candidates.flatMap((candidate) => this.#occupied.get(candidate) ?? [])
+    const bets = occupied.filter(({ kind }) => kind === 'spare')
+    const needsAll = appetiteOf(job) === 'all'
+    if (!needsAll && bets.length < occupied.length) return
+    for (const bet of needsAll ? bets : bets.slice(0, 1)) {
+      this.#occupied.set(bet.seat.candidate, { ...bet, kind: 'lead', isBorrowed: false })
+      this.#lanes[bet.lane].charge(bet.tenant, workLeft(bet.seat))
     }
-    const candidate = claim.waiting.pop() as Candidate
-    claim.running.push(candidate)
-    lastGrant += 1
-    claim.lastGrant = lastGrant
-    grants.push({ job: claim.job, candidate })
   }
-  return { yields, grants }
-}
 
-function toClaim(job: Job): Claim {
-  const running = job.candidates.filter((candidate) => candidate.state.phase === 'running')
-  const waiting = job.candidates.filter((candidate) => candidate.state.phase === 'waiting')
-  // What has begun goes on before anything new is begun; then the lowest index.
-  waiting.sort((a, b) => a.path.stepsDone - b.path.stepsDone || b.index - a.index)
-  return { job, running, waiting, lastGrant: job.lastGrant }
-}
-
-/** Of the jobs with somebody waiting, the one that is owed the next slot. */
-function neediest(claims: readonly Claim[]): Claim | undefined {
-  let chosen: Claim | undefined
-  for (const claim of claims) {
-    if (claim.waiting.length > 0 && (chosen === undefined || isOwedMore(claim, chosen))) chosen = claim
+  /** By lanes and turns; undefined where nobody needs a slot. */
+  #choose(nowMs: number): Ticket | undefined {
+    this.#demoteHopeless(nowMs)
+    const { interactive, batch } = this.#lanes
+    const batchNext = batch.next
+    if (batchNext === undefined) this.#batchCredit = 0
+    if (interactive.isEmpty || batchNext === undefined) return interactive.next ?? batchNext
+    return this.#batchCredit >= workLeft(batchNext) ? batchNext : interactive.next
   }
-  return chosen
-}
 
-function isOwedMore(a: Claim, b: Claim): boolean {
-  if (a.running.length !== b.running.length) return a.running.length < b.running.length
-  return a.lastGrant < b.lastGrant
-}
-
-/** The job with the most slots, if it can spare one; among equals the one submitted last. */
-function richest(claims: readonly Claim[]): Claim | undefined {
-  let chosen: Claim | undefined
-  for (const claim of claims) {
-    if (claim.running.length >= Math.max(2, chosen?.running.length ?? 0)) chosen = claim
+  #bestBet(): Ticket | undefined {
+    const ticket = this.#spare.first
+    return ticket !== undefined && isWorthBetting(ticket.need, this.#measurements) ? ticket : undefined
   }
-  return chosen
+
+  #occupy(ticket: Ticket): void {
+    const { job, candidate, kind } = ticket
+    const lane = laneOf(job)
+    const { interactive, batch } = this.#lanes
+    const isContended = !interactive.isEmpty && !batch.isEmpty
+    this.#withdraw(job)
+    const isBorrowed = kind === 'spare' || (lane === 'batch' && !isContended)
+    this.#occupied.set(candidate, { seat: { job, candidate }, kind, lane, tenant: tenantOf(job), isBorrowed })
+    if (kind === 'spare') return
+    this.#lanes[lane].charge(tenantOf(job), workLeft(ticket))
+    if (!isContended) return
+    if (lane === 'batch') this.#batchCredit -= workLeft(ticket)
+    else this.#batchCredit += (workLeft(ticket) * BATCH_SHARE) / (1 - BATCH_SHARE)
+  }
+
+  /**
+   * Who cannot be done by the deadline any more, having begun nothing, must not keep others from being done by theirs. It
+   * stays in the queue, behind them, for the case that there is nothing better to do.
+   */
+  #demoteHopeless(nowMs: number): void {
+    for (const lane of Object.values(this.#lanes)) {
+      for (let ticket = lane.next; ticket && isHopeless(ticket, nowMs); ticket = lane.next) {
+        const tenant = tenantOf(ticket.job)
+        const demoted: Ticket = { ...ticket, kind: 'extra', dueMs: ticket.dueMs + EXTRA_HANDICAP_MS }
+        lane.remove(tenant, ticket)
+        lane.add(tenant, demoted)
+        this.#tickets.set(ticket.job, demoted)
+      }
+    }
+  }
+
+  #withdraw(job: Job): void {
+    const ticket = this.#tickets.get(job)
+    if (ticket === undefined) return
+    this.#tickets.delete(job)
+    if (ticket.kind === 'spare') this.#spare.remove(ticket)
+    else this.#lanes[laneOf(job)].remove(tenantOf(job), ticket)
+  }
+
+  #setDemand(job: Job, demand: number): void {
+    this.#demand += demand - (this.#demands.get(job) ?? 0)
+    if (demand > 0) this.#demands.set(job, demand)
+    else this.#demands.delete(job)
+  }
 }
 
-/** Removes and returns the candidate with the fewest steps done, which loses the least by waiting. */
-function takeYoungest(running: Candidate[]): Candidate {
-  let youngest = running[0] as Candidate
-  for (const candidate of running) {
-    if (candidate.path.stepsDone <= youngest.path.stepsDone) youngest = candidate
-  }
-  running.splice(running.indexOf(youngest), 1)
-  return youngest
+const laneOf = ({ request }: Job): Lane => request.lane ?? 'interactive'
+const tenantOf = ({ request }: Job): string => request.tenant ?? ''
+const workLeft = ({ job, candidate }: Seat): number => job.schedule.stepCount - candidate.path.stepsDone
+
+function isHopeless({ job, candidate, kind, dueMs }: Ticket, nowMs: number): boolean {
+  return kind === 'lead' && job.deadlineMs !== undefined && candidate.path.stepsDone === 0 && dueMs < nowMs
+}
+
+function checkWeight(tenant: string, weight: number): number {
+  if (weight > 0 && Number.isFinite(weight)) return weight
+  throw new AppError('config_invalid', `weight of tenant '${tenant}': expected a number > 0, got ${weight}`)
 }

@@ -1,14 +1,12 @@
 import { InvariantError } from '../../../shared/error-code.ts'
 import type { Candidate, Finish } from './candidate.ts'
 import type { Job } from './job.ts'
-import type { EngineOutcome } from './ports.ts'
-
-type Reason = Extract<EngineOutcome, { status: 'succeeded' }>['reason']
+import type { WinReason } from './ports.ts'
 
 /** What of a candidate's state decides between it and its siblings; a candidate of a recording has it as well. */
 export interface Contestant {
   readonly state:
-    | { readonly phase: 'waiting' | 'running' | 'stopped' }
+    | { readonly phase: 'waiting' | 'running' | 'held' | 'stopped' }
     | { readonly phase: 'pruned'; readonly potential: number }
     | { readonly phase: 'finished'; readonly score: number | undefined; readonly isAccepted: boolean }
 }
@@ -23,9 +21,9 @@ export type Choice<C extends Contestant> =
   | { readonly kind: 'accepted' | 'best' | 'resume'; readonly candidate: C }
 
 /**
- * The first accepted candidate wins at once; otherwise, when all are through, the finished one with the highest score;
- * otherwise the pruned one with the highest potential is resumed. Of equals the lowest index goes first: those that end
- * in one tick are equals in time, whatever slots they had.
+ * The first accepted candidate, by index, wins as soon as all before it are through; otherwise, when all are through, the
+ * finished one with the highest score; otherwise the pruned one with the highest potential is resumed. Of equals the
+ * lowest index goes first. So nothing depends on slots, on ticks or on who else is served.
  *
  * @param candidates  of one job, by ascending index
  */
@@ -38,10 +36,12 @@ export function choose<C extends Contestant>(candidates: readonly C[]): Choice<C
     switch (state.phase) {
       case 'waiting':
       case 'running':
+      case 'held':
         isOpen = true
         break
       case 'finished': {
-        if (state.isAccepted) return { kind: 'accepted', candidate }
+        // A lower one that is still on its way may pass as well, and would have been first on another day.
+        if (state.isAccepted && !isOpen) return { kind: 'accepted', candidate }
         const score = state.score ?? 0
         if (best === undefined || score > best.score) best = { candidate, score }
         break
@@ -70,7 +70,7 @@ export function choose<C extends Contestant>(candidates: readonly C[]): Choice<C
  */
 export type Standing =
   | { readonly kind: 'open' }
-  | { readonly kind: 'won'; readonly candidate: Candidate; readonly result: Finish; readonly reason: Reason }
+  | { readonly kind: 'won'; readonly candidate: Candidate; readonly result: Finish; readonly reason: WinReason }
   | { readonly kind: 'resume'; readonly candidate: Candidate }
   | { readonly kind: 'empty' }
 
@@ -85,8 +85,7 @@ export function standingOf(job: Job): Standing {
     case 'accepted':
     case 'best': {
       const { candidate } = choice
-      const reason = choice.kind === 'accepted' ? 'accepted' : reasonOf(job)
-      return { kind: 'won', candidate, result: finishOf(candidate), reason }
+      return { kind: 'won', candidate, result: finishOf(candidate), reason: reasonOf(job, choice.kind) }
     }
     default: {
       const never: never = choice
@@ -100,7 +99,9 @@ function finishOf({ index, state }: Candidate): Finish {
   throw new InvariantError(`candidate ${index} is ${state.phase} and was chosen as the winner`)
 }
 
-function reasonOf(job: Job): Reason {
-  if (job.state.phase === 'fallback') return 'fallback'
-  return job.request.parameters.strategy === 'baseline' ? 'only' : 'best'
+function reasonOf({ state, request }: Job, kind: 'accepted' | 'best'): WinReason {
+  if (state.phase === 'closing') return 'deadline'
+  if (kind === 'accepted') return 'accepted'
+  if (state.phase === 'fallback') return 'fallback'
+  return request.parameters.strategy === 'baseline' ? 'only' : 'best'
 }

@@ -4,6 +4,8 @@ import {
   createCandidate,
   finish,
   grantSlot,
+  hold,
+  letOn,
   prune,
   resume,
   slotOf,
@@ -16,6 +18,8 @@ const RESULT = { codes: new Int32Array(2), pixels: new Uint8Array(6), score: 0.5
 const TRANSITIONS = {
   grant: (candidate: Candidate) => grantSlot(candidate, 0),
   yield: yieldSlot,
+  hold,
+  letOn,
   prune: (candidate: Candidate) => prune(candidate, 0.1),
   resume,
   finish: (candidate: Candidate) => finish(candidate, RESULT),
@@ -26,13 +30,15 @@ type Name = keyof typeof TRANSITIONS
 const WAYS: Record<Candidate['state']['phase'], Name[]> = {
   waiting: [],
   running: ['grant'],
+  held: ['grant', 'hold'],
   pruned: ['grant', 'prune'],
   finished: ['grant', 'finish'],
   stopped: ['stop'],
 }
 const ALLOWED: Record<Candidate['state']['phase'], Name[]> = {
   waiting: ['grant', 'stop'],
-  running: ['yield', 'prune', 'finish', 'stop'],
+  running: ['yield', 'hold', 'prune', 'finish', 'stop'],
+  held: ['letOn', 'prune', 'stop'],
   pruned: ['resume'],
   finished: [],
   stopped: [],
@@ -62,7 +68,13 @@ describe('candidate states', () => {
   })
 
   test('begins with nothing known', () => {
-    expect(createCandidate(0, 3, 7).path).toEqual({ tokens: Int32Array.of(7, 7, 7), stepsDone: 0, isClear: false })
+    expect(createCandidate(0, 3, 7).path).toEqual({
+      tokens: Int32Array.of(7, 7, 7),
+      confidence: new Float32Array(3),
+      stepsDone: 0,
+      isClear: false,
+      potential: undefined,
+    })
   })
 
   test('owns a slot only while it runs', () => {

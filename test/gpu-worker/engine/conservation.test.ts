@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest'
+import type { StateChange } from '../../../gpu-worker/src/engine/engine.ts'
 import { philox4x32 } from '../../../gpu-worker/src/engine/philox.ts'
-import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
+import { SEARCHES } from '../../../gpu-worker/src/engine/ports.ts'
+import { ACCEPT_RULES, LANES, STRATEGIES } from '../../../shared/job.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
-import { calm, engineOf, finishAll, type Submitted, submit } from './harness.ts'
+import { calm, engineOf, finishAll, type JobOptions, type Submitted, submit } from './harness.ts'
 
-const TICKS = 1500
+const TICKS = 700
+/** Thousands of small ticks; a busy machine needs more than the default. */
+const TIMEOUT_MS = 60_000
 
 /** Whole numbers from 0 to below `limit`, the same for the same seed. */
 function dice(seed: number): (limit: number) => number {
@@ -16,44 +21,71 @@ function dice(seed: number): (limit: number) => number {
   }
 }
 
+function pick<T>(roll: (limit: number) => number, values: readonly T[]): T {
+  return values[roll(values.length)] as T
+}
+
+/** A job of any kind that is accepted. */
+function anyJob(roll: (limit: number) => number, seeds: number, verifiers: readonly FakeVerifier[]): JobOptions {
+  const search = roll(2) === 0 ? 'plain' : pick(roll, SEARCHES)
+  const strategy = search === 'plain' ? pick(roll, STRATEGIES) : 'parm'
+  return {
+    seed: roll(seeds),
+    candidates: 1 + roll(8),
+    steps: 1 + roll(8),
+    strategy,
+    search,
+    accept: pick(roll, ACCEPT_RULES),
+    lane: pick(roll, LANES),
+    tenant: pick(roll, ['a', 'b', 'c']),
+    verifier: pick(roll, verifiers),
+    prompt: pick(roll, ['a cat', 'a dog', 'a red dog']),
+    ...(roll(3) === 0 ? { remainingMs: roll(400) } : {}),
+  }
+}
+
 test.each([
   [1, 1],
   [2, 3],
   [3, 8],
 ])(
-  'slots, prompts and costs add up under random admission, pruning, cancelling and failures (run %i, %i slots)',
+  'nothing is lost or done twice under random arrivals, prunes, cancels, deadlines and failures (run %i, %i slots)',
+  { timeout: TIMEOUT_MS },
   async (seed, slots) => {
     const roll = dice(seed)
-    const seeds = Array.from({ length: 16 }, (_, index) => index)
-    const generator = new FakeGenerator({ seeds })
+    const clock = new FakeClock()
+    const generator = new FakeGenerator({ seeds: Array.from({ length: 8 }, (_, own) => own), clock, stepMs: 10 })
     const verifiers = ['a', 'b'].map((name) => new FakeVerifier({ name, judgedSteps: [0, 2, 3] }))
+    const taken = new Set<string>()
+    const changes: StateChange[] = []
     // Slots are checked after every tick: each slot free or owned by the one candidate that runs in it.
-    const engine = engineOf({ generator, slots })
+    const engine = engineOf({
+      generator,
+      clock,
+      slots,
+      tenantWeight: (tenant) => (tenant === 'a' ? 3 : 1),
+      onTransition: (change) => changes.push(change),
+      onPrediction: ({ jobId, candidate, stepIndex }) => {
+        const step = `${jobId} candidate ${candidate} step ${stepIndex}`
+        expect(taken).not.toContain(step)
+        taken.add(step)
+      },
+    })
     const jobs: Submitted[] = []
     let rowsStepped = 0
     generator.beforeStep = ({ owners }) => {
-      if (roll(200) === 0) throw new Error('a step failed')
+      if (roll(150) === 0) throw new Error('a step failed')
       rowsStepped += owners.length
       expect(owners.length).toBeLessThanOrEqual(slots)
     }
 
     for (let turn = 0; turn < TICKS; turn++) {
       const live = jobs.filter((job) => job.settled === undefined)
-      if (live.length < 6 && roll(3) === 0) {
-        const job = submit(engine, {
-          seed: roll(seeds.length),
-          candidates: 1 + roll(12),
-          steps: 1 + roll(8),
-          strategy: STRATEGIES[roll(STRATEGIES.length)] as (typeof STRATEGIES)[number],
-          accept: ACCEPT_RULES[roll(ACCEPT_RULES.length)] as (typeof ACCEPT_RULES)[number],
-          verifier: verifiers[roll(2)] as FakeVerifier,
-          prompt: ['a cat', 'a dog', 'a red dog'][roll(3)] as string,
-        })
-        jobs.push(job)
-      }
+      if (live.length < 8 && roll(2) === 0) jobs.push(submit(engine, anyJob(roll, 8, verifiers)))
       const chosen = live[roll(Math.max(1, live.length))]
-      if (roll(20) === 0) chosen?.stop()
-      if (roll(8) === 0) chosen?.cancelCandidates([roll(12), roll(12)])
+      if (roll(30) === 0) chosen?.stop()
+      if (roll(12) === 0) chosen?.cancelCandidates([roll(12), roll(12)])
+      if (roll(30) === 0) chosen?.moveDeadline(roll(300))
       await calm()
       await engine.tick()
     }
@@ -61,18 +93,26 @@ test.each([
 
     expect(engine.freeSlots).toBe(slots)
     expect(generator.heldPrompts).toBe(0)
+    expect(taken.size).toBe(rowsStepped)
+    for (const id of jobs.map((job) => job.id)) {
+      const ends = changes.filter((change) => change.jobId === id && change.to === 'ended')
+      expect(ends.length).toBe(1)
+    }
+    // The run is worth something only if all of this happened.
     const byStatus = Map.groupBy(jobs, (job) => job.settled?.status)
-    // The run is worth something only if all of this happened often.
-    for (const status of ['succeeded', 'stopped', 'failed'] as const)
-      expect(byStatus.get(status)?.length).toBeGreaterThan(3)
-    const phases = new Set(jobs.flatMap((job) => job.events.map((event) => event.type === 'candidate' && event.phase)))
-    for (const phase of ['pruned', 'finished', 'stopped', 'resumed']) expect(phases).toContain(phase)
+    for (const status of ['succeeded', 'stopped', 'failed'] as const) {
+      expect(byStatus.get(status)?.length, status).toBeGreaterThan(3)
+    }
+    const reasons = jobs.map(({ settled }) => (settled?.status === 'succeeded' ? settled.reason : undefined))
+    for (const reason of ['accepted', 'best', 'only', 'fallback', 'deadline']) expect(reasons).toContain(reason)
+    for (const phase of ['waiting', 'pruned', 'held', 'finished', 'stopped', 'closing']) {
+      expect(changes.map(({ to }) => to)).toContain(phase)
+    }
 
     let rowsPaid = 0
     for (const job of jobs) {
-      const outcome = job.settled
-      if (outcome?.status !== 'succeeded') continue
-      const { rowSteps, rowStepsSaved, judgeCalls } = outcome.cost
+      if (job.settled?.status !== 'succeeded') continue
+      const { rowSteps, rowStepsSaved, judgeCalls } = job.settled.cost
       rowsPaid += rowSteps
       expect(rowStepsSaved).toBeGreaterThanOrEqual(0)
       expect(judgeCalls).toBe(job.events.filter((event) => event.type === 'verdict').length)
@@ -82,18 +122,15 @@ test.each([
   },
 )
 
-test('every row-step and every judged picture is paid for by exactly one job', async () => {
+test('every row-step and every judged picture is paid for by exactly one job', { timeout: TIMEOUT_MS }, async () => {
   const roll = dice(4)
   const generator = new FakeGenerator({ seeds: [0, 1, 2, 3] })
   const verifier = new FakeVerifier({ judgedSteps: [0, 2, 3] })
   const engine = engineOf({ generator, slots: 5 })
   const jobs: Submitted[] = []
   for (let count = 0; count < 60; count++) {
-    const strategy = STRATEGIES[count % STRATEGIES.length] as (typeof STRATEGIES)[number]
-    const accept = ACCEPT_RULES[roll(2)] as (typeof ACCEPT_RULES)[number]
-    jobs.push(
-      submit(engine, { seed: roll(4), candidates: 1 + roll(9), steps: 1 + roll(9), strategy, accept, verifier }),
-    )
+    const { remainingMs: _, ...options } = anyJob(roll, 4, [verifier])
+    jobs.push(submit(engine, options))
     if (roll(2) === 0) await finishAll(engine, jobs.slice(0, 1 + roll(jobs.length)))
   }
   await finishAll(engine, jobs)

@@ -1,11 +1,7 @@
 import { createEngine, type EngineOptions, type TickingEngine } from '../../../gpu-worker/src/engine/engine.ts'
-import type {
-  EngineEvent,
-  EngineJob,
-  EngineOutcome,
-  RunningJob,
-  Verifier,
-} from '../../../gpu-worker/src/engine/ports.ts'
+import { begin, createJob, type Job } from '../../../gpu-worker/src/engine/job.ts'
+import { Measurements } from '../../../gpu-worker/src/engine/measurements.ts'
+import type { EngineEvent, EngineJob, EngineOutcome, RunningJob } from '../../../gpu-worker/src/engine/ports.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
 
@@ -42,16 +38,44 @@ export function engineOf(options: Partial<EngineOptions> = {}): TickingEngine {
   })
 }
 
+/** What a test may say about a job: its parameters and everything beside them in one object. */
+export type JobOptions = Partial<Parameters> & Partial<Omit<EngineJob, 'id' | 'parameters'>>
+
+export function requestOf(id: string, options: JobOptions = {}): EngineJob {
+  const {
+    verifier = new FakeVerifier(),
+    previews = false,
+    tenant,
+    lane,
+    remainingMs,
+    search,
+    judging,
+    ...rest
+  } = options
+  const told = { tenant, lane, remainingMs, search, judging }
+  const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
+  return { id, parameters: parametersOf(rest), verifier, previews, ...given }
+}
+
+let jobCount = 0
+
+/** A ready job outside of any engine. */
+export function readyJob(id: string, options: JobOptions = {}, nowMs = 0, measurements = new Measurements()): Job {
+  // Nothing is sampled, so a generator's sizes are enough.
+  const generator = { tokenCount: 16, codebookSize: 4096, temperature: 1 }
+  const given = { generator, temperatureMode: 'linear', measurements, nowMs } as const
+  jobCount += 1
+  const job = createJob(requestOf(id, options), () => {}, { ...given, number: jobCount })
+  begin(job, { key: 'p', ids: [], unknownWords: [], tokensLeftOut: 0 })
+  return job
+}
+
 let nextId = 0
 
-export function submit(
-  engine: TickingEngine,
-  overrides: Partial<Parameters> & { readonly verifier?: Verifier; readonly previews?: boolean } = {},
-): Submitted {
-  const { verifier = new FakeVerifier(), previews = false, ...parameters } = overrides
+export function submit(engine: TickingEngine, options: JobOptions = {}): Submitted {
   const events: EngineEvent[] = []
   nextId += 1
-  const request = { id: `job-${nextId}`, parameters: parametersOf(parameters), verifier, previews }
+  const request = requestOf(`job-${nextId}`, options)
   const running = engine.submit(request, (event) => events.push(event))
   const submitted: Submitted = { ...running, events, settled: undefined }
   void running.outcome.then((outcome) => {

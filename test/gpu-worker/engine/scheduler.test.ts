@@ -1,95 +1,305 @@
 import { describe, expect, test } from 'vitest'
-import { type Candidate, grantSlot, prune } from '../../../gpu-worker/src/engine/candidate.ts'
-import { begin, createJob, type Job } from '../../../gpu-worker/src/engine/job.ts'
-import { planTick } from '../../../gpu-worker/src/engine/scheduler.ts'
-import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
-import { parametersOf } from './harness.ts'
+import { finish, grantSlot, isLive, prune, yieldSlot } from '../../../gpu-worker/src/engine/candidate.ts'
+import type { Job } from '../../../gpu-worker/src/engine/job.ts'
+import { Measurements } from '../../../gpu-worker/src/engine/measurements.ts'
+import { Scheduler } from '../../../gpu-worker/src/engine/scheduler.ts'
+import type { Seat } from '../../../gpu-worker/src/engine/seat.ts'
+import { EXTRA_HANDICAP_MS } from '../../../gpu-worker/src/engine/tickets.ts'
+import { type JobOptions, readyJob } from './harness.ts'
 
-const PROMPT = { key: 'p', ids: [], unknownWords: [], tokensLeftOut: 0 }
+const RESULT = { codes: new Int32Array(1), pixels: new Uint8Array(3), score: 0, alignment: 0, isAccepted: false }
+const nameOf = ({ job, candidate }: Seat) => `${job.request.id}${candidate.index}`
 
-/** A ready job; `stepsDone` of its candidates that run, the others wait. */
-function jobOf(id: string, candidates: number, running: readonly number[] = [], lastGrant = 0): Job {
-  const request = { id, parameters: parametersOf({ candidates }), verifier: new FakeVerifier(), previews: false }
-  const job = createJob(request, () => {}, new FakeGenerator(), 'linear')
-  begin(job, PROMPT)
-  job.lastGrant = lastGrant
-  for (const [index, stepsDone] of running.entries()) {
-    const candidate = job.candidates[index] as Candidate
-    candidate.path.stepsDone = stepsDone
-    grantSlot(candidate, index)
+/** A queue with slots around it, and nothing else of an engine. */
+class Bench {
+  readonly measurements = new Measurements()
+  readonly scheduler: Scheduler
+  readonly running: Seat[] = []
+  /** Row-steps taken, by tenant. */
+  readonly done = new Map<string, number>()
+  nowMs = 0
+
+  constructor(weightOf?: (tenant: string) => number) {
+    this.scheduler = new Scheduler(this.measurements, weightOf)
   }
-  return job
+
+  add(id: string, options: JobOptions = {}): Job {
+    const job = readyJob(id, { strategy: 'orm', ...options }, this.nowMs, this.measurements)
+    this.scheduler.update(job)
+    return job
+  }
+
+  /** Fills `slots` and lets exchanges happen; names who came, `-x` who went. */
+  fill(slots: number): string[] {
+    const told: string[] = []
+    while (this.running.length < slots) {
+      const seat = this.scheduler.take(this.nowMs)
+      if (seat === undefined) return told
+      told.push(this.#seat(seat))
+    }
+    for (;;) {
+      const exchange = this.scheduler.exchange(this.nowMs)
+      if (exchange === undefined) return told
+      told.push(`-${nameOf(exchange.yields)}`)
+      this.leave(exchange.yields, () => yieldSlot(exchange.yields.candidate))
+      told.push(this.#seat(exchange.grants))
+    }
+  }
+
+  #seat(seat: Seat): string {
+    grantSlot(seat.candidate, 0)
+    this.running.push({ job: seat.job, candidate: seat.candidate })
+    this.scheduler.update(seat.job)
+    return nameOf(seat)
+  }
+
+  leave({ job, candidate }: Seat, change: () => unknown): void {
+    change()
+    this.running.splice(
+      this.running.findIndex((seat) => seat.candidate === candidate),
+      1,
+    )
+    this.scheduler.vacated({ job, candidate })
+    this.scheduler.update(job)
+  }
+
+  /** One step of everybody; who has taken all finishes. */
+  step(): void {
+    for (const seat of [...this.running]) {
+      const { job, candidate } = seat
+      const tenant = job.request.tenant ?? ''
+      this.done.set(tenant, (this.done.get(tenant) ?? 0) + 1)
+      candidate.path.stepsDone += 1
+      if (candidate.path.stepsDone === job.schedule.stepCount) this.leave(seat, () => finish(candidate, RESULT))
+    }
+  }
+
+  prune(name: string): void {
+    const seat = this.running.find((own) => nameOf(own) === name) as Seat
+    this.leave(seat, () => prune(seat.candidate, 0.1))
+  }
 }
 
-function plan(jobs: readonly Job[], freeCount: number): { yields: string[]; grants: string[] } {
-  const { yields, grants } = planTick(jobs, freeCount)
-  const names = (seats: typeof yields) => seats.map(({ job, candidate }) => `${job.request.id}${candidate.index}`)
-  return { yields: names(yields), grants: names(grants) }
-}
-
-describe('planTick', () => {
-  test('gives free slots to waiting candidates by index', () => {
-    expect(plan([jobOf('a', 4)], 3)).toEqual({ yields: [], grants: ['a0', 'a1', 'a2'] })
+describe('inside a tenant', () => {
+  test('every job gets a first slot before any gets a second', () => {
+    const bench = new Bench()
+    for (const id of ['a', 'b', 'c']) bench.add(id, { candidates: 4 })
+    expect(bench.fill(5)).toEqual(['a0', 'b0', 'c0', 'a1', 'a2'])
   })
 
-  test('leaves slots free when nobody waits', () => {
-    expect(plan([jobOf('a', 2, [1, 1])], 3)).toEqual({ yields: [], grants: [] })
+  test('least slack goes first: the nearer deadline, and of equal ones the longer path', () => {
+    const bench = new Bench()
+    bench.measurements.noteTick(100)
+    bench.add('far', { candidates: 1, remainingMs: 9000 })
+    bench.add('near', { candidates: 1, remainingMs: 5000 })
+    bench.add('short', { candidates: 1, remainingMs: 7000, steps: 2 })
+    bench.add('long', { candidates: 1, remainingMs: 7000, steps: 12 })
+    expect(bench.fill(4)).toEqual(['near0', 'long0', 'short0', 'far0'])
   })
 
-  test('divides scarce slots evenly between jobs, whatever their size', () => {
-    expect(plan([jobOf('a', 32), jobOf('b', 2), jobOf('c', 32)], 7).grants).toEqual([
-      'a0',
-      'b0',
-      'c0',
-      'a1',
-      'b1',
-      'c1',
-      'a2',
-    ])
+  test('a newcomer gets its first slot from a job that has several, at once', () => {
+    const bench = new Bench()
+    bench.add('a', { candidates: 8 })
+    bench.fill(3)
+    bench.step()
+    bench.add('b', { candidates: 8 })
+    expect(bench.fill(3)).toEqual(['-a2', 'b0'])
+    expect(bench.fill(3)).toEqual([])
   })
 
-  test('prefers the job that holds fewer slots already', () => {
-    expect(plan([jobOf('a', 8, [2, 2, 2]), jobOf('b', 8, [2])], 2).grants).toEqual(['b1', 'b2'])
+  test('what has begun goes on before anything new is begun', () => {
+    const bench = new Bench()
+    bench.add('a', { candidates: 8, steps: 4 })
+    bench.fill(3)
+    bench.step()
+    bench.add('b', { candidates: 1, steps: 2 })
+    bench.fill(3)
+    bench.step()
+    bench.step()
+    expect(bench.fill(3)).toEqual(['a2'])
   })
 
-  test('a single slot goes round: who had it last waits longest', () => {
-    expect(plan([jobOf('a', 8, [], 5), jobOf('b', 8, [], 4)], 1).grants).toEqual(['b0'])
-    expect(plan([jobOf('a', 8, [], 5), jobOf('b', 8, [], 6)], 1).grants).toEqual(['a0'])
+  test('nobody is passed by newcomers for longer than the handicap: a further candidate comes to its turn', () => {
+    const bench = new Bench()
+    const old = bench.add('old', { candidates: 3, steps: 1, remainingMs: 1000 })
+    bench.fill(1)
+    bench.step()
+    let turns = 0
+    for (; old.candidates.filter(isLive).length === 2; turns++) {
+      bench.nowMs += 1000
+      bench.add(`new${turns}-`, { candidates: 1, steps: 1, remainingMs: 1000 })
+      bench.fill(1)
+      bench.step()
+    }
+    expect(turns).toBeGreaterThan(5)
+    expect(turns).toBeLessThanOrEqual(EXTRA_HANDICAP_MS / 1000 + 2)
   })
 
-  test('a slot given in this plan counts as the latest', () => {
-    expect(plan([jobOf('a', 8, [], 1), jobOf('b', 8, [2], 5)], 2).grants).toEqual(['a0', 'b1'])
-    expect(plan([jobOf('a', 8, [], 7), jobOf('b', 8, [], 6)], 3).grants).toEqual(['b0', 'a0', 'b1'])
+  test('who cannot be done in time any more does not keep others from it, and is served when nobody else waits', () => {
+    const bench = new Bench()
+    bench.measurements.noteTick(1000)
+    bench.add('late', { candidates: 1, steps: 6, remainingMs: 5000 })
+    bench.nowMs = 2000
+    bench.add('fine', { candidates: 1, steps: 6, remainingMs: 8000 })
+    expect(bench.fill(1)).toEqual(['fine0'])
+    expect(bench.fill(2)).toEqual(['late0'])
+  })
+})
+
+describe('between tenants', () => {
+  /** Ticks of a full machine; each tenant always has more to do. */
+  function serve(bench: Bench, tenants: readonly string[], ticks: number, slots: number, steps: readonly number[]) {
+    let count = 0
+    for (let tick = 0; tick < ticks; tick++) {
+      for (const [index, tenant] of tenants.entries()) {
+        if (tick % 8 === 0) bench.add(`${tenant}${count++}-`, { tenant, candidates: 32, steps: steps[index] as number })
+      }
+      bench.fill(slots)
+      expect(bench.running.length).toBe(slots)
+      bench.step()
+    }
+  }
+
+  test.each([1, 3, 8])('row-steps are divided by weight, whatever the lengths of the paths (%i slots)', (slots) => {
+    const weights: Record<string, number> = { a: 1, b: 1, c: 3 }
+    const bench = new Bench((tenant) => weights[tenant] as number)
+    serve(bench, ['a', 'b', 'c'], 1200 / slots, slots, [3, 16, 7])
+    const shares = ['a', 'b', 'c'].map((tenant) => (bench.done.get(tenant) ?? 0) / (weights[tenant] as number))
+    // Two quanta of 16 steps and what every slot has begun.
+    const bound = 2 * 16 + 16 * slots
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(bound)
+    expect(Math.min(...shares)).toBeGreaterThan(150)
   })
 
-  test('a job without a slot gets one from the richest job, from its candidate with the fewest steps done', () => {
-    const rich = jobOf('a', 8, [5, 5, 2, 3])
-    expect(plan([rich, jobOf('b', 8, [1, 1, 1]), jobOf('c', 4)], 0)).toEqual({ yields: ['a2'], grants: ['c0'] })
+  test('a tenant with a thousand jobs does not delay one with a single job', () => {
+    const bench = new Bench()
+    for (let count = 0; count < 1000; count++) bench.add(`a${count}-`, { tenant: 'a', candidates: 4 })
+    bench.fill(4)
+    bench.step()
+    bench.add('b', { tenant: 'b', candidates: 1 })
+    expect(bench.fill(4)).toEqual([expect.stringMatching(/^-a/), 'b0'])
   })
 
-  test('takes no slot from a job that has only one, nor for a job that has one', () => {
-    expect(plan([jobOf('a', 8, [1]), jobOf('b', 8, [1]), jobOf('c', 1)], 0)).toEqual({ yields: [], grants: [] })
-    expect(plan([jobOf('a', 8, [1, 1, 1]), jobOf('b', 8, [1])], 0)).toEqual({ yields: [], grants: [] })
+  test('what a pruned candidate did not use is not charged', () => {
+    const bench = new Bench()
+    bench.add('a', { tenant: 'a', candidates: 32, steps: 16 })
+    bench.add('b', { tenant: 'b', candidates: 32, steps: 16 })
+    for (let tick = 0; tick < 600; tick++) {
+      for (const job of ['a', 'b'])
+        if (tick % 30 === 0) bench.add(`${job}${tick}-`, { tenant: job, candidates: 32, steps: 16 })
+      bench.fill(2)
+      bench.step()
+      const early = bench.running.find(
+        ({ job, candidate }) => job.request.tenant === 'a' && candidate.path.stepsDone === 2,
+      )
+      if (early !== undefined) bench.prune(nameOf(early))
+    }
+    const [a, b] = [bench.done.get('a') ?? 0, bench.done.get('b') ?? 0]
+    expect(Math.abs(a - b)).toBeLessThanOrEqual(4 * 16)
   })
 
-  test('lets what has begun go on before anything new is begun', () => {
-    const job = jobOf('a', 4)
-    ;(job.candidates[2] as Candidate).path.stepsDone = 3
-    expect(plan([job], 2).grants).toEqual(['a2', 'a0'])
+  test('a weight that is none is refused, by name', () => {
+    const bench = new Bench(() => 0)
+    expect(() => bench.add('a', { tenant: 'free' })).toThrow("weight of tenant 'free': expected a number > 0, got 0")
+  })
+})
+
+describe('between lanes', () => {
+  test('an interactive job takes slots from batch jobs at once', () => {
+    const bench = new Bench()
+    bench.add('b', { lane: 'batch', candidates: 4 })
+    bench.fill(2)
+    bench.step()
+    bench.add('i', { candidates: 4 })
+    expect(bench.fill(2)).toEqual(['-b1', 'i0', '-b0', 'i1'])
   })
 
-  test('passes over jobs whose prompt is still being prepared and candidates that have ended', () => {
-    const request = { id: 'p', parameters: parametersOf(), verifier: new FakeVerifier(), previews: false }
-    const preparing = createJob(request, () => {}, new FakeGenerator(), 'linear')
-    const pruned = jobOf('a', 2, [1])
-    prune(pruned.candidates[0] as Candidate, 0.1)
-    expect(plan([preparing, pruned], 4).grants).toEqual(['a1'])
+  test.each([1, 4])('batch keeps a tenth of the row-steps while interactive work never ends (%i slots)', (slots) => {
+    const bench = new Bench()
+    for (let tick = 0; tick < 2400 / slots; tick++) {
+      if (tick % 4 === 0) {
+        bench.add(`i${tick}-`, { tenant: 'i', candidates: 20 })
+        bench.add(`b${tick}-`, { tenant: 'b', lane: 'batch', candidates: 20 })
+      }
+      bench.fill(slots)
+      bench.step()
+    }
+    const share = (bench.done.get('b') ?? 0) / 2400
+    expect(share).toBeGreaterThan(0.08)
+    expect(share).toBeLessThan(0.12)
   })
 
-  test('changes nothing', () => {
-    const jobs = [jobOf('a', 8, [5, 2]), jobOf('b', 4)]
-    const before = JSON.stringify(jobs)
-    planTick(jobs, 1)
-    expect(JSON.stringify(jobs)).toBe(before)
+  test('batch gets what interactive leaves over', () => {
+    const bench = new Bench()
+    bench.add('i', { candidates: 1 })
+    bench.add('b', { lane: 'batch', candidates: 4 })
+    expect(bench.fill(3)).toEqual(['i0', 'b0', 'b1'])
+  })
+})
+
+describe('accept first', () => {
+  const FIRST = { accept: 'first', candidates: 4 } as const
+
+  test('needs one slot at a time; the others are bets in slots that nobody needs', () => {
+    const bench = new Bench()
+    for (let count = 0; count < 200; count++) bench.measurements.noteEnd('fake', count % 2 === 0)
+    bench.add('a', FIRST)
+    expect(bench.scheduler.demand).toBe(1)
+    // One ahead is needed with 0.5, two with 0.25, which is below what a row is assumed to cost.
+    expect(bench.fill(4)).toEqual(['a0', 'a1'])
+    bench.add('b', { candidates: 3 })
+    expect(bench.fill(4)).toEqual(['b0', 'b1', '-a1', 'b2'])
+    expect(bench.scheduler.demand).toBe(4)
+  })
+
+  test('bets on as many as the measured odds and the measured cost of a row make worthwhile', () => {
+    const cheap = new Bench()
+    const dear = new Bench()
+    for (const bench of [cheap, dear])
+      for (let count = 0; count < 300; count++) bench.measurements.noteEnd('fake', false)
+    for (let rows = 1; rows <= 20; rows++) {
+      cheap.measurements.noteStep(rows, 100 + rows)
+      dear.measurements.noteStep(rows, 0.001 + 100 * rows)
+    }
+    for (const bench of [cheap, dear]) bench.add('a', FIRST)
+    expect(cheap.fill(4)).toEqual(['a0', 'a1', 'a2', 'a3'])
+    expect(dear.fill(4)).toEqual(['a0'])
+  })
+
+  test('a bet becomes a need when the candidate ahead of it ends, and is not taken back then', () => {
+    const bench = new Bench()
+    bench.add('a', FIRST)
+    expect(bench.fill(2)).toEqual(['a0', 'a1'])
+    bench.step()
+    bench.prune('a0')
+    bench.add('b', { tenant: 'b', candidates: 4 })
+    expect(bench.fill(2)).toEqual(['b0'])
+    expect(bench.running.map(nameOf)).toEqual(['a1', 'b0'])
+  })
+})
+
+describe('a decision', () => {
+  test('looks at a bounded number of jobs, however many wait', () => {
+    const bench = new Bench()
+    for (let count = 0; count < 2000; count++) {
+      bench.add(`j${count}-`, { tenant: `t${count % 500}`, candidates: 2, remainingMs: 1000 + ((count * 7919) % 5000) })
+    }
+    let reads = 0
+    for (const options of [{}, { lane: 'batch' } as const]) {
+      const job = bench.add('watched', { tenant: 'w', candidates: 1, remainingMs: 590_000, ...options })
+      const { state } = job
+      Object.defineProperty(job, 'state', {
+        get: () => {
+          reads += 1
+          return state
+        },
+      })
+    }
+    for (let tick = 0; tick < 20; tick++) {
+      bench.fill(8)
+      bench.step()
+    }
+    // The last in the queue is not looked at to decide about the first; once when it is granted a first slot at most.
+    expect(reads).toBeLessThan(20)
   })
 })

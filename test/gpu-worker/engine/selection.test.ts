@@ -1,15 +1,26 @@
 import { describe, expect, test } from 'vitest'
-import { type Candidate, finish, grantSlot, prune, resume, stop } from '../../../gpu-worker/src/engine/candidate.ts'
-import { begin, createJob, fallBack, type Job } from '../../../gpu-worker/src/engine/job.ts'
+import {
+  type Candidate,
+  finish,
+  grantSlot,
+  hold,
+  prune,
+  resume,
+  stop,
+} from '../../../gpu-worker/src/engine/candidate.ts'
+import { close, fallBack, type Job } from '../../../gpu-worker/src/engine/job.ts'
 import { standingOf } from '../../../gpu-worker/src/engine/selection.ts'
-import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
-import { type Parameters, parametersOf } from './harness.ts'
+import { type Parameters, readyJob } from './harness.ts'
 
 type Move = (candidate: Candidate) => void
 
 const waits: Move = () => {}
 const runs: Move = (candidate) => grantSlot(candidate, candidate.index)
 const stops: Move = (candidate) => stop(candidate, 'test')
+const holds: Move = (candidate) => {
+  runs(candidate)
+  hold(candidate)
+}
 const prunedAt =
   (potential: number): Move =>
   (candidate) => {
@@ -25,10 +36,7 @@ const finishedWith =
   }
 
 function jobWith(moves: readonly Move[], overrides: Partial<Parameters> = {}): Job {
-  const parameters = parametersOf({ candidates: moves.length, ...overrides })
-  const request = { id: 'job', parameters, verifier: new FakeVerifier(), previews: false }
-  const job = createJob(request, () => {}, new FakeGenerator(), 'linear')
-  begin(job, { key: 'p', ids: [], unknownWords: [], tokensLeftOut: 0 })
+  const job = readyJob('job', { candidates: moves.length, ...overrides })
   for (const [index, move] of moves.entries()) move(job.candidates[index] as Candidate)
   return job
 }
@@ -47,8 +55,23 @@ describe('standingOf', () => {
     expect(standing([prunedAt(0.2), waits])).toEqual(['open'])
   })
 
-  test('is won by an accepted candidate at once, though one before it still runs', () => {
-    expect(standing([runs, waits, finishedWith(0.7, true)])).toEqual(['won', 2, 'accepted'])
+  test('is won by an accepted candidate at once, whoever comes after it', () => {
+    expect(standing([finishedWith(0.2), finishedWith(0.7, true), runs, waits])).toEqual(['won', 1, 'accepted'])
+  })
+
+  test('waits for those before an accepted candidate, so that the winner does not depend on who was served first', () => {
+    for (const ahead of [runs, waits, holds]) {
+      expect(standing([ahead, finishedWith(0.7, true)])).toEqual(['open'])
+    }
+    expect(standing([prunedAt(0.2), stops, finishedWith(0.7, true)])).toEqual(['won', 2, 'accepted'])
+  })
+
+  test('of a job whose time has run out is won by deadline, accepted or not', () => {
+    for (const isAccepted of [true, false]) {
+      const job = jobWith([finishedWith(0.3), finishedWith(0.9, isAccepted)])
+      close(job)
+      expect(standingOf(job)).toMatchObject({ kind: 'won', candidate: { index: 1 }, reason: 'deadline' })
+    }
   })
 
   test('is won by the lowest of several accepted ones', () => {

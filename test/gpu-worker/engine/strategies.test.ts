@@ -127,15 +127,12 @@ describe('parm', () => {
       alignment: 0.99,
     }))
     expect(outcome).toMatchObject({ candidate: 1, reason: 'fallback', alignment: 0.99 })
-    expect(phasesOf(job).slice(4)).toEqual([
-      '0:pruned',
-      '1:pruned',
-      '2:pruned',
-      '3:pruned',
-      '1:resumed',
-      '1:running',
-      '1:finished',
-    ])
+    expect(
+      phasesOf(job)
+        .filter((phase) => !phase.endsWith('running'))
+        .slice(0, 4),
+    ).toEqual(['0:pruned', '1:pruned', '2:pruned', '3:pruned'])
+    expect(phasesOf(job).slice(-3)).toEqual(['1:resumed', '1:running', '1:finished'])
     // Condemned once and not asked again on the way; its alignment is told, and accepted by nobody.
     expect(verdicts(job).slice(4)).toEqual([{ candidate: 1, stepIndex: LAST, alignment: 0.99, decision: 'keep' }])
     expect(outcome.cost).toMatchObject({ rowSteps: 4 * 2 + 4, rowStepsSaved: 4 * STEPS - 12, judgeCalls: 5 })
@@ -150,7 +147,7 @@ describe('parm', () => {
 
 describe('accept first', () => {
   test('stops the siblings in the tick in which a candidate is accepted', async () => {
-    // One slot fewer than candidates, so that candidate 3 begins when candidate 0 is pruned after step 1.
+    // Two at a time: the one that is needed, and one bet, until a pruned candidate shows that more are needed.
     const { job, outcome, generator } = await run(
       { accept: 'first' },
       ({ candidate }) => ({ potential: candidate === 0 ? 0 : 1, alignment: candidate === 1 ? 0.8 : 0 }),
@@ -158,8 +155,17 @@ describe('accept first', () => {
     )
     expect(outcome).toMatchObject({ candidate: 1, reason: 'accepted', alignment: 0.8 })
     expect(generator.steps.length).toBe(STEPS)
-    expect(phasesOf(job).slice(-3)).toEqual(['1:finished', '2:finished', '3:stopped'])
-    expect(outcome.cost).toMatchObject({ rowSteps: 2 + 2 * STEPS + 4, candidatesStarted: 4 })
+    expect(phasesOf(job)).toEqual([
+      '0:running',
+      '1:running',
+      '0:pruned',
+      '2:running',
+      '3:running',
+      '1:finished',
+      '2:stopped',
+      '3:stopped',
+    ])
+    expect(outcome.cost).toMatchObject({ rowSteps: 2 + STEPS + 2 * 4, candidatesStarted: 4 })
   })
 
   test('takes the lowest of those that finish in one tick, not the best', async () => {

@@ -1,0 +1,32 @@
+import type { Candidate } from './candidate.ts'
+
+/** Who goes on from a judged step, and who ends there with which potential. */
+export interface Halving {
+  readonly kept: readonly Candidate[]
+  readonly dropped: readonly { readonly candidate: Candidate; readonly potential: number }[]
+}
+
+/**
+ * Successive halving: of those that can be judged, the better half goes on, rounded up; of equals the lower index. What is
+ * not clear yet cannot be compared and goes on as well, to be asked at the next judged step.
+ *
+ * @param candidates  of one job, all held at the same step
+ * Source: Karnin, Koren, Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013; Jamieson and Talwalkar,
+ * arXiv 1502.07943.
+ */
+export function halve(candidates: readonly Candidate[]): Halving {
+  const clear = byPotential(candidates)
+  const dropped = clear.slice(Math.ceil(clear.length / 2))
+  const out = new Set(dropped.map(({ candidate }) => candidate))
+  return { kept: candidates.filter((candidate) => !out.has(candidate)), dropped }
+}
+
+/** Those with a potential, the highest first, of equals the lower index. */
+export function byPotential(candidates: readonly Candidate[]): { candidate: Candidate; potential: number }[] {
+  return candidates
+    .flatMap((candidate) => {
+      const { potential } = candidate.path
+      return potential === undefined ? [] : [{ candidate, potential }]
+    })
+    .sort((a, b) => b.potential - a.potential || a.candidate.index - b.candidate.index)
+}

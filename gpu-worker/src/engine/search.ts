@@ -1,0 +1,37 @@
+import { AppError } from '../../../shared/error-code.ts'
+import type { Strategy } from '../../../shared/job.ts'
+import type { Search } from './ports.ts'
+import { REPAIR_ROUNDS } from './repair.ts'
+
+/**
+ * What a job does beyond the paper's procedure, and what it remembers for that.
+ * halving, forking: candidates are held at each judged step until all siblings are there or gone, so that who goes on
+ * does not depend on who ran first. repair: counts the repairs left.
+ */
+export type SearchState =
+  | { readonly kind: 'plain' | 'halving' | 'forking' }
+  | { readonly kind: 'repair'; roundsLeft: number }
+
+/** @throws AppError  invalid_request, when the strategy asks nothing that the search could go by */
+export function beginSearch(search: Search, strategy: Strategy): SearchState {
+  switch (search) {
+    case 'plain':
+      return { kind: search }
+    case 'halving':
+    case 'forking':
+      if (strategy === 'parm') return { kind: search }
+      throw new AppError('invalid_request', `search ${search}: expected strategy parm, got ${strategy}`)
+    case 'repair':
+      if (strategy !== 'baseline') return { kind: search, roundsLeft: REPAIR_ROUNDS }
+      throw new AppError('invalid_request', 'search repair: expected strategy orm, prm or parm, got baseline')
+    default: {
+      const never: never = search
+      throw new TypeError(`unknown search ${never}`)
+    }
+  }
+}
+
+/** Whether siblings are compared at judged steps; clarity and potential are then asked at each of them. */
+export function comparesSiblings({ kind }: SearchState): boolean {
+  return kind === 'halving' || kind === 'forking'
+}

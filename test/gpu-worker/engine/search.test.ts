@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest'
+import type { Search } from '../../../gpu-worker/src/engine/ports.ts'
+import { FakeGenerator, FakeVerifier, type RowOwner, scriptedVerifier } from '../../support/fake-models.ts'
+import { engineOf, eventsOf, finishAll, type JobOptions, phasesOf, submit, succeed, tick } from './harness.ts'
+
+const STEPS = 6
+const LAST = STEPS - 1
+
+/** One job of 4 candidates and 6 steps, judged after steps 1 and 3, under a script. */
+async function run(search: Search, script: (owner: RowOwner) => object, options: JobOptions & { slots?: number } = {}) {
+  const { slots = 4, ...rest } = options
+  const generator = new FakeGenerator()
+  const engine = engineOf({ generator, slots })
+  const job = submit(engine, { steps: STEPS, search, verifier: scriptedVerifier(generator, script), ...rest })
+  const outcome = await succeed(engine, job)
+  expect(engine.freeSlots).toBe(slots)
+  expect(generator.heldPrompts).toBe(0)
+  return { job, outcome, generator }
+}
+
+describe('halving', () => {
+  const potentials = [0.2, 0.1, 0.4, 0.3]
+  const script = ({ candidate }: RowOwner) => ({ potential: potentials[candidate] as number, alignment: 0.5 })
+
+  test('keeps the better half at each judged step, whatever the threshold', async () => {
+    const { job, outcome } = await run('halving', script)
+    expect(outcome).toMatchObject({ candidate: 2, reason: 'best' })
+    expect(phasesOf(job).filter((phase) => phase.endsWith('pruned'))).toEqual(['0:pruned', '1:pruned', '3:pruned'])
+    expect(outcome.cost).toMatchObject({ rowSteps: 2 * 2 + 4 + STEPS, judgeCalls: 4 + 2 + 1 })
+  })
+
+  test('decides the same in one slot as in many: siblings wait for each other', async () => {
+    const wide = await run('halving', script)
+    const narrow = await run('halving', script, { slots: 1 })
+    expect(narrow.outcome.codes).toEqual(wide.outcome.codes)
+    expect(narrow.outcome.cost).toEqual({ ...wide.outcome.cost, workMs: narrow.outcome.cost.workMs })
+  })
+
+  test('lets unclear candidates go on uncompared', async () => {
+    const { job } = await run('halving', ({ candidate, stepIndex }) => ({
+      clarity: candidate < 2 && stepIndex === 1 ? 0 : 1,
+      potential: potentials[candidate] as number,
+    }))
+    const pruned = eventsOf(job, 'candidate').filter(({ phase }) => phase === 'pruned')
+    expect(pruned.map(({ candidate, stepsDone }) => [candidate, stepsDone])).toEqual([
+      [3, 2],
+      [1, 4],
+    ])
+  })
+})
+
+describe('forking', () => {
+  const script = ({ candidate, stepIndex }: RowOwner) => ({
+    potential: stepIndex === 1 ? ([0.9, 0.1, 0.7, 0.2][candidate] ?? 1) : 0.8,
+    alignment: candidate === 4 ? 0.9 : 0.5,
+  })
+
+  test('fills the places of the pruned with copies of the survivors, which draw what is left afresh', async () => {
+    const { job, outcome, generator } = await run('forking', script)
+    expect(outcome).toMatchObject({ candidate: 4, alignment: 0.9 })
+    const begun = eventsOf(job, 'candidate').filter(({ candidate, phase }) => candidate >= 4 && phase === 'running')
+    expect(begun.slice(0, 2)).toEqual([
+      { type: 'candidate', candidate: 4, phase: 'running', stepsDone: 2 },
+      { type: 'candidate', candidate: 5, phase: 'running', stepsDone: 2 },
+    ])
+    // No place is used for longer than a path, so the copies cost nothing on top of all candidates.
+    expect(outcome.cost).toMatchObject({ rowSteps: 4 * STEPS, rowStepsSaved: 0 })
+    expect(generator.steps.at(-1)?.owners.map(({ candidate }) => candidate)).toEqual([0, 2, 4, 5])
+  })
+
+  test('copies keep what their parent has committed', async () => {
+    const generator = new FakeGenerator({ grid: [8, 8] })
+    const grids = new Map<string, Int32Array>()
+    const original = generator.step.bind(generator)
+    generator.step = async (rows) => {
+      const outputs = await original(rows)
+      const owners = generator.steps.at(-1)?.owners ?? []
+      for (const [row, { candidate, stepIndex }] of owners.entries()) {
+        grids.set(`${candidate}@${stepIndex}`, rows[row]?.tokens.slice() as Int32Array)
+      }
+      return outputs
+    }
+    const engine = engineOf({ generator })
+    const job = submit(engine, { steps: STEPS, search: 'forking', verifier: scriptedVerifier(generator, script) })
+    await succeed(engine, job)
+    // The best survivor, 0, is the first to be copied.
+    expect(grids.get('4@2')).toEqual(grids.get('0@2'))
+    expect(grids.get('5@2')).toEqual(grids.get('2@2'))
+    expect(grids.get('4@3')).not.toEqual(grids.get('0@3'))
+  })
+
+  test('falls back as ever when all are pruned', async () => {
+    const { outcome } = await run('forking', ({ candidate }) => ({ potential: candidate / 10, alignment: 0.2 }))
+    expect(outcome).toMatchObject({ candidate: 3, reason: 'fallback' })
+  })
+})
+
+describe('repair', () => {
+  test('draws the least confident tokens of a winner that does not pass again, at most twice', async () => {
+    const alignments = [0.1, 0.3, 0.2, 0.25, 0.28, 0.35]
+    const { job, outcome } = await run('repair', ({ candidate }) => ({ alignment: alignments[candidate] }))
+    expect(outcome).toMatchObject({ candidate: 5, reason: 'best', alignment: 0.35 })
+    // Sixteen tokens, six steps: 8 are masked after step 3, so two steps are taken again each time.
+    expect(phasesOf(job).slice(-4)).toEqual(['4:running', '4:finished', '5:running', '5:finished'])
+    expect(outcome.cost).toMatchObject({ rowSteps: 4 * STEPS + 2 * 2, rowStepsSaved: 0 })
+  })
+
+  test('ends with the first repair that passes', async () => {
+    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 4 ? 0.8 : 0.1 }))
+    expect(outcome).toMatchObject({ candidate: 4, alignment: 0.8 })
+  })
+
+  test('does not touch a winner that passes', async () => {
+    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 2 ? 0.6 : 0.1 }))
+    expect(outcome).toMatchObject({ candidate: 2, reason: 'best', cost: { rowSteps: 4 * STEPS } })
+  })
+
+  test('with accept first a repaired picture can be accepted', async () => {
+    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 4 ? 0.8 : 0.1 }), {
+      accept: 'first',
+    })
+    expect(outcome).toMatchObject({ candidate: 4, reason: 'accepted' })
+  })
+
+  test('draws again exactly the tokens it was least sure of', async () => {
+    const generator = new FakeGenerator({ grid: [8, 8] })
+    const confidence = new Float32Array(64)
+    const grids: Int32Array[] = []
+    const original = generator.step.bind(generator)
+    generator.step = async (rows) => {
+      const tokens = rows[0]?.tokens.slice() as Int32Array
+      const outputs = await original(rows)
+      grids.push(tokens)
+      // Of candidate 0 only: the last step in which a token was unknown is the one that committed it.
+      if (grids.length <= STEPS) {
+        for (const [position, code] of tokens.entries()) {
+          if (code === generator.codebookSize) confidence[position] = outputs[0]?.prob[position] as number
+        }
+      }
+      return outputs
+    }
+    const engine = engineOf({ generator })
+    const verifier = scriptedVerifier(generator, () => ({ alignment: 0 }))
+    await succeed(engine, submit(engine, { candidates: 1, steps: STEPS, search: 'repair', strategy: 'orm', verifier }))
+    const masked = [...(grids[STEPS] as Int32Array).entries()].filter(([, code]) => code === generator.codebookSize)
+    const kept = [...(grids[STEPS] as Int32Array).entries()].filter(([, code]) => code !== generator.codebookSize)
+    // 64 * cos(pi/2 * 4/6) is 32 and, in float32 as the schedule counts, a little less: the first step to leave half.
+    expect(masked.length).toBe(31)
+    const highestMasked = Math.max(...masked.map(([position]) => confidence[position] as number))
+    const lowestKept = Math.min(...kept.map(([position]) => confidence[position] as number))
+    expect(highestMasked).toBeLessThanOrEqual(lowestKept)
+  })
+})
+
+describe('every search', () => {
+  test.each(['halving', 'forking', 'repair'] as const)(
+    '%s: the picture does not depend on slots or neighbours',
+    async (search) => {
+      const settings = {
+        candidates: 6,
+        steps: 9,
+        search,
+        seed: 11,
+        verifier: new FakeVerifier({ judgedSteps: [1, 3, 5] }),
+      }
+      const alone = engineOf({ generator: new FakeGenerator({ seeds: [11] }), slots: 8 })
+      const expected = await succeed(alone, submit(alone, settings))
+      for (const slots of [1, 3, 5]) {
+        const engine = engineOf({ generator: new FakeGenerator({ seeds: [11, 12] }), slots })
+        const mine = submit(engine, settings)
+        await tick(engine, slots)
+        const other = submit(engine, { seed: 12, candidates: 7, steps: 5, accept: 'first', tenant: 'other' })
+        await finishAll(engine, [mine, other])
+        expect(mine.settled).toMatchObject({ candidate: expected.candidate, codes: expected.codes })
+      }
+    },
+  )
+
+  test('that needs answers which the strategy does not ask for is refused', () => {
+    const engine = engineOf()
+    expect(() => submit(engine, { search: 'halving', strategy: 'orm' })).toThrow(
+      'search halving: expected strategy parm, got orm',
+    )
+    expect(() => submit(engine, { search: 'repair', strategy: 'baseline' })).toThrow(
+      'search repair: expected strategy orm, prm or parm, got baseline',
+    )
+  })
+
+  test('other than plain is asked for: left out, a job does what the paper does', async () => {
+    const script = ({ candidate }: RowOwner) => ({ potential: candidate === 0 ? 0.1 : 0.9, alignment: 0.1 })
+    const { job } = await run('plain', script)
+    expect(eventsOf(job, 'verdict').filter(({ stepIndex }) => stepIndex === LAST).length).toBe(3)
+    expect(Math.max(...job.events.map(({ candidate }) => candidate))).toBe(3)
+  })
+})
