@@ -21,7 +21,7 @@ _PANELS = {
     "share of codes in use": ("codes_used",),
     "cross-entropy, nats": ("object", "background"),
     "loss terms": ("heat", "extents", "color"),
-    "binary cross-entropy, nats": ("loss",),
+    "loss": ("loss", "answers", "now", "final", "words"),
     "share answered right": ("clarity", "potential", "alignment"),
 }
 _COLUMNS = 3

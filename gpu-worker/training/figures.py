@@ -1,6 +1,6 @@
 """Draws the pictures of README.md, and any run's training curves.
 
-    python -m training.figures                              (atlas, scenes, and the curves of every stage that ran here)
+    python -m training.figures                              (atlas, scenes, and the curves of every run that is here)
     python -m training.figures training/runs/generator      (that run's curves)
 """
 
@@ -18,7 +18,6 @@ from training.world.config import WorldConfig
 from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
-_STAGES = ("quantizer", "generator", "detector", "verifier")
 _SETS = ("fluent-emoji-flat", "twemoji", "noto", "noto-v1", "fxemoji", "emojione")
 
 
@@ -60,7 +59,7 @@ def main() -> None:
     if not runs:
         draw_atlas(arguments.out / "atlas.png")
         draw_scenes(arguments.out / "scenes.png", World(WorldConfig.from_toml(CONFIGS / "emoji-96.toml")))
-        runs = [_DIRECTORY / "runs" / stage for stage in _STAGES if (_DIRECTORY / "runs" / stage / "log.jsonl").exists()]
+        runs = sorted(log.parent for log in (_DIRECTORY / "runs").rglob("log.jsonl"))
     for run in runs:
         draw_curves(run / "log.jsonl", arguments.out / f"{run.resolve().name}-curve.png")
     print(f"figures written to {arguments.out}")

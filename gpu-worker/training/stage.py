@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
+from training.checkpoint import read_start
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -73,6 +75,15 @@ class Stage(ABC):
     @abstractmethod
     def is_hidden(self, name: str, weight: Tensor) -> bool:
         """Whether Muon trains this weight; never one of less than two dimensions."""
+
+    def start_from(self, path: Path) -> None:
+        """Begins at released weights.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: they are of a model of other sizes.
+        """
+        self.model.load_state_dict(read_start(path, self.model.config))
 
     def released(self, model: nn.Module) -> nn.Module:
         """The form in which the averaged model is released; the model itself unless a stage says otherwise."""

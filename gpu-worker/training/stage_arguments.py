@@ -56,7 +56,9 @@ def overridden(settings: S, arguments: argparse.Namespace) -> S:
 
 
 def run_stage(stage: Stage, settings: TrainingSettings, arguments: argparse.Namespace) -> TrainingLoop:
-    """Trains a stage as the command line says and prints where its weights are."""
+    """Trains a stage as the command line says and prints where its weights are; a run that resumes needs no start."""
+    if arguments.start is not None and not arguments.resume:
+        stage.start_from(arguments.start)
     budget = Budget(steps=arguments.steps) if arguments.steps is not None else Budget(minutes=arguments.minutes)
     loop = TrainingLoop(
         stage, settings, budget, arguments.run,

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.checkpoint import read_start
 from training.config_file import read_settings
 from training.degradations import degrade, shuffle_patches
 from training.detector_data import DetectorTargets, detector_worlds, images_of, sample_scenes, targets_of
@@ -104,11 +103,11 @@ class DetectorStage(Stage):
     name = "detector"
 
     def __init__(
-        self, config: DetectorConfig, settings: DetectorTraining, worlds: list[World],
+        self, model: Detector, settings: DetectorTraining, worlds: list[World],
         reconstruct: Callable[[Tensor], Tensor] | None,
     ):  # fmt: skip
         """`reconstruct` maps uint8 images on the training device to what a quantiser makes of them; None to leave that out."""
-        super().__init__(Detector(config).to(memory_format=torch.channels_last))
+        super().__init__(model.to(memory_format=torch.channels_last))
         self._settings, self._worlds, self._reconstruct = settings, worlds, reconstruct
 
     def examples(self, rng: np.random.Generator, size: int) -> DetectorBatch:
@@ -151,13 +150,10 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     base = WorldConfig.from_toml(arguments.world)
     counts = {"image_size": base.image_size, "class_count": len(CLASSES), "color_count": len(COLORS)}
-    config = read_settings(arguments.config, DetectorConfig, "detector", **counts)
+    model = Detector(read_settings(arguments.config, DetectorConfig, "detector", **counts))
     settings = overridden(read_settings(arguments.config, DetectorTraining, "training"), arguments)
     reconstruct = load_reconstruction(arguments.quantizer, hardware_of(arguments).device)
-    stage = DetectorStage(config, settings, detector_worlds(base, arguments.config), reconstruct)
-    if arguments.start is not None:
-        stage.model.load_state_dict(read_start(arguments.start, config))
-    run_stage(stage, settings, arguments)
+    run_stage(DetectorStage(model, settings, detector_worlds(base, arguments.config), reconstruct), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -126,10 +126,10 @@ class GeneratorStage(Stage):
     checkpoint_seconds = 300.0
 
     def __init__(
-        self, config: GeneratorConfig, settings: GeneratorTraining, scenes: TokenScenes, quantizer: Quantizer, world: World
+        self, model: Generator, settings: GeneratorTraining, scenes: TokenScenes, quantizer: Quantizer, world: World
     ):
         """`quantizer` and `world` draw the samples of a checkpoint."""
-        super().__init__(Generator(config))
+        super().__init__(model)
         self._settings, self._scenes, self._quantizer, self._world = settings, scenes, quantizer, world
 
     def examples(self, rng: np.random.Generator, size: int) -> MaskedBatch:
@@ -141,23 +141,18 @@ class GeneratorStage(Stage):
     def is_hidden(self, name: str, weight: Tensor) -> bool:
         return name.startswith("blocks.") and weight.ndim == 2
 
+    def start_from(self, path: Path) -> None:
+        # The released form has no per-bit vectors: these start at zero, where the logits are equal.
+        weights = read_start(path, self.model.config, ignored=("code_bits",))
+        weights |= {name: torch.zeros_like(bits) for name, bits in self.model.named_parameters() if name.endswith("_bits")}
+        self.model.load_state_dict(weights)
+
     def released(self, model: Generator) -> Generator:
         return model.folded()
 
     def measure(self, model: Generator, run: Path) -> dict[str, float]:
         draw_samples(model.cpu(), self._quantizer, self._world, run / "samples.png")
         return {}
-
-
-def start_from(model: Generator, path: Path) -> None:
-    """Begins at released weights. Their form has no per-bit vectors: these start at zero, where the logits are equal.
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_start`.
-    """
-    weights = read_start(path, model.config, ignored=("code_bits",))
-    weights |= {name: torch.zeros_like(bits) for name, bits in model.named_parameters() if name.endswith("_bits")}
-    model.load_state_dict(weights)
 
 
 def draw_samples(generator: Generator, quantizer: Quantizer, world: World, path: Path, per_task: int = 8) -> None:
@@ -181,10 +176,7 @@ def main() -> None:
     scenes = TokenScenes(world, quantizer, tokenizer)
     if hardware_of(arguments).workers:
         scenes.encode_all()
-    stage = GeneratorStage(config, settings, scenes, quantizer, world)
-    if arguments.start is not None:
-        start_from(stage.model, arguments.start)
-    run_stage(stage, settings, arguments)
+    run_stage(GeneratorStage(Generator(config), settings, scenes, quantizer, world), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.checkpoint import read_start
 from training.config_file import read_settings, read_table
 from training.examples import to_device
 from training.models.quantizer import Quantizer, QuantizerConfig
@@ -143,9 +142,9 @@ class QuantizerStage(Stage):
     parts = 4
     log_steps = 25
 
-    def __init__(self, config: QuantizerConfig, settings: QuantizerTraining, world: World, held_out: int = 256):
+    def __init__(self, model: Quantizer, settings: QuantizerTraining, world: World, held_out: int = 256):
         """Every checkpoint is measured on the same `held_out` scenes."""
-        super().__init__(Quantizer(config).to(memory_format=torch.channels_last))
+        super().__init__(model.to(memory_format=torch.channels_last))
         self._settings, self._world = settings, world
         self._held_out = scene_batch(world, np.random.default_rng(_HELD_OUT_SEED), held_out)
 
@@ -169,12 +168,9 @@ def main() -> None:
     arguments = stage_parser("Trains the quantiser of the emoji world.", "quantizer", minutes=30.0).parse_args()
     torch.manual_seed(arguments.seed)
     world = World(replace(WorldConfig.from_toml(arguments.world), **read_table(arguments.config, "world")))
-    config = read_settings(arguments.config, QuantizerConfig, "quantizer")
+    model = Quantizer(read_settings(arguments.config, QuantizerConfig, "quantizer"))
     settings = overridden(read_settings(arguments.config, QuantizerTraining, "training"), arguments)
-    stage = QuantizerStage(config, settings, world)
-    if arguments.start is not None:
-        stage.model.load_state_dict(read_start(arguments.start, config))
-    run_stage(stage, settings, arguments)
+    run_stage(QuantizerStage(model, settings, world), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class TrainingLoop:
             weights: file of the released weights (float16); None for `NAME.pt` in the run's folder.
         """
         self.stage, self.settings, self.budget, self.run, self.hardware, self.seed = stage, settings, budget, run, hardware, seed
-        self.model = stage.model.to(hardware.device)
+        self.model = stage.model.to(hardware.device).train()
         self.weights = weights or run / f"{stage.name}.pt"
         self.step = 0
         self._average = AveragedWeights(self.model, settings.average_decay, settings.average_every)

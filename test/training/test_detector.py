@@ -6,7 +6,7 @@ import torch
 
 from training.degradations import degrade, shuffle_patches
 from training.detector_data import detector_worlds, targets_of
-from training.models.detector import DetectorConfig, DetectorMaps, pick_peaks
+from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
 from training.muon import build_optimizers
 from training.train_detector import DetectorStage, DetectorTraining, detection_loss
 from training.world.config import WorldConfig
@@ -58,7 +58,7 @@ def test_objects_without_a_known_colour_do_not_teach_colour():
 def make_stage(**settings) -> DetectorStage:
     torch.manual_seed(0)
     config = DetectorConfig(channels=(8, 16, 32), blocks=(0, 1, 1))
-    return DetectorStage(config, DetectorTraining(**settings), detector_worlds(WorldConfig()), reconstruct=None)
+    return DetectorStage(Detector(config), DetectorTraining(**settings), detector_worlds(WorldConfig()), reconstruct=None)
 
 
 def test_learns_a_handful_of_scenes():
@@ -96,7 +96,7 @@ def test_half_of_the_scenes_and_all_pictures_of_nothing_pass_through_a_quantiser
         shown.append(len(images))
         return torch.zeros_like(images)
 
-    stage = DetectorStage(DetectorConfig(), settings, detector_worlds(WorldConfig()), reconstruct)
+    stage = DetectorStage(Detector(DetectorConfig()), settings, detector_worlds(WorldConfig()), reconstruct)
     batch = stage.prepared(stage.examples(np.random.default_rng(1), 10))
     assert shown == [4, 3]
     assert batch.images[7:].max() == 0

@@ -19,7 +19,6 @@ from training.models.generator import Generator, GeneratorConfig
 from training.muon import Muon
 from training.parallel import ThreadedGradients
 from training.stage import Stage, TrainingSettings
-from training.train_generator import start_from
 from training.training_loop import TrainingLoop
 from training.whole_batch import WholeBatchGradients
 
@@ -107,15 +106,27 @@ def test_the_log_says_how_to_repeat_the_run_and_what_it_measured(tmp_path):
         torch.testing.assert_close(released.state_dict()[name], value, rtol=1e-3, atol=1e-6)
 
 
+def test_a_verifier_starts_from_released_weights_and_learns_on(tmp_path):
+    stage, settings = tiny_stage("parm")
+    stage.model.eval()
+    loop = TrainingLoop(stage, settings, Budget(steps=2), tmp_path / "first", hardware=CPU, seed=5)
+    loop.train()
+    again, _ = tiny_stage("parm")
+    again.start_from(loop.weights)
+    torch.testing.assert_close(again.model.head.weight, loop.averaged().head.weight, rtol=1e-3, atol=1e-6)
+    counts = [value for name, value in stage.model.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counts and all(count == 2 for count in counts), "batch normalisation learns although evaluation mode was on"
+
+
 def test_a_generator_starts_from_its_released_form(tmp_path):
     stage, _ = tiny_stage("generator")
     with torch.no_grad():
         for weight in stage.model.parameters():
             weight.normal_(std=0.1)
     save_weights(tmp_path / "generator.pt", stage.released(stage.model))
-    torch.manual_seed(1)
-    begun = Generator(stage.model.config)
-    start_from(begun, tmp_path / "generator.pt")
+    again, _ = tiny_stage("generator")
+    again.start_from(tmp_path / "generator.pt")
+    begun = again.model
     prompts, tokens = torch.randint(0, 100, (2, 24)), torch.randint(0, 8193, (2, 16))
     released = load_weights(tmp_path / "generator.pt", Generator, GeneratorConfig)
     torch.testing.assert_close(begun(prompts, tokens), released(prompts, tokens), rtol=1e-5, atol=1e-5)
