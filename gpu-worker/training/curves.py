@@ -64,7 +64,7 @@ def read_curves(log: Path) -> dict[str, list[tuple[float, float]]]:
     for entry in map(json.loads, log.read_text().splitlines()):
         if "start" in entry:
             entries = [earlier for earlier in entries if earlier["step"] <= entry["start"] > 0]
-        else:
+        elif "minutes" in entry:
             entries.append(entry)
     curves: dict[str, list[tuple[float, float]]] = {}
     for entry in entries:

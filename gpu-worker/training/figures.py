@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from training.config_file import CONFIGS
-from training.curves import draw_curves
+from training.curves import draw_curves, read_curves
 from training.pictures import save_grid
 from training.world.atlas import Atlas
 from training.world.classes import CLASSES, TASKS
@@ -59,7 +59,7 @@ def main() -> None:
     if not runs:
         draw_atlas(arguments.out / "atlas.png")
         draw_scenes(arguments.out / "scenes.png", World(WorldConfig.from_toml(CONFIGS / "emoji-96.toml")))
-        runs = sorted(log.parent for log in (_DIRECTORY / "runs").rglob("log.jsonl"))
+        runs = sorted(log.parent for log in (_DIRECTORY / "runs").rglob("log.jsonl") if read_curves(log))
     for run in runs:
         draw_curves(run / "log.jsonl", arguments.out / f"{run.resolve().name}-curve.png")
     print(f"figures written to {arguments.out}")
