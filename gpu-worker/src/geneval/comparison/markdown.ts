@@ -16,7 +16,9 @@ export function share(value: number | undefined): string {
 
 /** `+0.012`: a difference of two shares. */
 export function signed(value: number): string {
-  return `${value < 0 ? '' : '+'}${value.toFixed(3)}`
+  const digits = Math.abs(value).toFixed(3)
+  // A rounding error below zero is no loss.
+  return `${value < 0 && Number(digits) > 0 ? '-' : '+'}${digits}`
 }
 
 /** `0.812 (0.790 to 0.833)`. */

@@ -16,6 +16,7 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['parm', 'orm-ft'],
   ['parm-first', 'baseline'],
   ['parm-first', 'orm-ft'],
+  ['parm-first', 'orm-ft-first'],
   ['parm-first', 'parm'],
   ['parm', 'parm-unpruned'],
 ]
