@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Generator, Judgement, Pixels, PreparedPrompt, StepOutput, StepRow, Verifier } from '../engine/ports.ts'
+import { withOverrides } from '../with-overrides.ts'
 import type { Call, CallCosts } from './call-costs.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -24,24 +25,11 @@ export class RecalledModels {
     this.#costs = costs
     this.#clock = clock
     const { generator, verifier } = models
-    const { tokenCount, codebookSize, imageSize, temperature } = generator
-    this.generator = {
-      tokenCount,
-      codebookSize,
-      imageSize,
-      temperature,
-      prepare: (prompt) => generator.prepare(prompt),
-      release: (prompt) => generator.release(prompt),
+    this.generator = withOverrides(generator, {
       step: (rows) => this.#step(rows),
       decode: (codes) => this.#decode(codes),
-    }
-    const { name, thresholds } = verifier
-    this.verifier = {
-      name,
-      thresholds,
-      judgedSteps: (stepCount) => verifier.judgedSteps(stepCount),
-      judge: (rows) => this.#judge(rows),
-    }
+    })
+    this.verifier = withOverrides(verifier, { judge: (rows) => this.#judge(rows) })
   }
 
   /** From now on calls move this clock: each simulation starts its own. */

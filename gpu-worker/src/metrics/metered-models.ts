@@ -1,4 +1,5 @@
 import type { Clock, Generator, Verifier } from '../engine/ports.ts'
+import { withOverrides } from '../with-overrides.ts'
 import type { ModelCall, WorkerMetrics } from './worker-metrics.ts'
 
 /** Times the calls of the models that an engine works with. */
@@ -13,14 +14,8 @@ export class ModelMeter {
 
   /** The same generator; a failed call is timed too. */
   generator(generator: Generator): Generator {
-    const { tokenCount, codebookSize, imageSize, temperature } = generator
-    return {
-      tokenCount,
-      codebookSize,
-      imageSize,
-      temperature,
+    return withOverrides(generator, {
       prepare: (prompt) => this.#timed('prefix', () => generator.prepare(prompt)),
-      release: (prompt) => generator.release(prompt),
       step: async (rows) => {
         const outputs = await this.#timed('step', () => generator.step(rows))
         this.#metrics.ticks.add({}, 1)
@@ -28,18 +23,12 @@ export class ModelMeter {
         return outputs
       },
       decode: (codes) => this.#timed('decode', () => generator.decode(codes)),
-    }
+    })
   }
 
   /** The same verifier; a failed call is timed too. */
   verifier(verifier: Verifier): Verifier {
-    const { name, thresholds } = verifier
-    return {
-      name,
-      thresholds,
-      judgedSteps: (stepCount) => verifier.judgedSteps(stepCount),
-      judge: (rows) => this.#timed('judge', () => verifier.judge(rows)),
-    }
+    return withOverrides(verifier, { judge: (rows) => this.#timed('judge', () => verifier.judge(rows)) })
   }
 
   async #timed<T>(call: ModelCall, work: () => Promise<T>): Promise<T> {
