@@ -152,7 +152,7 @@ export class JobRunner {
     try {
       const refusal = read.kind === 'valid' ? this.#refuse(attempt, read.message) : messageInvalid(read.problem)
       if (refusal) await this.#fail(attempt, reporter, refusal)
-      else if (read.kind === 'valid') await this.#run(lease, attempt, reporter, read.message.parameters)
+      else if (read.kind === 'valid') await this.#run(lease, attempt, reporter, read.message)
     } catch (error) {
       if (error instanceof InvariantError) throw error
       attempt.stop({ why: 'trouble', error })
@@ -164,8 +164,9 @@ export class JobRunner {
     await this.#settle(lease, attempt)
   }
 
-  async #run(lease: Lease, attempt: Attempt, reporter: EventReporter, parameters: JobParameters): Promise<void> {
+  async #run(lease: Lease, attempt: Attempt, reporter: EventReporter, message: JobMessage): Promise<void> {
     const { model, workerName } = this.#options
+    const { parameters } = message
     const startedAt = this.#now()
     attempt.log.info('job started', { attempt: attempt.number, prompt: parameters.prompt, ...sizes(parameters) })
     // Held until the job ends, so that the engine's own preparation finds the prompt's prefix computed.
@@ -173,7 +174,7 @@ export class JobRunner {
     try {
       const warnings = promptWarnings(prompt)
       reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings })
-      const outcome = await this.#generate(lease, attempt, reporter, parameters)
+      const outcome = await this.#generate(lease, attempt, reporter, message)
       this.#options.onRoom()
       if (attempt.cause) return
       const end = await this.#report(outcome, attempt, reporter, warnings)
@@ -187,11 +188,12 @@ export class JobRunner {
     lease: Lease,
     attempt: Attempt,
     reporter: EventReporter,
-    parameters: JobParameters,
+    { parameters, tenant }: JobMessage,
   ): Promise<EngineOutcome> {
     const { engine, model } = this.#options
     const id = `${attempt.jobId}#${attempt.number}`
-    const job = { id, parameters, verifier: verifierOf(model, parameters), previews: true }
+    const verifier = verifierOf(model, parameters)
+    const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane }
     const running = engine.submit(job, (event) => {
       reporter.add(event)
       if (event.type === 'candidate') this.#options.onRoom()

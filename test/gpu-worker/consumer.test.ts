@@ -169,6 +169,16 @@ describe('a job', () => {
     expect(worker.received[0]?.ageMs).toBeLessThanOrEqual(waitedAtMost)
   })
 
+  it('is served from its own tenant’s share, in its own lane', async () => {
+    const job = edge.openJob({}, { lane: 'batch', tenant: 'acme' })
+    const worker = new TestWorker()
+    send(job, 'batch')
+    const running = await worker.engine.nextJob()
+    expect(running.job).toMatchObject({ lane: 'batch', tenant: 'acme' })
+    running.succeed()
+    await edge.terminal(job)
+  })
+
   it('reports a failed model by code and keeps its words to itself', async () => {
     const job = edge.openJob()
     const worker = new TestWorker()

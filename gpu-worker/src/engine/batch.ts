@@ -1,29 +1,13 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { type Path, slotOf } from './candidate.ts'
-import { type Job, promptOf } from './job.ts'
+import { promptOf } from './job.ts'
 import type { Measurements } from './measurements.ts'
 import type { Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
-import { decide, isClearAfter, type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
+import { isPictureDue, type Progress, policyOf, questionsFor } from './progress.ts'
+import { decide, isClearAfter } from './pruning.ts'
 import { fillUniform } from './random.ts'
 import { completeX0, Remasker } from './sampling.ts'
-import { comparesSiblings } from './search.ts'
 import type { Seat } from './seat.ts'
-
-/** What one tick did to one running candidate. */
-export interface Progress extends Seat {
-  /** The step that was taken. */
-  readonly stepIndex: number
-  /** Whether it was the last one. */
-  readonly isLast: boolean
-  /** int32 [N], complete: the picture's codes if the path ended here. Absent after a failure. */
-  x0?: Int32Array
-  /** Decoded x0, where somebody wants to see it: the verifier, the caller, or the end of the path. */
-  pixels?: Pixels
-  /** The verifier's answers, where it was asked; `ms` is this row's share of the call. */
-  verdict?: { readonly ruling: Ruling; readonly ms: number }
-  /** The model call with this row in it failed; what came after it was not done. */
-  failure?: { readonly error: unknown }
-}
 
 /**
  * The model work of a tick: every running candidate takes one step, then the pictures that are due are decoded and judged.
@@ -186,48 +170,7 @@ function checkJudgement(verifier: Verifier, judgement: Judgement): Judgement {
   return judgement
 }
 
-function isPictureDue(row: Progress): boolean {
-  if (row.failure !== undefined) return false
-  return row.isLast || isPreviewDue(row) || questionsFor(row).length > 0
-}
-
-/** Previews follow the verifier's steps in every strategy, so that their pictures can be compared side by side. */
-export function isPreviewDue({ job, stepIndex, isLast }: Progress): boolean {
-  return job.request.previews && (isLast || job.judgePlan.steps.has(stepIndex))
-}
-
-function questionsFor({ job, candidate, stepIndex, isLast }: Progress): readonly Task[] {
-  const isJudgedStep = job.judgePlan.steps.has(stepIndex)
-  // Where siblings are compared each of them needs an answer about this very step.
-  const isClear = candidate.path.isClear && !isComparing(job)
-  return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear })
-}
-
-/** A job that is left with one candidate has nobody to compare it with. */
-function isComparing({ search, state }: Job): boolean {
-  return comparesSiblings(search) && state.phase === 'running'
-}
-
-/** Whether the candidate waits here until it is known which of its siblings go on. */
-export function isHeldHere({ job, stepIndex, isLast }: Progress): boolean {
-  return isComparing(job) && !isLast && job.judgePlan.steps.has(stepIndex)
-}
-
 function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {
   const asked = rows.filter((row) => row.pixels !== undefined && questionsFor(row).length > 0)
   return Map.groupBy(asked, (row) => row.job.request.verifier)
-}
-
-/**
- * A path that is finished only because all were pruned, or because the time has run out, was not accepted by anybody,
- * whatever its alignment. Halving goes by rank, so that no potential is too low by itself.
- */
-function policyOf({ request, state, judgePlan, search }: Job): Policy {
-  const { strategy, accept } = request.parameters
-  const { thresholds } = judgePlan
-  return {
-    strategy,
-    accept: state.phase === 'running' ? accept : 'best',
-    thresholds: search.kind === 'halving' ? { ...thresholds, potential: 0 } : thresholds,
-  }
 }

@@ -1,13 +1,13 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import { Batch, isHeldHere, isPreviewDue, type Progress } from './batch.ts'
-import { type CandidateTransition, type Finish, finish, hold, isLive, prune, stop } from './candidate.ts'
+import { Aftermath, type Prediction } from './aftermath.ts'
+import { Batch } from './batch.ts'
+import { type CandidateTransition, isLive, stop } from './candidate.ts'
 import { DeadlineWatch, mustClose } from './deadlines.ts'
 import { begin, checkRemaining, createJob, type Job, type JobTransition } from './job.ts'
 import type { TemperatureMode } from './mask-schedule.ts'
 import { Measurements } from './measurements.ts'
 import { Placement } from './placement.ts'
 import type { Clock, Engine, EngineEvent, EngineJob, Generator, RunningJob } from './ports.ts'
-import { scoreOf } from './pruning.ts'
 import { Scheduler } from './scheduler.ts'
 import { Settlement } from './settlement.ts'
 
@@ -33,15 +33,6 @@ export interface EngineOptions {
 export type StateChange =
   | ({ readonly jobId: string; readonly candidate?: never } & JobTransition)
   | ({ readonly jobId: string; readonly candidate: number } & CandidateTransition)
-
-/** What a candidate's picture would be if its path ended at this step. */
-export interface Prediction {
-  readonly jobId: string
-  readonly candidate: number
-  readonly stepIndex: number
-  /** int32 [N], complete x0. Belongs to the engine: read during the call, not changed. */
-  readonly codes: Int32Array
-}
 
 /** An engine whose turns can be taken one by one. */
 export interface TickingEngine extends Engine {
@@ -81,6 +72,7 @@ class StepEngine implements TickingEngine {
   readonly #batch: Batch
   readonly #placement: Placement
   readonly #settlement: Settlement
+  readonly #aftermath: Aftermath
   readonly #deadlines = new DeadlineWatch()
   /** All jobs that have not ended. */
   readonly #jobs = new Set<Job>()
@@ -104,6 +96,12 @@ class StepEngine implements TickingEngine {
     )
     const onJobChange = (job: Job, change: JobTransition) => this.#jobChanged(job, change)
     this.#settlement = new Settlement({ generator, clock, placement: this.#placement, onJobChange })
+    this.#aftermath = new Aftermath({
+      placement: this.#placement,
+      settlement: this.#settlement,
+      measurements: this.measurements,
+      onPrediction: options.onPrediction,
+    })
   }
 
   get freeSlots(): number {
@@ -260,48 +258,8 @@ class StepEngine implements TickingEngine {
     const { seats } = this.#placement
     if (seats.length === 0) return
     for (const { job } of seats) job.spent.sinceMs ??= startedMs
-    for (const row of await this.#batch.advance(seats)) this.#apply(row)
+    for (const row of await this.#batch.advance(seats)) this.#aftermath.apply(row)
     this.measurements.noteTick(this.#options.clock.now() - startedMs)
-  }
-
-  /** Tells what a step brought and moves its candidate on. */
-  #apply(row: Progress): void {
-    const { job, candidate, stepIndex, x0, pixels, verdict } = row
-    if (job.state.phase === 'ended') return
-    if (row.failure !== undefined) {
-      this.#settlement.end(job, { status: 'failed', error: row.failure.error })
-      return
-    }
-    job.spent.rowSteps += 1
-    if (stepIndex === 0) job.spent.candidatesStarted += 1
-    if (x0 !== undefined) {
-      this.#options.onPrediction?.({ jobId: job.request.id, candidate: candidate.index, stepIndex, codes: x0 })
-    }
-    if (pixels !== undefined && isPreviewDue(row)) {
-      job.onEvent({ type: 'preview', candidate: candidate.index, stepIndex, pixels })
-    }
-    if (verdict !== undefined) this.#tellVerdict(row, verdict)
-    this.#moveOn(row)
-  }
-
-  #tellVerdict({ job, candidate, stepIndex }: Progress, { ruling, ms }: NonNullable<Progress['verdict']>): void {
-    job.spent.judgeCalls += 1
-    const verifier = job.request.verifier.name
-    job.onEvent({ type: 'verdict', candidate: candidate.index, stepIndex, ...ruling, verifier, ms })
-  }
-
-  #moveOn(row: Progress): void {
-    const { job, verdict, isLast } = row
-    const ruling = verdict?.ruling
-    const verifier = job.request.verifier.name
-    if (ruling?.decision === 'prune') {
-      this.#placement.move(row, (ended) => prune(ended, ruling.potential))
-      this.measurements.noteEnd(verifier, false)
-    } else if (isLast) {
-      this.#placement.move(row, (ended) => finish(ended, resultOf(row)))
-      if (ruling?.alignment === undefined) return
-      this.measurements.noteEnd(verifier, ruling.alignment >= job.judgePlan.thresholds.alignment)
-    } else if (isHeldHere(row)) this.#placement.move(row, hold)
   }
 
   #jobChanged(job: Job, transition: JobTransition): void {
@@ -321,18 +279,5 @@ class StepEngine implements TickingEngine {
     for (const job of this.#jobs) job.settle({ status: 'failed', error })
     this.#jobs.clear()
     this.#ring()
-  }
-}
-
-/** What a finished row competes with. Its picture was decoded because it is the last one. */
-function resultOf({ job, x0, pixels, verdict }: Progress): Finish {
-  if (x0 === undefined || pixels === undefined) throw new InvariantError('a finished candidate has no picture')
-  const ruling = verdict?.ruling
-  return {
-    codes: x0,
-    pixels,
-    score: scoreOf(job.request.parameters.strategy, ruling),
-    alignment: ruling?.alignment,
-    isAccepted: ruling?.decision === 'accept',
   }
 }

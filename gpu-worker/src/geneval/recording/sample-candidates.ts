@@ -1,5 +1,6 @@
 import { AppError, InvariantError } from '../../../../shared/error-code.ts'
-import { createEngine, type Prediction, type TickingEngine } from '../../engine/engine.ts'
+import type { Prediction } from '../../engine/aftermath.ts'
+import { createEngine, type TickingEngine } from '../../engine/engine.ts'
 import type { Clock, EngineJob, Generator, Verifier } from '../../engine/ports.ts'
 import { inParallel } from '../in-parallel.ts'
 import type { GenevalPrompt } from '../metadata.ts'
