@@ -26,6 +26,8 @@ export interface PolicyGoodput {
   readonly perMinute: number
   /** Share of the jobs that were, 0..1. */
   readonly inTime: number
+  /** Share of the jobs that were only because they ended with the best picture there was, 0..1. */
+  readonly cutShort: number
   readonly medianMs: number | null
 }
 
@@ -117,6 +119,7 @@ class GoodputMeter {
     return {
       perMinute: round(took.length / minutes),
       inTime: round(took.length / arrivals.length),
+      cutShort: round(arrivals.filter(({ isCutShort }) => isCutShort === true).length / arrivals.length),
       medianMs: took.length === 0 ? null : round(took[Math.floor(took.length / 2)] as number),
     }
   }

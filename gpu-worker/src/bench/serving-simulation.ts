@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { AppError } from '../../../shared/error-code.ts'
 import { createEngine, type TickingEngine } from '../engine/engine.ts'
 import type { EngineJob, EngineOutcome, RunningJob } from '../engine/ports.ts'
 import type { RecalledModels } from './recalled-models.ts'
@@ -11,12 +12,17 @@ export interface ServedArrival {
   readonly deadlineMs: number
   /** Absent where the deadline came first. */
   finishedMs?: number
+  /** Whether the picture is only the best that there was when time ran out. */
+  isCutShort?: boolean
 }
 
 interface OpenJob {
   readonly arrival: ServedArrival
   readonly running: RunningJob
 }
+
+/** Whether a job failed only because its deadline found nothing to show. */
+const isExpiry = (error: unknown): boolean => error instanceof AppError && error.code === 'job_expired'
 
 /** One run of a policy over a list of arrivals, in virtual time. */
 export class ServingSimulation {
@@ -79,16 +85,37 @@ export class ServingSimulation {
   #admit(): void {
     const count = Math.min(this.#waiting.length, this.#policy.admit(this.#open.size, this.#jobsThatFit))
     for (const { arrival, index } of this.#waiting.splice(0, count)) {
-      const open: OpenJob = { arrival, running: this.#engine.submit(this.#makeJob(index), () => {}) }
+      const job = { ...this.#makeJob(index), ...this.#deadlineOf(arrival) }
+      const open: OpenJob = { arrival, running: this.#engine.submit(job, () => {}) }
       this.#open.add(open)
       void open.running.outcome.then((outcome) => this.#end(open, outcome))
     }
   }
 
+  /** Every policy's jobs know their deadline, so that none is better only because it can hurry. */
+  #deadlineOf({ deadlineMs }: ServedArrival): Pick<EngineJob, 'remainingMs'> {
+    return Number.isFinite(deadlineMs) ? { remainingMs: deadlineMs - this.#clock.now() } : {}
+  }
+
   #end(open: OpenJob, outcome: EngineOutcome): void {
     this.#open.delete(open)
-    if (outcome.status === 'failed') this.#failure = { error: outcome.error }
     const nowMs = this.#clock.now()
-    if (outcome.status === 'succeeded' && nowMs <= open.arrival.deadlineMs) open.arrival.finishedMs = nowMs
+    switch (outcome.status) {
+      case 'succeeded':
+        if (nowMs <= open.arrival.deadlineMs) {
+          open.arrival.finishedMs = nowMs
+          open.arrival.isCutShort = outcome.reason === 'deadline'
+        }
+        break
+      case 'failed':
+        if (!isExpiry(outcome.error)) this.#failure = { error: outcome.error }
+        break
+      case 'stopped':
+        break
+      default: {
+        const never: never = outcome
+        throw new TypeError(`unknown outcome ${JSON.stringify(never)}`)
+      }
+    }
   }
 }
