@@ -46,6 +46,10 @@ const ASSUMED_PASS_RATE = 0.5
 /** Few are pruned at any one step. */
 const ASSUMED_PRUNE_RATE = 0.1
 const TENTHS = 10
+/** Variance of the rows a call must have, as a share of their mean square, before a line through its times means much. */
+const SMALLEST_SPREAD = 0.01
+/** Calls after which a line is too old to go by: the machine may be busy with something else by then. */
+const LINE_LIFETIME = 2000
 
 /**
  * What the engine's own clock and verdicts show while it runs. It steers only what cannot change a picture (how far to run
@@ -55,6 +59,9 @@ export class Measurements {
   readonly #verifiers = new Map<string, VerifierMeasurement>()
   /** Exponentially weighted sums for the line ms = fixed + marginal * rows. */
   readonly #sums = { weight: 0, rows: 0, ms: 0, rowsSquared: 0, rowsMs: 0 }
+  /** The line when it could last be drawn, and after which call that was. */
+  #line = { fixed: 0, marginal: 0, call: -LINE_LIFETIME }
+  #calls = 0
   /** Milliseconds to decode one picture. */
   readonly decodeMs = new MovingAverage(0)
   #tickMs = 0
@@ -69,6 +76,13 @@ export class Measurements {
     sums.ms += ms
     sums.rowsSquared += rows * rows
     sums.rowsMs += rows * ms
+    this.#calls += 1
+    this.#drawLine()
+  }
+
+  /** Generator calls so far. */
+  get calls(): number {
+    return this.#calls
   }
 
   /** A whole tick, judging included. */
@@ -116,25 +130,30 @@ export class Measurements {
 
   /** Milliseconds that one more row costs; 0 while unknown. */
   get rowMs(): number {
-    return this.#line().marginal
+    return this.#isLineFresh ? this.#line.marginal : 0
   }
 
   /**
    * What one more row costs as a share of a call with one row, 0..1: near 1 where time grows with rows (a CPU), near 0
-   * where a call has room to spare (a GPU with a small batch). undefined until calls of different sizes took time.
+   * where a call has room to spare (a GPU with a small batch). undefined until calls of different sizes took time, and
+   * again when that was long ago.
    */
   get rowCostShare(): number | undefined {
-    const { fixed, marginal } = this.#line()
-    return fixed + marginal > 0 ? marginal / (fixed + marginal) : undefined
+    const { fixed, marginal } = this.#line
+    return this.#isLineFresh && fixed + marginal > 0 ? marginal / (fixed + marginal) : undefined
   }
 
-  #line(): { fixed: number; marginal: number } {
+  get #isLineFresh(): boolean {
+    return this.#calls - this.#line.call < LINE_LIFETIME
+  }
+
+  /** With calls of one size only, what belongs to the call and what to its rows cannot be told apart. */
+  #drawLine(): void {
     const { weight, rows, ms, rowsSquared, rowsMs } = this.#sums
     const spread = weight * rowsSquared - rows * rows
-    // With calls of one size only, what belongs to the call and what to its rows cannot be told apart.
-    if (spread <= 1e-9 * weight * rowsSquared) return { fixed: 0, marginal: 0 }
+    if (spread < SMALLEST_SPREAD * weight * rowsSquared) return
     const marginal = Math.max(0, (weight * rowsMs - rows * ms) / spread)
-    return { fixed: Math.max(0, (ms - marginal * rows) / weight), marginal }
+    this.#line = { fixed: Math.max(0, (ms - marginal * rows) / weight), marginal, call: this.#calls }
   }
 }
 

@@ -22,17 +22,19 @@ export function appetiteOf({ request, state, search }: Job): Appetite {
   return request.parameters.accept === 'first' ? 'first' : 'all'
 }
 
-/** Assumed until it is measured: low enough for one bet, because only calls of different sizes show what a row costs. */
-const ASSUMED_ROW_COST_SHARE = 0.3
+/** While it is unknown what a row costs, for so many calls bets are taken at this cost and for as many left alone. */
+const TRIAL = { calls: 16, rowCostShare: 0.3 }
 
 /**
  * Whether a bet is worth taking, given a slot that nobody needs: run now, a candidate costs everybody one more row, and
  * saves a whole path's time later if it turns out to be needed. It pays where `need > marginal / (fixed + marginal)`.
+ * Only calls of different sizes show these, so until they are known bets are taken and left in turns.
  *
  * @param need  probability that the candidate will be needed, 0..1
  */
-export function isWorthBetting(need: number, measurements: Measurements): boolean {
-  return need > (measurements.rowCostShare ?? ASSUMED_ROW_COST_SHARE)
+export function isWorthBetting(need: number, { rowCostShare, calls }: Measurements): boolean {
+  if (rowCostShare !== undefined) return need > rowCostShare
+  return Math.floor(calls / TRIAL.calls) % 2 === 0 && need > TRIAL.rowCostShare
 }
 
 /**
