@@ -20,6 +20,7 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.painter import Painter
 from training.pictures import save_grid
 from training.sampling import SamplingSettings
+from training.scene_codes import SceneCodes
 from training.stage import Stage, TrainingSettings
 from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.token_scenes import TokenBatch, TokenScenes
@@ -142,9 +143,10 @@ class GeneratorStage(Stage):
         return name.startswith("blocks.") and weight.ndim == 2
 
     def start_from(self, path: Path) -> None:
-        # The released form has no per-bit vectors: these start at zero, where the logits are equal.
-        weights = read_start(path, self.model.config, ignored=("code_bits",))
-        weights |= {name: torch.zeros_like(bits) for name, bits in self.model.named_parameters() if name.endswith("_bits")}
+        # The released form has no feature vectors: these start at zero, where the logits are equal.
+        weights = read_start(path, self.model.config, ignored=("code_features",))
+        vectors = {name: value for name, value in self.model.named_parameters() if name.endswith("_features")}
+        weights |= {name: torch.zeros_like(value) for name, value in vectors.items()}
         self.model.load_state_dict(weights)
 
     def released(self, model: Generator) -> Generator:
@@ -173,10 +175,11 @@ def main() -> None:
     tokenizer = build_tokenizer()
     config = read_settings(arguments.config, GeneratorConfig, "generator", vocabulary_size=tokenizer.get_vocab_size())
     settings = overridden(read_settings(arguments.config, GeneratorTraining, "training"), arguments)
-    scenes = TokenScenes(world, quantizer, tokenizer)
+    codes = SceneCodes(world, quantizer)
     if hardware_of(arguments).workers:
-        scenes.encode_all()
-    run_stage(GeneratorStage(Generator(config), settings, scenes, quantizer, world), settings, arguments)
+        codes.encode_all()
+    model = Generator(config, quantizer.code_features(config.code_features))
+    run_stage(GeneratorStage(model, settings, TokenScenes(world, codes, tokenizer), quantizer, world), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Trains the quantiser on composed scenes.
+"""Trains the quantiser's decoder on composed scenes.
 
+    python -m training.codebook                                                       (the codes; once)
     python -m training.train_quantizer --minutes 30 [--resume] [--start training/weights/quantizer.pt]
 
-Leaves `reconstructions.png` in the run's folder, beside what every stage leaves there (`training_loop.py`).
+The codes stay as they are, so a decoder can be trained further without the generator noticing. Leaves `reconstructions.png` in
+the run's folder, beside what every stage leaves there (`training_loop.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -10,18 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from training.checkpoint import load_weights
 from training.config_file import read_settings, read_table
+from training.drawing_patches import emphasis
 from training.examples import to_device
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.pictures import save_grid
+from training.scene_codes import SceneCodes
 from training.stage import Stage, TrainingSettings
-from training.stage_arguments import overridden, run_stage, stage_parser
+from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.world.config import WorldConfig
+from training.world.scene import SceneObject
 from training.world.world import World
 
+_CODEBOOK = Path(__file__).parent / "runs/codebook/codebook.pt"
 _HELD_OUT_SEED = 880_001  # never a training seed
 _SHOWN = 32  # of them in the picture
 
@@ -32,10 +38,7 @@ class QuantizerTraining(TrainingSettings):
 
     batch: int = 128
     object_weight: float = 4.0
-    edge_weight: float = 0.5
-    commitment_weight: float = 0.1
-    entropy_weight: float = 0.1
-    decorrelation_weight: float = 0.1
+    edge_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,112 +47,95 @@ class SceneBatch:
 
     Attributes:
         images: uint8 [R, H, W, 3], sRGB.
-        masks: bool [R, H, W], object pixels.
+        codes: int64 [R, N].
+        tints: int64 [R], index of the background.
+        emphasis: float32 [R, H, W]: 0 on background, in an object's box 1 to 4, see `drawing_patches.emphasis`.
     """
 
     images: Tensor
-    masks: Tensor
+    codes: Tensor
+    tints: Tensor
+    emphasis: Tensor
 
 
-def scene_batch(world: World, rng: np.random.Generator, size: int) -> SceneBatch:
+def scene_batch(world: World, scene_codes: SceneCodes, rng: np.random.Generator, size: int) -> SceneBatch:
     """`size` composed scenes; a function of the generator's state only."""
-    scenes = [world.compose(rng, world.sample_spec(rng)) for _ in range(size)]
-    images, masks = [scene.image for scene in scenes], [scene.object_mask() for scene in scenes]
-    return SceneBatch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
+    images, codes, tints, weights = [], [], [], []
+    for _ in range(size):
+        objects, background = world.arrange(rng, world.sample_spec(rng))
+        images.append(world.draw(objects, background))
+        codes.append(scene_codes.grid(objects, background).ravel())
+        tints.append(background)
+        weights.append(_emphasis_map(images[-1], objects, world.config.backgrounds[background]))
+    stacked = (torch.from_numpy(np.stack(arrays)) for arrays in (images, codes, tints, weights))
+    return SceneBatch(*stacked)
+
+
+def _emphasis_map(image: np.ndarray, objects: tuple[SceneObject, ...], background: tuple[int, int, int]) -> np.ndarray:
+    """`SceneBatch.emphasis` of one scene: float32 [H, W]."""
+    difference = np.abs(image.astype(np.float32) - np.asarray(background, np.float32)).mean(-1)  # (H, W), 0..255
+    result = np.zeros(image.shape[:2], np.float32)
+    for known in objects:
+        x0, y0, x1, y1 = known.box
+        seen = difference[y0:y1, x0:x1]
+        result[y0:y1, x0:x1] = emphasis(float(seen[seen > 0].mean()))
+    return result
 
 
 def quantizer_loss(model: Quantizer, batch: SceneBatch, settings: QuantizerTraining) -> tuple[Tensor, dict[str, Tensor]]:
-    """Reconstruction of pixels and edges, and the terms that keep the codes in use.
+    """Weighted mean absolute error of pixels, and of the differences between neighbours, which keeps edges sharp.
 
     Args:
         model: the quantiser.
-        batch: R scenes; object pixels are weighted `object_weight` times the background.
+        batch: R scenes; object pixels weigh `object_weight` times their emphasis, background pixels 1.
         settings: weights of the terms.
 
     Returns:
-        (scalar loss, its parts by name). Commitment pulls raw numbers to -1 and +1; entropy keeps each bit on for
-        half of all object patches; decorrelation keeps bits from repeating each other.
-
-    Source: LFQ, arXiv 2310.05737 (entropy per bit instead of per code, as 2^13 codes would need far larger batches).
+        (scalar loss, its parts by name), on a scale of 2 from black to white.
     """
-    raw = model.encode_raw(batch.images)  # (R, bits, grid, grid)
-    signs = torch.where(raw > 0, 1.0, -1.0).to(raw.dtype)
-    pixels = model.decode_raw(raw + (signs - raw).detach()).float()  # straight-through
-    object_pixels = batch.masks[:, None].float()  # (R, 1, H, W)
-    reconstruction, edges = _pixel_errors(pixels, batch.images, 1 + (settings.object_weight - 1) * object_pixels)
-    on_object = (F.max_pool2d(object_pixels, model.config.patch).flatten() > 0).float()  # (patches,)
-    patches = raw.float().permute(0, 2, 3, 1).reshape(-1, model.config.bits)  # (patches, bits)
-    commitment, entropy, decorrelation = _code_terms(patches, on_object[:, None])
-
-    loss = (
-        reconstruction
-        + settings.edge_weight * edges
-        + settings.commitment_weight * commitment
-        + settings.entropy_weight * (1 - entropy)
-        + settings.decorrelation_weight * decorrelation
-    )
-    parts = {"reconstruction": reconstruction, "edges": edges, "commitment": commitment, "entropy": entropy}
-    return loss, parts | {"decorrelation": decorrelation}
-
-
-def _pixel_errors(pixels: Tensor, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean absolute error of pixels and of the differences between neighbours.
-
-    Args: pixels float [R, 3, H, W], about -1..1; images uint8 [R, H, W, 3]; weights [R, 1, H, W].
-    """
+    pixels = model.decode_pixels(batch.codes, batch.tints).float()
+    weights = torch.where(batch.emphasis > 0, settings.object_weight * batch.emphasis, 1.0)[:, None]  # (R, 1, H, W)
     weights = weights / weights.mean()
-    difference = pixels - (images.permute(0, 3, 1, 2).float() / 127.5 - 1)
+    difference = 2 * (pixels - batch.images.permute(0, 3, 1, 2).float() / 255)
     across, down = difference.diff(dim=3).abs() * weights[..., 1:], difference.diff(dim=2).abs() * weights[:, :, 1:]
-    return (difference.abs() * weights).mean(), across.mean() + down.mean()
-
-
-def _code_terms(patches: Tensor, on_object: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Commitment, entropy and decorrelation of raw codes [patches, bits] over the patches where on_object [patches, 1] is 1."""
-    count = on_object.sum().clamp(min=1.0)
-    commitment = ((patches.abs() - 1).square() * on_object).sum() / (count * patches.shape[1])
-    share = ((torch.sigmoid(4 * patches) * on_object).sum(0) / count).clamp(1e-4, 1 - 1e-4)
-    entropy = -(share * share.log2() + (1 - share) * (1 - share).log2()).mean()  # bits, 1 is best
-    soft = torch.tanh(2 * patches) * on_object
-    soft = (soft - soft.sum(0) / count) * on_object
-    covariance = soft.T @ soft / count
-    decorrelation = (covariance - covariance.diagonal().diag()).square().sum() / patches.shape[1]
-    return commitment, entropy, decorrelation
+    reconstruction, edges = (difference.abs() * weights).mean(), across.mean() + down.mean()
+    return reconstruction + settings.edge_weight * edges, {"reconstruction": reconstruction, "edges": edges}
 
 
 @torch.no_grad()
 def measure_quantizer(model: Quantizer, batch: SceneBatch) -> tuple[dict[str, float], Tensor]:
-    """Reconstruction quality on given scenes through real codes.
+    """Reconstruction quality on given scenes.
 
     Returns:
-        (PSNR of object pixels in dB, mean absolute error of object pixels in 0..255, share of the codebook in use on
-        object patches; reconstructions uint8 [R, H, W, 3]).
+        (PSNR of object pixels in dB, mean absolute error of object pixels in 0..255, share of the codes in use;
+        reconstructions uint8 [R, H, W, 3]).
     """
-    ids = model.encode(batch.images)
-    decoded = model.decode(ids)
-    error = (decoded.float() - batch.images.float())[batch.masks]
-    occupied = F.max_pool2d(batch.masks[:, None].float(), model.config.patch).flatten(1) > 0
+    decoded = model.decode(batch.codes)
+    error = (decoded.float() - batch.images.float())[batch.emphasis > 0]
     return {
         "object_psnr": round((20 * torch.log10(255 / error.square().mean().sqrt())).item(), 2),
         "object_error": round(error.abs().mean().item(), 2),
-        "codes_used": round(ids[occupied].unique().numel() / model.config.codebook_size, 4),
+        "codes_used": round(batch.codes.unique().numel() / model.config.codebook_size, 4),
     }, decoded
 
 
 class QuantizerStage(Stage):
-    """The quantiser, on pictures of scenes."""
+    """The quantiser's decoder, on scenes and their codes."""
 
     name = "quantizer"
     parts = 4
     log_steps = 25
 
-    def __init__(self, model: Quantizer, settings: QuantizerTraining, world: World, held_out: int = 256):
+    def __init__(
+        self, model: Quantizer, settings: QuantizerTraining, world: World, scene_codes: SceneCodes, held_out: int = 256
+    ):
         """Every checkpoint is measured on the same `held_out` scenes."""
-        super().__init__(model.to(memory_format=torch.channels_last))
-        self._settings, self._world = settings, world
-        self._held_out = scene_batch(world, np.random.default_rng(_HELD_OUT_SEED), held_out)
+        super().__init__(model.train().to(memory_format=torch.channels_last))
+        self._settings, self._world, self._codes = settings, world, scene_codes
+        self._held_out = scene_batch(world, scene_codes, np.random.default_rng(_HELD_OUT_SEED), held_out)
 
     def examples(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        return scene_batch(self._world, rng, size)
+        return scene_batch(self._world, self._codes, rng, size)
 
     def loss(self, model: Quantizer, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         return quantizer_loss(model, batch, self._settings)
@@ -158,19 +144,22 @@ class QuantizerStage(Stage):
         return weight.ndim == 4 and min(weight.shape[:2]) > 16
 
     def measure(self, model: Quantizer, run: Path) -> dict[str, float]:
-        quality, decoded = measure_quantizer(model, to_device(self._held_out, model.powers.device))
+        quality, decoded = measure_quantizer(model, to_device(self._held_out, model.tints.device))
         pairs = torch.stack([self._held_out.images[:_SHOWN], decoded[:_SHOWN].cpu()], dim=1).flatten(0, 1)
         save_grid(run / "reconstructions.png", pairs.numpy(), columns=16)
         return quality
 
 
 def main() -> None:
-    arguments = stage_parser("Trains the quantiser of the emoji world.", "quantizer", minutes=30.0).parse_args()
+    arguments = stage_parser("Trains the decoder of the emoji world's quantiser.", "quantizer", minutes=30.0).parse_args()
     torch.manual_seed(arguments.seed)
     world = World(replace(WorldConfig.from_toml(arguments.world), **read_table(arguments.config, "world")))
-    model = Quantizer(read_settings(arguments.config, QuantizerConfig, "quantizer"))
     settings = overridden(read_settings(arguments.config, QuantizerTraining, "training"), arguments)
-    run_stage(QuantizerStage(model, settings, world), settings, arguments)
+    model = load_weights(arguments.start or _CODEBOOK, Quantizer, QuantizerConfig)
+    scene_codes = SceneCodes(world, model)
+    if hardware_of(arguments).workers:
+        scene_codes.encode_all()
+    run_stage(QuantizerStage(model, settings, world, scene_codes), settings, arguments)
 
 
 if __name__ == "__main__":

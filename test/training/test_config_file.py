@@ -17,7 +17,7 @@ from training.verifier_stage import VerifierTraining
 
 def test_every_stages_config_is_read_whole():
     assert read_settings(CONFIGS / "generator.toml", GeneratorConfig, "generator", vocabulary_size=9).vocabulary_size == 9
-    assert read_settings(CONFIGS / "quantizer.toml", QuantizerConfig, "quantizer").patch == 12
+    assert read_settings(CONFIGS / "quantizer.toml", QuantizerConfig, "quantizer", tints=((0, 0, 0),)).patch == 12
     assert read_settings(CONFIGS / "detector.toml", DetectorConfig, "detector").channels == (32, 64, 160)
     assert read_settings(CONFIGS / "verifier.toml", VerifierConfig, "verifier", vocabulary_size=9).candidates == 6
     assert all(len(sizes) == 4 for sizes in read_settings(CONFIGS / "detector.toml", DetectorScenes, "scenes").object_sizes)

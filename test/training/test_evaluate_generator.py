@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_generator
+from tiny import tiny_generator, tiny_quantizer
 
 from training import evaluate_generator
 from training.checkpoint import save_weights
@@ -17,13 +17,12 @@ from training.export.graph_painter import GraphPainter
 from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator
-from training.models.quantizer import Quantizer, QuantizerConfig
+from training.models.quantizer import Quantizer
 from training.sampling import SamplingSettings, random_uniforms, sample
 from training.sampling_report import SettingScore, score_entries, score_table
 from training.tokenizer import build_tokenizer, encode_prompts
 from training.world.held_out import read_evaluation_set
 
-CODES = 256
 FAST = SamplingSettings(steps=2)
 PROMPTS = ["a photo of a dog", "a photo of two cats", "a photo of a red car"]
 
@@ -31,7 +30,7 @@ PROMPTS = ["a photo of a dog", "a photo of two cats", "a photo of a red car"]
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     torch.manual_seed(0)
-    model = Generator(tiny_generator(build_tokenizer().get_vocab_size(), codebook_size=CODES))
+    model = Generator(tiny_generator(build_tokenizer().get_vocab_size()))
     for name, weight in model.named_parameters():
         if name.endswith(("output.weight", "narrow.weight", "head.weight")):
             torch.nn.init.normal_(weight, std=0.3)
@@ -40,10 +39,8 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def quantizer() -> Quantizer:
-    """Of the tiny generator's 4 x 4 grid and its 8-bit codes."""
-    torch.manual_seed(1)
-    sizes = {"encoder_width": 16, "decoder_width": 32, "detail_width": 8}
-    return Quantizer(QuantizerConfig(image_size=48, bits=8, encoder_blocks=1, decoder_blocks=1, detail_blocks=1, **sizes)).eval()
+    """Of the tiny generator's 4 x 4 grid and codes."""
+    return tiny_quantizer()
 
 
 @pytest.fixture(scope="module")

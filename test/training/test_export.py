@@ -119,7 +119,7 @@ def test_without_integer_layers_the_generator_graphs_equal_pytorch(models, float
     assert np.abs(prefix_kv - expected.numpy()).max() < 1e-4
     step_inputs = {**inputs["step.onnx"], "prefix_kv": prefix_kv}
     output, probability = total_variation(models, float_graphs["step.onnx"], step_inputs, expected)
-    # Bits folded into the float16 table are rounded once more than in PyTorch.
+    # Features folded into the float16 table are rounded once more than in PyTorch.
     assert np.abs(output["prob"] - probability).max() < 5e-3
     cumulative = guided_probability(models, step_inputs, expected).double().cumsum(-1)
     uniform = torch.from_numpy(step_inputs["uniform"]).double()[..., None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from tiny import TINY_CODES
 from tiny_stages import STAGES, tiny_stage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -86,9 +87,9 @@ def test_checkpoints_of_the_time_before_the_common_loop_resume(name, tmp_path):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     run("quantizer", tmp_path, Stopped(steps=6))
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
-    saved["config"]["encoder_width"] = 64
+    saved["config"]["decoder_width"] = 64
     save_checkpoint(tmp_path / "checkpoint.pt", saved)
-    with pytest.raises(ValueError, match=r"cannot be resumed: encoder_width is 64 there and 32 here"):
+    with pytest.raises(ValueError, match=r"cannot be resumed: decoder_width is 64 there and 32 here"):
         run("quantizer", tmp_path, Budget(steps=6), resume=True)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         run("quantizer", tmp_path / "empty", Budget(steps=6), resume=True)
@@ -98,7 +99,8 @@ def test_the_log_says_how_to_repeat_the_run_and_what_it_measured(tmp_path):
     loop = run("quantizer", tmp_path, Budget(steps=25))
     first, scalars, measured = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert first["start"] == 0 and first["seed"] == 5 and first["training"]["batch"] == 8 and first["device"] == "cpu"
-    assert first["model"]["bits"] == 13 and first["parameters"] == sum(w.numel() for w in loop.model.parameters())
+    assert first["model"]["codebook_size"] == TINY_CODES
+    assert first["parameters"] == sum(weight.numel() for weight in loop.model.parameters())
     assert scalars["step"] == 25 and scalars["examples_per_second"] > 0 and 0 < scalars["reconstruction"] < 2
     assert measured["object_psnr"] > 0
     released = load_weights(tmp_path / "quantizer.pt", type(loop.model), type(loop.model.config))
@@ -127,7 +129,7 @@ def test_a_generator_starts_from_its_released_form(tmp_path):
     again, _ = tiny_stage("generator")
     again.start_from(tmp_path / "generator.pt")
     begun = again.model
-    prompts, tokens = torch.randint(0, 100, (2, 24)), torch.randint(0, 8193, (2, 16))
+    prompts, tokens = torch.randint(0, 100, (2, 24)), torch.randint(0, TINY_CODES + 1, (2, 16))
     released = load_weights(tmp_path / "generator.pt", Generator, GeneratorConfig)
     torch.testing.assert_close(begun(prompts, tokens), released(prompts, tokens), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=r"cannot start from .*: width is 32 there and 64 here"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_QUANTIZER
+from tiny import TINY_QUANTIZER, tiny_quantizer
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
 from training.budget import Budget
@@ -13,7 +13,6 @@ from training.export.runtime import GraphSession
 from training.export.stored_weights import half_stored
 from training.models.detector import DetectorMaps
 from training.models.evidence import Evidence, WordMeanings, count_distribution
-from training.models.quantizer import Quantizer
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.object_targets import object_loss, object_targets
 from training.tokenizer import PAD, encode_prompts
@@ -204,7 +203,7 @@ def test_learns_a_handful_of_answers_and_what_they_rest_on(tmp_path):
 
 def test_codes_are_decoded_behind_the_images():
     torch.manual_seed(0)
-    quantizer = Quantizer(TINY_QUANTIZER).eval()
+    quantizer = tiny_quantizer()
     maker, examples = BatchMaker(TOKENIZER, TINY), [Example([], [], [CAT], [(1.0, 0.0, 0.0)])]
     codes = torch.arange(TINY_QUANTIZER.grid**2)[None]
     size = TINY_QUANTIZER.image_size

@@ -274,9 +274,9 @@ def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
     for name, weight in generator.named_parameters():
         if name.endswith(("output.weight", "narrow.weight", "head.weight")):
             torch.nn.init.normal_(weight, std=0.2)
-    widths = {"encoder_width": 32, "decoder_width": 32, "detail_width": 8}
-    blocks = {"encoder_blocks": 1, "decoder_blocks": 1, "detail_blocks": 1}
-    quantizer = Quantizer(QuantizerConfig(bits=8, **widths, **blocks))
+    sizes = {"decoder_width": 32, "decoder_blocks": 1, "detail_width": 8, "detail_blocks": 1}
+    quantizer = Quantizer(QuantizerConfig(WorldConfig().backgrounds, codebook_size=256, components=16, **sizes))
+    quantizer.basis.normal_(std=0.1)
     kinds = {"class_count": len(CLASSES), "color_count": len(COLORS)}
     detector = Detector(DetectorConfig(**kinds, channels=(8, 16, 16), blocks=(0, 0, 1)))
     models = [model.eval() for model in (generator, quantizer, detector)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_QUANTIZER, TINY_WORLD
+from tiny import TINY_WORLD, tiny_quantizer
 
 from training import evaluate_detector
 from training.checkpoint import save_weights
@@ -17,7 +17,6 @@ from training.export.graph_detector import GraphDetector
 from training.geneval_rules import DetectedObject, DetectionThresholds
 from training.intervals import wilson_interval
 from training.models.detector import Detector, DetectorConfig
-from training.models.quantizer import Quantizer
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.held_out import read_evaluation_set
 from training.world.spec import satisfies
@@ -127,7 +126,7 @@ def test_wilson_interval_of_known_cases():
 
 def test_weights_and_exported_graphs_see_the_same(tmp_path):
     torch.manual_seed(0)
-    detector, quantizer = Detector(DETECTOR).eval(), Quantizer(TINY_QUANTIZER).eval()
+    detector, quantizer = Detector(DETECTOR).eval(), tiny_quantizer()
     for weight in (*detector.parameters(), *quantizer.parameters()):
         weight.data = torch.randn(weight.shape).mul((1 / max(weight[0].numel(), 1)) ** 0.5).half().float()
     path = tmp_path / "decode.onnx"
@@ -144,7 +143,7 @@ def test_weights_and_exported_graphs_see_the_same(tmp_path):
 
 def test_a_decoder_of_other_weights_is_refused(tmp_path):
     torch.manual_seed(0)
-    quantizer, other = Quantizer(TINY_QUANTIZER).eval(), Quantizer(TINY_QUANTIZER).eval()
+    quantizer, other = tiny_quantizer(), tiny_quantizer()
     other.decoder[-2].bias.data += 1
     path = tmp_path / "decode.onnx"
     path.write_bytes(build_decode_graph(other).SerializeToString())
@@ -156,7 +155,7 @@ def test_the_command_prints_a_table_and_one_json_line(tmp_path, monkeypatch, cap
     """An untrained detector sees nothing, so it refuses right and wrong pictures alike."""
     torch.manual_seed(0)
     save_weights(tmp_path / "detector.pt", Detector(DETECTOR))
-    save_weights(tmp_path / "quantizer.pt", Quantizer(TINY_QUANTIZER))
+    save_weights(tmp_path / "quantizer.pt", tiny_quantizer())
     world = {"image_size": TINY_WORLD.image_size, "lattice": TINY_WORLD.lattice, "object_sizes": list(TINY_WORLD.object_sizes)}
     lines = "\n".join(f"{name} = {value}" for name, value in world.items())
     (tmp_path / "world.toml").write_text(f"[world]\n{lines}\n")

@@ -1,14 +1,33 @@
 """Small models and worlds that train in seconds."""
 
+import copy
+from functools import cache
+
+from training.codebook import CodebookSettings, find_codebook
 from training.models.generator import GeneratorConfig
-from training.models.quantizer import QuantizerConfig
+from training.models.quantizer import Quantizer, QuantizerConfig
 from training.world.config import WorldConfig
+from training.world.world import World
 
 TINY_WORLD = WorldConfig(image_size=48, lattice=12, object_sizes=(24, 24, 12, 12))
+TINY_CODES = 512
 TINY_QUANTIZER = QuantizerConfig(
-    image_size=48, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1
-)
+    TINY_WORLD.backgrounds, image_size=48, codebook_size=TINY_CODES, components=16,
+    decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1,
+)  # fmt: skip
 
 
-def tiny_generator(vocabulary_size: int, code_bits: int = 0, codebook_size: int = 8192) -> GeneratorConfig:
-    return GeneratorConfig(vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64, code_bits=code_bits)
+@cache
+def _tiny_codebook() -> Quantizer:
+    return find_codebook(World(TINY_WORLD), TINY_QUANTIZER, CodebookSettings(rounds=2)).eval()
+
+
+def tiny_quantizer() -> Quantizer:
+    """A copy of its own: real codes of the tiny world, and a decoder that shows each code's mean patch."""
+    return copy.deepcopy(_tiny_codebook())
+
+
+def tiny_generator(vocabulary_size: int, code_features: int = 0, codebook_size: int = TINY_CODES) -> GeneratorConfig:
+    return GeneratorConfig(
+        vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64, code_features=code_features
+    )

@@ -13,6 +13,7 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.tokenizer import PAD, build_tokenizer
 from training.world.classes import CLASSES, COLORS
+from training.world.config import WorldConfig
 
 TRAINING = Path(bundle_models.__file__).parent.parent
 CODES = 256
@@ -29,12 +30,10 @@ def tiny_bundle_models() -> BundleModels:
     tokenizer = build_tokenizer()
     words = tokenizer.get_vocab_size()
     trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
-    quantizer = Quantizer(
-        QuantizerConfig(
-            bits=8, encoder_width=32, encoder_blocks=1, decoder_width=32, decoder_blocks=1, detail_width=8, detail_blocks=1
-        )
-    )
-    generator = Generator(GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_bits=8))
+    sizes = {"decoder_width": 32, "decoder_blocks": 1, "detail_width": 8, "detail_blocks": 1}
+    quantizer = Quantizer(QuantizerConfig(WorldConfig().backgrounds, codebook_size=CODES, components=16, **sizes))
+    config = GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_features=8)
+    generator = Generator(config, torch.randn(CODES, 8).half().float())
     verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
     detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
     for model in (quantizer, generator, detector, *verifiers):
@@ -47,6 +46,7 @@ def tiny_bundle_models() -> BundleModels:
             elif name.endswith("running_mean"):
                 buffer.normal_(0, 0.3)
         model.eval()
+    quantizer.basis.normal_(std=0.1)
     # A trained decoder's pictures stay among the pixel values; noise cut at black and white is harder on rounded weights.
     quantizer.decoder[-2].weight.data *= 0.25
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}

@@ -2,15 +2,15 @@
 
 import numpy as np
 import torch
-from tiny import TINY_QUANTIZER, TINY_WORLD, tiny_generator
+from tiny import TINY_WORLD, tiny_generator, tiny_quantizer
 
 from training.detector_data import detector_worlds
 from training.fact_splits import TrainingFacts
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator
-from training.models.quantizer import Quantizer
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.questions import Questioner
+from training.scene_codes import SceneCodes
 from training.stage import Stage, TrainingSettings
 from training.token_scenes import TokenScenes
 from training.tokenizer import PAD, build_tokenizer
@@ -33,12 +33,13 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
     match name:
         case "quantizer":
             settings = QuantizerTraining(batch=8)
-            return QuantizerStage(Quantizer(TINY_QUANTIZER), settings, World(TINY_WORLD), held_out=16), settings
+            world, quantizer = World(TINY_WORLD), tiny_quantizer()
+            return QuantizerStage(quantizer, settings, world, SceneCodes(world, quantizer), held_out=16), settings
         case "generator":
-            settings, world, quantizer = GeneratorTraining(batch=8), World(TINY_WORLD), Quantizer(TINY_QUANTIZER).eval()
-            config = tiny_generator(TOKENIZER.get_vocab_size(), code_bits=13)
-            scenes = TokenScenes(world, quantizer, TOKENIZER)
-            return GeneratorStage(Generator(config), settings, scenes, quantizer, world), settings
+            settings, world, quantizer = GeneratorTraining(batch=8), World(TINY_WORLD), tiny_quantizer()
+            model = Generator(tiny_generator(TOKENIZER.get_vocab_size(), code_features=8), quantizer.code_features(8))
+            scenes = TokenScenes(world, SceneCodes(world, quantizer), TOKENIZER)
+            return GeneratorStage(model, settings, scenes, quantizer, world), settings
         case "detector":
             settings = DetectorTraining(batch=8, empty_share=0.25)
             worlds = detector_worlds(WorldConfig())[:1]

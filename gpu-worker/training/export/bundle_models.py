@@ -15,6 +15,7 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.tokenizer import PAD, build_tokenizer
 from training.world.classes import CLASSES, COLORS
+from training.world.config import WorldConfig
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleMode
     tokenizer = build_tokenizer()
     vocabulary_size = tokenizer.get_vocab_size()
     models = (
-        Quantizer(QuantizerConfig()),
+        Quantizer(QuantizerConfig(tints=WorldConfig().backgrounds)),
         Generator(GeneratorConfig(vocabulary_size)),
         Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS))),
         *(Verifier(VerifierConfig(vocabulary_size, pad_id=PAD)) for _ in verifier_names),
@@ -107,6 +108,7 @@ def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleMode
             weight.data = weight.data.half().float()
         model.eval()
     quantizer, generator, detector, *verifiers = models
+    quantizer.basis.normal_(std=quantizer.config.patch_values**-0.5)
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
     calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12)
     calibrated = {name: CalibratedVerifier(model, calibration) for name, model in zip(verifier_names, verifiers, strict=True)}

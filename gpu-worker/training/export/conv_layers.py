@@ -34,13 +34,6 @@ def pixels_to_signal(graph: GraphBuilder, image: str) -> str:
     return graph.op("Sub", graph.op("Mul", pixels, graph.constant(np.float32(1 / 127.5))), graph.constant(np.float32(1)))
 
 
-def signal_to_pixels(graph: GraphBuilder, signal: str) -> str:
-    """float32 [B, 3, H, W], about -1..1, to uint8 [B, H, W, 3], rounded half to even and cut to 0..255."""
-    scaled = graph.op("Mul", graph.op("Add", signal, graph.constant(np.float32(1))), graph.constant(np.float32(127.5)))
-    cut = graph.op("Clip", scaled, graph.constant(np.float32(0)), graph.constant(np.float32(255)))
-    return graph.op("Transpose", graph.op("Cast", graph.op("Round", cut), to=2), perm=[0, 2, 3, 1])
-
-
 def residual_trunk(graph: GraphBuilder, image: str, trunk: ResidualTrunk, store: WeightStore) -> str:
     """`ResidualTrunk` in evaluation mode: uint8 [B, H, W, 3] to float32 [B, C, H/stride, W/stride]."""
     x = pixels_to_signal(graph, image)

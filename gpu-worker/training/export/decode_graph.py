@@ -4,28 +4,57 @@ import numpy as np
 import onnx
 from torch import nn
 
-from training.export.conv_layers import convolve, convolve_module, signal_to_pixels, silu
+from training.export.conv_layers import convolve, convolve_module, silu
 from training.export.graph_builder import GraphBuilder
-from training.export.stored_weights import int8_stored
+from training.export.stored_weights import half_stored, int8_stored
 from training.models.quantizer import Quantizer, ResidualBlock
 
 
 def build_decode_graph(model: Quantizer) -> onnx.ModelProto:
     """ids int64 [R, N] within 0..C-1 -> image uint8 [R, H, W, 3], as `Quantizer.decode`."""
     config = model.config
-    count, size = config.grid**2, config.image_size
+    count, size, grid, patch = config.grid**2, config.image_size, config.grid, config.patch
     graph = GraphBuilder("decode")
     ids = graph.input("ids", "int64", ["R", count])
-    cells = graph.reshape(ids, [-1, 1, config.grid, config.grid])
-    powers = graph.constant(model.powers.view(1, -1, 1, 1).numpy())
-    bits = graph.op("Mod", graph.op("Div", cells, powers), graph.constant(np.int64(2)))
-    # 0 and 1 become -1 and +1: (R, bits, grid, grid)
-    doubled = graph.op("Mul", graph.op("Cast", bits, to=1), graph.constant(np.float32(2)))
-    x = graph.op("Sub", doubled, graph.constant(np.float32(1)))
+    # Components differ too much in size to share the scales of int8 blocks.
+    vectors = graph.op("Gather", half_stored(graph, model.table.weight), ids)  # (R, N, components)
+    own = graph.op("Add", graph.op("MatMul", vectors, half_stored(graph, model.basis)), half_stored(graph, model.mean_patch))
+    own = graph.op("Transpose", graph.reshape(own, [-1, grid, grid, patch, patch, 4]), perm=[0, 5, 1, 3, 2, 4])
+    x = graph.op("Transpose", graph.reshape(vectors, [-1, grid, grid, config.components]), perm=[0, 3, 1, 2])
     for layer in model.decoder:
         x = _layer(graph, x, layer)
-    graph.output(signal_to_pixels(graph, x), "image", "uint8", ["R", size, size, 3])
+    layers = graph.op("Add", graph.reshape(own, [-1, 4, size, size]), x)
+    drawn = graph.op("Cast", graph.op("Less", ids, graph.constant(np.int64(config.drawing_codes))), to=1)
+    cells = graph.reshape(layers, [-1, 4, grid, patch, grid, patch])
+    by_patch = graph.op("Mul", cells, graph.reshape(drawn, [-1, 1, grid, 1, grid, 1]))
+    layers = graph.reshape(by_patch, [-1, 4, size, size])
+    color = graph.op("Slice", layers, *_bounds(graph, 0, 3))
+    opacity = graph.op("Slice", layers, *_bounds(graph, 3, 4))
+    behind = graph.op("Mul", graph.op("Sub", graph.constant(np.float32(1)), opacity), _tint(graph, model, ids))
+    graph.output(_pixels(graph, graph.op("Add", color, behind)), "image", "uint8", ["R", size, size, 3])
     return graph.model()
+
+
+def _bounds(graph: GraphBuilder, start: int, stop: int) -> list[str]:
+    """Start, stop and axis of a slice of channels."""
+    return [graph.constant(np.array([value], np.int64)) for value in (start, stop, 1)]
+
+
+def _tint(graph: GraphBuilder, model: Quantizer, ids: str) -> str:
+    """The background that most plain patches name: float32 [R, 3, 1, 1], 0..1; see `Quantizer.tint_of`."""
+    plain = np.arange(len(model.tints), dtype=np.int64) + model.config.drawing_codes
+    named = graph.op("Equal", graph.op("Unsqueeze", ids, graph.constant(np.array([2], np.int64))), graph.constant(plain))
+    votes = graph.op("ReduceSum", graph.op("Cast", named, to=7), graph.constant(np.array([1], np.int64)), keepdims=0)
+    chosen = graph.op("ArgMax", votes, axis=1, keepdims=0)
+    tints = graph.op("Gather", graph.constant(model.tints.numpy().astype(np.float32)), chosen)
+    return graph.reshape(tints, [-1, 3, 1, 1])
+
+
+def _pixels(graph: GraphBuilder, signal: str) -> str:
+    """float32 [R, 3, H, W], about 0..1, to uint8 [R, H, W, 3], rounded half to even and cut to 0..255."""
+    scaled = graph.op("Mul", signal, graph.constant(np.float32(255)))
+    cut = graph.op("Clip", scaled, graph.constant(np.float32(0)), graph.constant(np.float32(255)))
+    return graph.op("Transpose", graph.op("Cast", graph.op("Round", cut), to=2), perm=[0, 2, 3, 1])
 
 
 def _layer(graph: GraphBuilder, x: str, layer: nn.Module) -> str:

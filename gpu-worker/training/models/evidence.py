@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.models.detector import HEAT_PRIOR, DetectorMaps
+from training.precision import full_precision
 
 # Class logits beyond this say nothing more; a word that names no object sees this much absence everywhere.
 LOGIT_LIMIT = 8.0
@@ -82,7 +83,7 @@ class Evidence(nn.Module):
             [B, T, readings]; 0 for a word that names nothing.
         """
         # Rounded to bfloat16, neighbouring cells become equal, and one object has two peaks.
-        with torch.autocast(maps.heat.device.type, enabled=False):
+        with full_precision(maps.heat.device.type):
             logit, match, cell = self._find(maps, meanings)
         present = (logit[..., None, :] * self.slope[:, None] + self.shift[:, None]).sigmoid()  # (B, T, readings, K)
         counted = torch.cat([present * match[..., None, :], present], dim=2)

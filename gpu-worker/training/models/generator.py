@@ -16,9 +16,9 @@ from torch import Tensor, nn
 class GeneratorConfig:
     """Sizes of the generator.
 
-    `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_bits` > 0 input table and
-    output layer also learn one vector per bit of a code, so that rare codes learn from codes with like bits;
-    `Generator.folded` turns such a model into an equal one with `code_bits` 0, which is the released form.
+    `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_features` > 0 input table and
+    output layer also learn one vector per feature of a code, so that rare codes learn from codes that look alike;
+    `Generator.folded` turns such a model into an equal one with `code_features` 0, which is the released form.
     """
 
     vocabulary_size: int
@@ -29,7 +29,7 @@ class GeneratorConfig:
     layers: int = 8
     heads: int = 4
     mlp_width: int = 1024
-    code_bits: int = 0
+    code_features: int = 0
 
     @property
     def head_dim(self) -> int:
@@ -124,8 +124,12 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Predicts the codes of masked image tokens from the prompt and the codes that are known."""
 
-    def __init__(self, config: GeneratorConfig):
+    def __init__(self, config: GeneratorConfig, features: Tensor | None = None):
+        """`features` float [codebook_size, code_features] describes what each code shows; None when `code_features` is 0."""
         super().__init__()
+        if config.code_features != (0 if features is None else features.shape[1]):
+            given = "none" if features is None else features.shape[1]
+            raise ValueError(f"expected {config.code_features} features a code, got {given}")
         if config.width % config.heads:
             raise ValueError(f"width {config.width} must be a multiple of heads {config.heads}")
         self.config = config
@@ -138,11 +142,10 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.output_norm = RowNorm(config.width)
         self.head = nn.Linear(config.width, config.codebook_size)
-        if config.code_bits:
-            codes = torch.arange(config.codebook_size)[:, None] >> torch.arange(config.code_bits - 1, -1, -1)
-            self.register_buffer("code_signs", (codes & 1).float() * 2 - 1, persistent=False)  # (C, bits)
-            self.input_bits = nn.Parameter(torch.zeros(config.code_bits, config.width))
-            self.output_bits = nn.Parameter(torch.zeros(config.code_bits, config.width))
+        if features is not None:
+            self.register_buffer("features", features, persistent=False)
+            self.input_features = nn.Parameter(torch.zeros(config.code_features, config.width))
+            self.output_features = nn.Parameter(torch.zeros(config.code_features, config.width))
         self._initialize()
 
     def _initialize(self) -> None:
@@ -151,7 +154,7 @@ class Generator(nn.Module):
                 continue
             if name.endswith("bias"):
                 nn.init.zeros_(weight)
-            elif name.endswith("_bits"):
+            elif name.endswith("_features"):
                 nn.init.normal_(weight, std=0.01)
             elif name.endswith(("output.weight", "narrow.weight")):
                 nn.init.zeros_(weight)  # every block starts as the identity
@@ -161,21 +164,21 @@ class Generator(nn.Module):
 
     def input_table(self) -> Tensor:
         """Input vectors of all codes and of the mask token: float [C + 1, width]."""
-        if not self.config.code_bits:
+        if not self.config.code_features:
             return self.image_table.weight
-        return self.image_table.weight + F.pad(self.code_signs @ self.input_bits, (0, 0, 0, 1))
+        return self.image_table.weight + F.pad(self.features @ self.input_features, (0, 0, 0, 1))
 
     def output_matrix(self) -> Tensor:
         """Weight of the output layer: float [C, width]."""
-        if not self.config.code_bits:
+        if not self.config.code_features:
             return self.head.weight
-        return self.head.weight + self.code_signs @ self.output_bits
+        return self.head.weight + self.features @ self.output_features
 
     @torch.no_grad()
     def folded(self) -> "Generator":
-        """An equal generator without per-bit vectors (`code_bits` 0); its weights are copies."""
-        plain = Generator(replace(self.config, code_bits=0))
-        state = {name: value for name, value in self.state_dict().items() if not name.endswith("_bits")}
+        """An equal generator without features (`code_features` 0); its weights are copies."""
+        plain = Generator(replace(self.config, code_features=0))
+        state = {name: value for name, value in self.state_dict().items() if not name.endswith("_features")}
         state |= {"image_table.weight": self.input_table(), "head.weight": self.output_matrix()}
         plain.load_state_dict(state)
         return plain.train(self.training)

@@ -60,6 +60,12 @@ class Atlas:
             raise ValueError(f"no set of {sets} or {fallback_sets} draws {CLASSES[class_index]!r}")
         return chosen
 
+    def rgba(self, sprite: Sprite, color: str | None, size: int) -> np.ndarray:
+        """Colour times opacity, and opacity, of a drawing: float32 [size, size, 4], 0..1; arguments as `render`."""
+        premultiplied, transparency, _ = self.render(sprite, color, size)
+        opacity = (255 - transparency.astype(np.float32)) / 255
+        return np.concatenate([premultiplied.astype(np.float32) / (255 * 255), opacity], axis=-1)
+
     def render(self, sprite: Sprite, color: str | None, size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """Pixels of a drawing, ready for compositing.
 

@@ -1,0 +1,111 @@
+"""Finds the quantiser's codes: weighted k-means over the patches of all drawings.
+
+    python -m training.codebook
+
+A few minutes on two cores. Leaves `codebook.pt` and `log.jsonl` in the run's folder: a quantiser whose decoder is untrained
+and shows each code's mean patch, for `training.train_quantizer` to begin from.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import save_weights
+from training.config_file import CONFIGS, read_settings
+from training.drawing_patches import drawing_patches
+from training.models.quantizer import Quantizer, QuantizerConfig, from_tint_features, tint_features
+from training.run_log import RunLog
+from training.world.config import WorldConfig
+from training.world.world import World
+
+_DIRECTORY = Path(__file__).parent
+_POINTS = 2048  # compared with all centroids at once
+
+
+@dataclass(frozen=True)
+class CodebookSettings:
+    """Rounds of k-means, and the seed of its first centroids."""
+
+    rounds: int = 20
+    seed: int = 1
+
+
+def weighted_kmeans(points: Tensor, weights: Tensor, count: int, settings: CodebookSettings, log: RunLog | None = None) -> Tensor:
+    """Lloyd's algorithm; a centroid that loses all its points moves to one of the worst served.
+
+    Args:
+        points: float [M, D], M at least `count`.
+        weights: float [M], above 0.
+        count: number of centroids.
+        settings: rounds and seed.
+        log: gets the root of the weighted mean squared distance before each round.
+
+    Returns:
+        float [count, D].
+
+    Source: Lloyd (1982); first centroids by weight times squared distance from the mean.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    chances = weights * points.square().sum(1).clamp(min=1e-3)
+    centroids = points[torch.multinomial(chances, count, generator=generator)].clone()
+    for round_number in range(settings.rounds):
+        squares = centroids.square().sum(1)
+        found = [(squares - 2 * part @ centroids.T).min(1) for part in points.split(_POINTS)]
+        nearest = torch.cat([part.indices for part in found])
+        distance = (torch.cat([part.values for part in found]) + points.square().sum(1)).clamp(min=0)
+        if log is not None:
+            log.write(round=round_number, error=round(((weights * distance).sum() / weights.sum()).sqrt().item(), 5))
+        total = torch.zeros(count).index_add_(0, nearest, weights)
+        moved = torch.zeros_like(centroids).index_add_(0, nearest, points * weights[:, None])
+        centroids = torch.where(total[:, None] > 0, moved / total.clamp(min=1e-9)[:, None], centroids)
+        empty = (total == 0).nonzero().flatten()
+        centroids[empty] = points[torch.topk(weights * distance, len(empty)).indices]
+    return centroids
+
+
+def find_codebook(world: World, config: QuantizerConfig, settings: CodebookSettings, log: RunLog | None = None) -> Quantizer:
+    """A quantiser with codes and an untrained decoder.
+
+    Centroids are sought among the principal components of patches, in whose space distance is that of pixels averaged over the
+    backgrounds.
+    """
+    torch.manual_seed(settings.seed)
+    quantizer = Quantizer(config)
+    drawn = drawing_patches(world, config.patch)
+    features = tint_features(drawn.patches, quantizer.tints)
+    mean = (features * drawn.weights[:, None]).sum(0) / drawn.weights.sum()
+    scaled = (features - mean) * drawn.weights.sqrt()[:, None]
+    directions = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : config.components]  # (4*patch^2, components)
+    centroids = weighted_kmeans((features - mean) @ directions, drawn.weights, config.drawing_codes, settings, log)
+    origin = from_tint_features(torch.zeros_like(mean)[None], quantizer.tints, config.patch)
+    nothing = tint_features(torch.zeros(1, config.patch, config.patch, 4), quantizer.tints)
+    quantizer.set_codebook(
+        centroids,
+        basis=from_tint_features(directions.T.contiguous(), quantizer.tints, config.patch) - origin,
+        mean_patch=from_tint_features(mean[None], quantizer.tints, config.patch)[0],
+        plain=((nothing - mean) @ directions)[0],
+    )
+    return quantizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=CONFIGS / "quantizer.toml")
+    parser.add_argument("--world", type=Path, default=CONFIGS / "emoji-96.toml")
+    parser.add_argument("--run", type=Path, default=_DIRECTORY / "runs/codebook")
+    arguments = parser.parse_args()
+    world = World(WorldConfig.from_toml(arguments.world))
+    config = read_settings(arguments.config, QuantizerConfig, "quantizer", tints=world.config.backgrounds)
+    settings = read_settings(arguments.config, CodebookSettings, "codebook")
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    quantizer = find_codebook(world, config, settings, RunLog(arguments.run / "log.jsonl"))
+    save_weights(arguments.run / "codebook.pt", quantizer)
+    print(json.dumps({"weights": str(arguments.run / "codebook.pt")}))
+
+
+if __name__ == "__main__":
+    main()

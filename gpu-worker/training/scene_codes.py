@@ -1,0 +1,80 @@
+"""Scenes composed directly as code grids.
+
+A drawing has the same codes wherever it stands and on every tint, so each (drawing, colour, size) is encoded once; a scene then
+costs a few array copies instead of a render and a search of the codebook.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from training.drawing_patches import cut, shows_something
+from training.models.quantizer import Quantizer
+from training.world.classes import CLASSES, COLORABLE, COLORS
+from training.world.scene import SceneObject
+from training.world.world import World
+
+
+class Drawing(NamedTuple):
+    """A drawing as it can stand in a scene: sprite index, colour or None for its own, side in px."""
+
+    sprite: int
+    color: str | None
+    size: int
+
+
+class SceneCodes:
+    """Code grids of arranged scenes."""
+
+    def __init__(self, world: World, quantizer: Quantizer):
+        """Raises ValueError when cells or lattice are not whole patches, or the world's backgrounds are not the quantiser's."""
+        config = quantizer.config
+        lengths = (world.config.lattice, *world.config.object_sizes)
+        if any(length % config.patch for length in lengths) or world.config.image_size != config.image_size:
+            raise ValueError(f"lattice and object sizes must be multiples of the patch of {config.patch} px, got {lengths}")
+        if tuple(map(tuple, config.tints)) != world.config.backgrounds:
+            raise ValueError(f"the quantiser knows the backgrounds {config.tints}, the world has {world.config.backgrounds}")
+        self._world, self._quantizer = world, quantizer
+        with torch.no_grad():
+            self._features = quantizer.drawing_features()
+        self._blocks: dict[Drawing, np.ndarray] = {}
+
+    def plain(self, background: int) -> int:
+        """The code of an empty patch on a background."""
+        return self._quantizer.config.drawing_codes + background
+
+    def grid(self, objects: tuple[SceneObject, ...], background: int) -> np.ndarray:
+        """Codes of a scene: int64 [grid, grid]; arguments as `World.draw`."""
+        side, patch = self._quantizer.config.grid, self._quantizer.config.patch
+        codes = np.full((side, side), self.plain(background), dtype=np.int64)
+        for known in objects:
+            x0, y0, x1, y1 = (value // patch for value in known.cell)
+            block = self._block(Drawing(known.sprite, known.color, known.cell[2] - known.cell[0]))
+            codes[y0:y1, x0:x1] = np.where(block >= 0, block, self.plain(background))
+        return codes
+
+    def encode_all(self) -> int:
+        """Encodes whatever scenes can be made of, so that processes forked from this one need no codebook.
+
+        Returns:
+            How many drawings, colours and sizes together there are.
+        """
+        for sprites in self._world.atlas.by_class:
+            for sprite in sprites:
+                for color in (None, *(COLORS if CLASSES[sprite.class_index] in COLORABLE else ())):
+                    for size in set(self._world.config.object_sizes):
+                        self._block(Drawing(sprite.index, color, size))
+        return len(self._blocks)
+
+    def _block(self, drawing: Drawing) -> np.ndarray:
+        """Codes of a drawing: int64 [size / patch, size / patch], -1 where it leaves a patch empty."""
+        if drawing not in self._blocks:
+            atlas, patch = self._world.atlas, self._quantizer.config.patch
+            patches = cut(atlas.rgba(atlas.sprites[drawing.sprite], drawing.color, drawing.size), patch)
+            # Codes must not depend on whether training calls this inside its half-precision context.
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
+                codes = self._quantizer.encode_drawing(torch.from_numpy(patches), self._features).numpy()
+            side = drawing.size // patch
+            self._blocks[drawing] = np.where(shows_something(patches), codes, -1).reshape(side, side)
+        return self._blocks[drawing]
