@@ -6,7 +6,6 @@
 It sees composed scenes, damaged and (with --quantizer) encoded and decoded, but never a picture of the generator.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from training.config_file import read_settings
 from training.degradations import degrade, shuffle_patches
 from training.detector_data import DetectorTargets, detector_worlds, images_of, sample_scenes, targets_of
 from training.models.detector import Detector, DetectorConfig, DetectorMaps
-from training.reconstruction import load_reconstruction
+from training.reconstruction import CodedScenes, load_coded_scenes
 from training.stage import Stage, TrainingSettings
 from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.world.classes import CLASSES, COLORS
@@ -103,25 +102,26 @@ class DetectorStage(Stage):
     name = "detector"
 
     def __init__(
-        self, model: Detector, settings: DetectorTraining, worlds: list[World],
-        reconstruct: Callable[[Tensor], Tensor] | None,
-    ):  # fmt: skip
-        """`reconstruct` maps uint8 images on the training device to what a quantiser makes of them; None to leave that out."""
+        self, model: Detector, settings: DetectorTraining, worlds: list[World], coded: CodedScenes | None
+    ):
+        """Scenes are of `worlds`; every second one is of `coded` and passes through its quantiser, unless that is None."""
         super().__init__(model.to(memory_format=torch.channels_last))
-        self._settings, self._worlds, self._reconstruct = settings, worlds, reconstruct
+        self._settings, self._worlds, self._coded = settings, worlds, coded
 
     def examples(self, rng: np.random.Generator, size: int) -> DetectorBatch:
         noise = int(rng.integers(2**62))
         scenes = sample_scenes(self._worlds, rng, size - self._settings.empty)
+        if self._coded is not None:
+            scenes[::2] = sample_scenes([self._coded.world], rng, len(scenes[::2]))
         return DetectorBatch(images_of(scenes), targets_of(scenes, self.model.config), noise)
 
     def prepared(self, batch: DetectorBatch) -> DetectorBatch:
         generator = torch.Generator().manual_seed(batch.noise)
         clean = batch.images
         empty = shuffle_patches(clean[: self._settings.empty], generator)
-        if self._reconstruct is not None:
+        if self._coded is not None:
             clean = clean.clone()
-            clean[::2], empty = self._reconstruct(clean[::2]), self._reconstruct(empty)
+            clean[::2], empty = self._coded.reconstruct(clean[::2]), self._coded.reconstruct(empty)
         images = torch.cat([degrade(clean, generator), empty])
         return DetectorBatch(images, _with_empty(batch.targets, self._settings.empty), batch.noise)
 
@@ -152,8 +152,8 @@ def main() -> None:
     counts = {"image_size": base.image_size, "class_count": len(CLASSES), "color_count": len(COLORS)}
     model = Detector(read_settings(arguments.config, DetectorConfig, "detector", **counts))
     settings = overridden(read_settings(arguments.config, DetectorTraining, "training"), arguments)
-    reconstruct = load_reconstruction(arguments.quantizer, hardware_of(arguments).device)
-    run_stage(DetectorStage(model, settings, detector_worlds(base, arguments.config), reconstruct), settings, arguments)
+    coded = load_coded_scenes(arguments.quantizer, World(base), hardware_of(arguments).device)
+    run_stage(DetectorStage(model, settings, detector_worlds(base, arguments.config), coded), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.questions import Questioner
 from training.ranking_shards import RankingData
-from training.reconstruction import load_reconstruction
+from training.reconstruction import load_coded_scenes
 from training.stage_arguments import overridden, run_stage, stage_parser
 from training.tokenizer import PAD, build_tokenizer
 from training.trajectory_examples import TrajectoryExamples
@@ -63,7 +63,7 @@ def main() -> None:
     home = World(base, facts)
     worlds = [home] * _HOME_SCENES + [World(wide.config, facts) for wide in detector_worlds(base)]
     questioner, maker = Questioner(home, facts), BatchMaker(tokenizer, model.config)
-    scenes = SceneExamples(worlds, questioner, maker, load_reconstruction(arguments.quantizer))
+    scenes = SceneExamples(worlds, questioner, maker, load_coded_scenes(arguments.quantizer, home))
     if is_zero_shot:
 
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:

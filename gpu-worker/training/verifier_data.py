@@ -1,6 +1,5 @@
 """Batches of pictures, prompts and answers for verifiers, from ground truth and from the generator's trajectories."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,6 +13,7 @@ from training.detector_data import images_of
 from training.models.verifier import TASKS, VerifierConfig
 from training.object_targets import ObjectTargets, object_targets
 from training.questions import Questioner
+from training.reconstruction import CodedScenes
 from training.tokenizer import PAD, encode_prompts
 from training.word_targets import WordTargets, pad_labels
 from training.world.scene import Scene
@@ -131,20 +131,20 @@ class SceneExamples:
     A composed scene is as clear as a picture gets, and its potential equals its alignment.
     """
 
-    def __init__(self, worlds: list[World], questioner: Questioner, maker: BatchMaker, reconstruct: Callable | None):
+    def __init__(self, worlds: list[World], questioner: Questioner, maker: BatchMaker, coded: CodedScenes | None):
         """
         Args:
             worlds: where scenes come from.
             questioner: asks about them.
             maker: makes the tensors.
-            reconstruct: maps half of the pictures, uint8 [B, H, W, 3], to what a quantiser makes of them, or None.
+            coded: every second picture is one of these, passed through their quantiser, unless it is None.
         """
-        self._worlds, self._questioner, self._maker, self._reconstruct = worlds, questioner, maker, reconstruct
+        self._worlds, self._questioner, self._maker, self._coded = worlds, questioner, maker, coded
 
     def batch(self, rng: np.random.Generator, size: int, questions: int) -> VerifierBatch:
         """`size` scenes with `questions` prompts each; a function of the generator's state only."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        made = [self._compose(rng) for _ in range(size)]
+        made = [self._compose(rng, through_codes=place % 2 == 0) for place in range(size)]
         images = self._damage(images_of([scene for _, scene in made]), generator)
         shuffled = round(size * _SHUFFLED)
         if shuffled:
@@ -155,9 +155,10 @@ class SceneExamples:
             examples.append(self._example(rng, spec, scene, questions, is_shuffled))
         return self._maker.batch(examples, images, torch.empty(0, 1, dtype=torch.int64))
 
-    def _compose(self, rng: np.random.Generator) -> tuple[Spec, Scene]:
+    def _compose(self, rng: np.random.Generator, *, through_codes: bool) -> tuple[Spec, Scene]:
+        worlds = [self._coded.world] if through_codes and self._coded is not None else self._worlds
         while True:
-            world = self._worlds[int(rng.integers(len(self._worlds)))]
+            world = worlds[int(rng.integers(len(worlds)))]
             spec = world.sample_spec(rng)
             try:
                 return {**spec, "prompt": world.prompt(rng, spec)}, world.compose(rng, spec)
@@ -166,8 +167,8 @@ class SceneExamples:
                 continue
 
     def _damage(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        if self._reconstruct is not None:
-            images[::2] = self._reconstruct(images[::2])
+        if self._coded is not None:
+            images[::2] = self._coded.reconstruct(images[::2])
         # Every fourth stays as it is: what the generator draws at its best is not damaged.
         damaged = torch.arange(len(images)) % 4 != 0
         images[damaged] = degrade(images[damaged], generator)

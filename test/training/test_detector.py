@@ -8,9 +8,11 @@ from training.degradations import degrade, shuffle_patches
 from training.detector_data import detector_worlds, targets_of
 from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
 from training.muon import build_optimizers
+from training.reconstruction import CodedScenes
 from training.train_detector import DetectorStage, DetectorTraining, detection_loss
 from training.world.config import WorldConfig
 from training.world.scene import Scene, SceneObject
+from training.world.world import World
 
 CONFIG = DetectorConfig()
 
@@ -58,7 +60,7 @@ def test_objects_without_a_known_colour_do_not_teach_colour():
 def make_stage(**settings) -> DetectorStage:
     torch.manual_seed(0)
     config = DetectorConfig(channels=(8, 16, 32), blocks=(0, 1, 1))
-    return DetectorStage(Detector(config), DetectorTraining(**settings), detector_worlds(WorldConfig()), reconstruct=None)
+    return DetectorStage(Detector(config), DetectorTraining(**settings), detector_worlds(WorldConfig()), coded=None)
 
 
 def test_learns_a_handful_of_scenes():
@@ -87,7 +89,7 @@ def test_a_batch_ends_with_pictures_of_nothing():
         DetectorTraining(empty_share=0.6)
 
 
-def test_half_of_the_scenes_and_all_pictures_of_nothing_pass_through_a_quantiser():
+def test_half_of_the_scenes_stand_in_the_quantisers_patches_and_pass_through_it_as_do_all_pictures_of_nothing():
     shown = []
     torch.manual_seed(0)
     settings = DetectorTraining(batch=10, empty_share=0.3)
@@ -96,8 +98,12 @@ def test_half_of_the_scenes_and_all_pictures_of_nothing_pass_through_a_quantiser
         shown.append(len(images))
         return torch.zeros_like(images)
 
-    stage = DetectorStage(Detector(DetectorConfig()), settings, detector_worlds(WorldConfig()), reconstruct)
-    batch = stage.prepared(stage.examples(np.random.default_rng(1), 10))
+    home = World(WorldConfig(backgrounds=((255, 255, 255),)))
+    stage = DetectorStage(Detector(DetectorConfig()), settings, detector_worlds(WorldConfig()), CodedScenes(home, reconstruct))
+    examples = stage.examples(np.random.default_rng(1), 10)
+    on_white = (examples.images == 255).all(-1).flatten(1).float().mean(1) > 0.2
+    assert on_white.tolist() == [True, False, True, False, True, False, True]
+    batch = stage.prepared(examples)
     assert shown == [4, 3]
     assert batch.images[7:].max() == 0
     assert batch.images[0:7:2].float().mean() < 60 < batch.images[1:7:2].float().mean(), "noise on black beside scenes"

@@ -20,6 +20,7 @@ from training.models.verifier import TASKS as QUESTIONS
 from training.questions import Questioner, describe
 from training.ranking_data import RankingConfig, TrajectorySampler, shard_path, source_of, write_missing_shards
 from training.ranking_shards import RankingData, read_shard, write_shard
+from training.reconstruction import CodedScenes
 from training.sampling import SamplingSettings, random_uniforms
 from training.spec_challenges import challenge, weaken
 from training.tokenizer import encode_prompts
@@ -142,6 +143,23 @@ def test_a_scene_batch_is_repeatable_and_mixes_right_and_wrong():
     assert unclear.any() and (first.answers[unclear] == 0).all()
     empty = first.now.heat.amax((1, 2, 3)) == 0
     assert torch.equal(empty.repeat_interleave(4), unclear), "a picture of shuffled patches holds no object"
+
+
+def test_every_second_scene_stands_in_the_quantisers_patches_and_passes_through_it():
+    facts = TrainingFacts()
+    white = World(WorldConfig(backgrounds=((255, 255, 255),)), facts)
+    shown = []
+
+    def reconstruct(images: torch.Tensor) -> torch.Tensor:
+        shown.append((images == 255).all(-1).flatten(1).float().mean(1))
+        return torch.zeros_like(images)
+
+    world = World(WorldConfig(), facts)
+    scenes = SceneExamples([world], Questioner(world, facts), BatchMaker(TOKENIZER, TINY), CodedScenes(white, reconstruct))
+    images = scenes.batch(np.random.default_rng(3), 12, 1).images
+    (on_white,) = shown
+    assert len(on_white) == 6 and on_white.min() > 0.2
+    assert images[:10:2].float().mean() < 60 < images[1:10:2].float().mean()
 
 
 def cat_paths() -> RankingData:

@@ -43,7 +43,7 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
         case "detector":
             settings = DetectorTraining(batch=8, empty_share=0.25)
             worlds = detector_worlds(WorldConfig())[:1]
-            return DetectorStage(Detector(DetectorConfig(**TRUNK)), settings, worlds, reconstruct=None), settings
+            return DetectorStage(Detector(DetectorConfig(**TRUNK)), settings, worlds, coded=None), settings
         case _:
             settings, facts = VerifierTraining(batch=8, questions=2), TrainingFacts()
             world = World(WorldConfig(), facts)
