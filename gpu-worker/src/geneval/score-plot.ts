@@ -1,3 +1,4 @@
+import { escapeXml } from './escape-xml.ts'
 import type { GenevalScores } from './scores.ts'
 
 const WIDTH = 640
@@ -42,8 +43,4 @@ export function scorePlot(scores: GenevalScores, title: string): string {
     ...drawn,
     '</svg>\n',
   ].join('\n')
-}
-
-function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

@@ -1,3 +1,4 @@
+import { escapeXml } from '../escape-xml.ts'
 export interface PlotPoint {
   readonly x: number
   readonly y: number
@@ -167,8 +168,4 @@ function dashes(isDashed = false): string {
 /** Tenths of a pixel, so that the same data always gives the same short text. */
 function px(value: number): string {
   return String(Math.round(value * 10) / 10)
-}
-
-function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
