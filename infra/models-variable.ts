@@ -1,18 +1,21 @@
 import { AppError } from '../shared/error-code.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 
-/** A whole line of the [vars] table; a TOML literal string, in which JSON needs no escapes. */
+/** A whole line of a table of variables; a TOML literal string, in which JSON needs no escapes. */
 const MODELS_LINE = /^MODELS = .*$/gm
 
 /**
  * @param toml  text of wrangler.toml
- * @returns     the same text with MODELS naming exactly `cards`; everything else is left as it is
- * @throws AppError config_invalid  when there is not exactly one MODELS line, or a card cannot be written as TOML literal
+ * @returns     the same text with MODELS naming exactly `cards`, for the local service and in every environment that names
+ *              models of its own; everything else is left as it is
+ * @throws AppError config_invalid  when there is no MODELS line, or a card cannot be written as TOML literal
  */
 export function withModels(toml: string, cards: readonly ModelCard[]): string {
-  const lines = toml.match(MODELS_LINE) ?? []
-  if (lines.length !== 1) {
-    throw new AppError('config_invalid', `wrangler.toml: expected one line "MODELS = ...", got ${lines.length}`)
+  if (toml.match(MODELS_LINE) === null) {
+    throw new AppError(
+      'config_invalid',
+      'wrangler.toml: expected a line "MODELS = ..." in each table of variables, got none',
+    )
   }
   const json = JSON.stringify(cards)
   if (json.includes("'")) {

@@ -26,9 +26,15 @@ describe('MODELS in wrangler.toml', () => {
     ])
   })
 
-  it('must be there once, and must fit a TOML literal', () => {
-    expect(() => withModels('[vars]\n', [TEST_MODEL])).toThrow('expected one line "MODELS = ...", got 0')
-    expect(() => withModels('MODELS = "[]"\nMODELS = "[]"\n', [TEST_MODEL])).toThrow('got 2')
+  it('is the same in every environment', () => {
+    const written = withModels('[vars]\nMODELS = "[]"\n[env.a.vars]\nMODELS = "old"\n', [TEST_MODEL])
+    const lines = written.split('\n').filter((line) => line.startsWith('MODELS = '))
+    expect(lines).toHaveLength(2)
+    expect(new Set(lines).size).toBe(1)
+  })
+
+  it('must be there, and must fit a TOML literal', () => {
+    expect(() => withModels('[vars]\n', [TEST_MODEL])).toThrow('in each table of variables, got none')
     expect(() => withModels('MODELS = "[]"\n', [{ ...TEST_MODEL, examples: ["a baker's dozen"] }])).toThrow(
       'TOML literal',
     )
