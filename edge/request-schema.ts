@@ -60,7 +60,7 @@ const JOB_OPTIONS = {
   verifier: field(z.string(), 'the name of a verifier of the model', "Default: the model's own."),
   deadlineMs: integer(
     LIMITS.deadlineMs,
-    `Milliseconds after which the job ends as expired. Default: ${LIMITS.deadlineMs.default}.`,
+    `Milliseconds until the job ends: with the best picture there is by then, or as expired. Default: ${LIMITS.deadlineMs.default}.`,
   ),
   lane: choice(LANES, 'Scheduling lane. Default: interactive.'),
 }

@@ -15,6 +15,8 @@ export const LIMITS = {
   seed: { min: 0, max: 4294967295 },
   /** From accepting a job to its terminal record, in milliseconds. */
   deadlineMs: { min: 1000, max: 600_000, default: 120_000 },
+  /** A worker ends its picture at most this long before the deadline: storing it and telling of it take time as well. */
+  reportReserveMs: 1500,
   /** A request body: 1,000 code points at 4 bytes, JSON-escaped, with the other fields. */
   requestBodyBytes: 32_768,
   /** SQS takes 256 KiB or more; ours stay far below, so that ten fit one receive. */

@@ -16,7 +16,7 @@ const IMAGE_CHECK_MS = 60_000
  * kept   a job succeeded: its record answers.
  *
  *   empty ──request──> open ──succeeded──> kept ──CACHE_TTL_MS, or its image is gone──> empty
- *                        └──failed, canceled, expired──> empty
+ *                        └──failed, canceled, expired, or cut short by its deadline──> empty
  */
 type EntryState = { phase: 'empty' } | { phase: 'open'; jobId: string } | { phase: 'kept'; snapshot: JobSnapshot }
 
@@ -60,9 +60,10 @@ export class CacheEntry extends DurableObject<Env> {
 
   /**
    * How a job of this key ended; told at least once. Any success is kept, whoever opened the job, because all jobs of one
-   * key make the same picture. An end without a picture concerns only the job that is open here.
+   * key make the same picture, but for those that their deadline cut short. An end without a picture to keep concerns only
+   * the job that is open here.
    *
-   * @param snapshot  its record if it succeeded
+   * @param snapshot  its record if its picture is every repeat's
    */
   settle(jobId: string, snapshot: JobSnapshot | undefined): void {
     const state = this.#read()

@@ -34,6 +34,14 @@ export function hasEnded(state: JobState): state is EndedState {
   return state.phase !== 'queued' && state.phase !== 'running'
 }
 
+/**
+ * Whether the result answers later requests as well. What was only the best by its deadline is for those who waited: a
+ * repeat with more time would get another picture.
+ */
+export function answersRepeats(state: JobState): boolean {
+  return state.phase === 'succeeded' && state.result.reason !== 'deadline'
+}
+
 export function attemptOf(state: JobState): number {
   return state.phase === 'queued' ? 0 : state.attempt
 }
@@ -50,6 +58,11 @@ export function heard(state: RunningState, now: number, stored: boolean): Runnin
   return { ...state, heardAt: now, nextSequence: state.nextSequence + (stored ? 1 : 0) }
 }
 
+/** The attempt gave the job back; the next claim may have it at once. */
+export function released(state: RunningState): RunningState {
+  return heard(state, 0, true)
+}
+
 export function succeeded({ attempt, startedAt }: RunningState, result: JobResult, now: number): EndedState {
   return { phase: 'succeeded', attempt, startedAt, finishedAt: now, result }
 }
@@ -58,7 +71,7 @@ export function failed({ attempt, startedAt }: RunningState, error: JobFailure, 
   return { phase: 'failed', attempt, startedAt, finishedAt: now, error }
 }
 
-/** Nobody waits for the work any more; `why` is how the last request left. */
+/** Nobody waits for the work any more, or nobody would live to see its end; `why` is how the last request left. */
 export function abandoned(state: JobState, why: CloseReason, now: number): EndedState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was ${why}`)
   const started = state.phase === 'running' ? { startedAt: state.startedAt } : {}

@@ -14,6 +14,7 @@ import { batchProblem } from './event-batch.ts'
 import { snapshotOf } from './job-snapshot.ts'
 import {
   abandoned,
+  answersRepeats,
   attemptOf,
   type CloseReason,
   claimed,
@@ -22,6 +23,7 @@ import {
   heard,
   type JobState,
   type RunningState,
+  released,
   succeeded,
 } from './job-state.ts'
 import { type Delivery, type JobSpec, JobStore, type Ticket } from './job-store.ts'
@@ -30,13 +32,15 @@ import { type Delivery, type JobSpec, JobStore, type Ticket } from './job-store.
 export const JOB_RETENTION_MS = 8 * 24 * 3600 * 1000
 /** Previews beyond this are not kept: they are a courtesy, and an object's storage is not endless. */
 const PREVIEW_BYTES_PER_JOB = 64 * 1024 * 1024
+/** How far a worker's clock and ours may differ about whether the time has run out. */
+const EXPIRY_SLACK_MS = 1500
 /** First repair of a delivery; doubles up to the maximum. Longer than one send may take. */
 const REDELIVER_MS = { first: 6000, max: 60_000 }
 
 export type JoinReply =
   | { outcome: 'joined'; snapshot: JobSnapshot }
   | { outcome: 'succeeded'; snapshot: JobSnapshot }
-  /** Ended without a picture, or never existed: the cache entry must open another. */
+  /** Ended without a picture for repeats, or never existed: the cache entry must open another. */
   | { outcome: 'gone' }
 
 export type ReportReply =
@@ -86,7 +90,7 @@ export class Job extends DurableObject<Env> {
   async join({ tenant, createdAt, deadline, lane }: JobSpec): Promise<JoinReply> {
     if (!this.#store.exists()) return { outcome: 'gone' }
     const state = this.#store.state()
-    if (state.phase === 'succeeded') return { outcome: 'succeeded', snapshot: this.#snapshot(this.#witness()) }
+    if (answersRepeats(state)) return { outcome: 'succeeded', snapshot: this.#snapshot(this.#witness()) }
     if (hasEnded(state)) return { outcome: 'gone' }
     const spec = this.#store.spec()
     const ticket: Ticket = { id: siblingJobId(spec.id), cache: 'collapsed', tenant, createdAt, deadline }
@@ -216,6 +220,7 @@ export class Job extends DurableObject<Env> {
         this.#end(succeeded(state, event.result, now))
         return this.#store.append(event, state.attempt)
       case 'failed': {
+        if (event.error.code === 'job_expired') return this.#runOut(state, now)
         const error = publicFailure(event.error)
         this.#end(failed(state, error, now))
         return this.#store.append({ type: 'failed', error }, state.attempt)
@@ -229,6 +234,18 @@ export class Job extends DurableObject<Env> {
         return never
       }
     }
+  }
+
+  /** The worker saw its time run out before a picture was begun. */
+  #runOut(state: RunningState, now: number): LoggedEvent | undefined {
+    if (this.#deadline() - now > LIMITS.reportReserveMs + EXPIRY_SLACK_MS) {
+      // Somebody with more time joined and the worker had not heard of it yet. Their wait goes on.
+      this.#store.setState(released(state))
+      this.#store.addDelivery('queue', now)
+      return undefined
+    }
+    this.#end(abandoned(state, 'expired', now))
+    return this.#store.append({ type: 'expired' }, state.attempt)
   }
 
   #closeDueTickets(now: number): void {
@@ -330,7 +347,7 @@ export class Job extends DurableObject<Env> {
         return sendJobMessage(parseEnv(this.env).queue, await this.#message(spec))
       case 'settle': {
         const snapshot = this.#snapshot(this.#witness())
-        const kept = this.#store.state().phase === 'succeeded' ? snapshot : undefined
+        const kept = answersRepeats(this.#store.state()) ? snapshot : undefined
         return this.env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
       }
       default: {

@@ -1,3 +1,4 @@
+import { LIMITS } from '../../shared/limits.ts'
 import type { ControlReply } from '../../shared/worker-protocol.ts'
 import type { EdgeClient, Patience } from './edge-client.ts'
 import type { RunningJob } from './engine/ports.ts'
@@ -17,24 +18,41 @@ export type StopCause =
  */
 type AttemptState = { readonly phase: 'going' } | { readonly phase: 'stopped'; readonly cause: StopCause }
 
+type Work = Pick<RunningJob, 'stop' | 'cancelCandidates' | 'moveDeadline'>
+
+export interface Claim {
+  readonly jobId: string
+  /** The fencing token. */
+  readonly number: number
+  readonly edge: EdgeClient
+  readonly log: Log
+  /** Milliseconds since the epoch, like `now`. */
+  readonly deadline: number
+  readonly now: () => number
+}
+
+/** Of a short time the picture gets most, of a long one all but LIMITS.reportReserveMs. */
+const REPORT_SHARE = 0.1
+
 /** One claimed attempt at a job: its fencing token, its line to the edge, and whether it is still wanted. */
 export class Attempt {
   readonly jobId: string
   readonly number: number
   readonly edge: EdgeClient
   readonly log: Log
-  /** Milliseconds since the epoch; the edge may move it. */
-  deadline: number
+  readonly #now: () => number
+  #deadline: number
   readonly #cancelled = new AbortController()
   #state: AttemptState = { phase: 'going' }
-  #work: Pick<RunningJob, 'stop' | 'cancelCandidates'> | undefined
+  #work: Work | undefined
 
-  constructor(claim: { jobId: string; number: number; edge: EdgeClient; log: Log; deadline: number }) {
+  constructor(claim: Claim) {
     this.jobId = claim.jobId
     this.number = claim.number
     this.edge = claim.edge
     this.log = claim.log
-    this.deadline = claim.deadline
+    this.#now = claim.now
+    this.#deadline = claim.deadline
   }
 
   get cause(): StopCause | undefined {
@@ -42,7 +60,7 @@ export class Attempt {
   }
 
   /** The engine's side of it; stopped at once where the attempt already is. */
-  attach(work: Pick<RunningJob, 'stop' | 'cancelCandidates'>): void {
+  attach(work: Work): void {
     this.#work = work
     if (this.#state.phase === 'stopped') work.stop()
   }
@@ -56,13 +74,21 @@ export class Attempt {
 
   /** Does what the edge answered to a batch of events. */
   obey(reply: ControlReply): void {
-    this.deadline = reply.deadline
+    const isMoved = reply.deadline !== this.#deadline
+    this.#deadline = reply.deadline
+    if (isMoved) this.#work?.moveDeadline(this.remainingMs)
     if (!reply.continue) this.stop({ why: 'told' })
     else if (reply.cancel.length > 0) this.#work?.cancelCandidates(reply.cancel)
   }
 
+  /** Milliseconds that may go into the picture, >= 0: the rest of the time is for storing it and telling of it. */
+  get remainingMs(): number {
+    const left = Math.max(0, this.#deadline - this.#now())
+    return left - Math.min(LIMITS.reportReserveMs, left * REPORT_SHARE)
+  }
+
   /** For every call to the edge: work that cannot be reported before the deadline is worth nothing. */
   patience(): Patience {
-    return { until: this.deadline, signal: this.#cancelled.signal }
+    return { until: this.#deadline, signal: this.#cancelled.signal }
   }
 }

@@ -110,7 +110,7 @@ export class JobRunner {
       const reply = await edge.claim({ worker: this.#options.workerName }, patience)
       switch (reply.decision) {
         case 'go':
-          return new Attempt({ jobId, number: reply.attempt, edge, log, deadline: reply.deadline })
+          return new Attempt({ jobId, number: reply.attempt, edge, log, deadline: reply.deadline, now: this.#now })
         case 'done':
           log.info('job was already done')
           await lease.ack()
@@ -193,7 +193,8 @@ export class JobRunner {
     const { engine, model } = this.#options
     const id = `${attempt.jobId}#${attempt.number}`
     const verifier = verifierOf(model, parameters)
-    const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane }
+    const { remainingMs } = attempt
+    const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane, remainingMs }
     const running = engine.submit(job, (event) => {
       reporter.add(event)
       if (event.type === 'candidate') this.#options.onRoom()

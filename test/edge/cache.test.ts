@@ -1,6 +1,8 @@
 import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { cacheKey } from '../../edge/cache-key.ts'
+import type { WorkerEvent } from '../../shared/job-event.ts'
+import type { JobRecord } from '../../shared/job-record.ts'
 import { bindings, call, postJson } from './support/api.ts'
 import { cancel, jobObject, look, submit, workerFor } from './support/job.ts'
 import { receiveMessage, ScriptedWorker } from './support/scripted-worker.ts'
@@ -216,9 +218,72 @@ describe('a job that ends without a picture', () => {
   })
 })
 
-/** Moves a request's deadline into the past; real ones are a second or more away. */
-function passDeadline(id: string): Promise<void> {
-  return runInDurableObject(jobObject(id), async (_, { storage }) => {
-    storage.sql.exec('UPDATE ticket SET deadline = ? WHERE id = ?', Date.now() - 1, id)
+describe('a picture that was only the best by its deadline', () => {
+  async function cutShort(): Promise<JobRecord> {
+    const first = await submit({ prompt: 'a kite' })
+    const worker = await workerFor(first.id)
+    await worker.claim()
+    const result = { ...(await worker.upload()), reason: 'deadline' as const }
+    await worker.reportOk([{ type: 'succeeded', result }])
+    return first
+  }
+
+  it('goes to those who waited for it, and is not kept', async () => {
+    const first = await cutShort()
+    expect(await look(first.id)).toMatchObject({ status: 'succeeded', result: { reason: 'deadline' } })
+    await settled(first.id)
+    expect(await submit({ prompt: 'a kite' })).toMatchObject({ cache: 'miss', status: 'queued' })
+  })
+
+  it('is no answer either for who asks before the entry has heard of its end', async () => {
+    const first = await cutShort()
+    await settled(first.id)
+    const entry = bindings.CACHE_ENTRY.getByName(await cacheKey(first.parameters))
+    await runInDurableObject(entry, (_, { storage }) => storage.kv.put('state', { phase: 'open', jobId: first.id }))
+    expect((await submit({ prompt: 'a kite' })).cache).toBe('miss')
+  })
+})
+
+describe('a job whose worker saw the time run out before a picture was begun', () => {
+  const EXPIRED: WorkerEvent = { type: 'failed', error: { code: 'job_expired', message: 'nothing was begun' } }
+
+  it('expires', async () => {
+    const { id } = await submit({ prompt: 'a cow' })
+    const worker = await workerFor(id)
+    await worker.claim()
+    await leaveTime(id, 1000)
+    expect(await worker.reportOk([EXPIRED])).toMatchObject({ continue: false })
+    expect(await look(id)).toMatchObject({ status: 'expired', error: { code: 'job_expired' } })
+    expect((await allFrames(await call(`/v1/jobs/${id}/events`))).at(-1)?.event).toBe('expired')
+    expect((await submit({ prompt: 'a cow' })).cache).toBe('miss')
+  })
+
+  it('is tried again for somebody with more time, who joined without its hearing of it', async () => {
+    const opener = await submit({ prompt: 'a cow' })
+    const worker = await workerFor(opener.id)
+    await worker.claim()
+    await leaveTime(opener.id, 1000)
+    const joiner = await submit({ prompt: 'a cow' })
+    const send = vi.spyOn(globalThis, 'fetch')
+    await worker.reportOk([EXPIRED])
+    await settled(opener.id)
+    expect(send).toHaveBeenCalledTimes(1)
+    send.mockRestore()
+    const log = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+    const next = new ScriptedWorker(worker.message)
+    await next.finish()
+    log.mockRestore()
+    expect(next.attempt).toBe(2)
+    expect(await statusOf(joiner.id)).toBe('succeeded')
+  })
+})
+
+/** Real deadlines are a second or more away. */
+const passDeadline = (id: string): Promise<void> => leaveTime(id, -1)
+
+/** @param leftMs  until the request's deadline */
+function leaveTime(id: string, leftMs: number): Promise<void> {
+  return runInDurableObject(jobObject(id), (_, { storage }) => {
+    storage.sql.exec('UPDATE ticket SET deadline = ? WHERE id = ?', Date.now() + leftMs, id)
   })
 }

@@ -8,6 +8,7 @@ import { encodePng } from '../../gpu-worker/src/png.ts'
 import { type LocalQueue, queueName, startQueue } from '../../infra/local/queue.ts'
 import { InvariantError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
+import { LIMITS } from '../../shared/limits.ts'
 import { FAKE_SIZE, FakeEngine, fakeModel, fakeSuccess } from '../support/fake-engine.ts'
 import { refuse, ScriptedEdge } from '../support/scripted-edge.ts'
 
@@ -229,6 +230,19 @@ describe('a job', () => {
     const running = await worker.engine.nextJob()
     await eventually(() => running.cancelled.slice(0, 2), [2, 3])
     expect(running.stopped).toBe(false)
+  })
+
+  it('has its time for the picture, and gets more of it when the edge says so', async () => {
+    const job = edge.openJob({}, { deadline: Date.now() + 60_000 })
+    const deadline = job.message.deadline + 60_000
+    job.onBatch = () => ({ continue: true, cancel: [], deadline })
+    const worker = new TestWorker()
+    send(job)
+    const running = await worker.engine.nextJob()
+    expect(running.job.remainingMs).toBeLessThanOrEqual(60_000 - LIMITS.reportReserveMs)
+    await edge.until(() => job.batches.length >= 2)
+    expect(running.deadlines).toHaveLength(1)
+    expect(running.deadlines[0]).toBeGreaterThan(60_000)
   })
 
   it('sends heartbeats while nothing happens', async () => {

@@ -16,6 +16,8 @@ export interface FakeJob {
   succeed(): void
   readonly stopped: boolean
   readonly cancelled: readonly number[]
+  /** Every `remainingMs` that its deadline was moved to. */
+  readonly deadlines: readonly number[]
 }
 
 export const FAKE_SIZE: readonly [number, number] = [4, 4]
@@ -65,6 +67,7 @@ export class FakeEngine implements Engine {
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
     const { promise: outcome, resolve } = Promise.withResolvers<EngineOutcome>()
     const cancelled: number[] = []
+    const deadlines: number[] = []
     let stopped = false
     const end = (result: EngineOutcome): void => {
       this.#open.delete(fake)
@@ -79,6 +82,7 @@ export class FakeEngine implements Engine {
         return stopped
       },
       cancelled,
+      deadlines,
     }
     this.#open.add(fake)
     this.jobs.push(fake)
@@ -91,7 +95,7 @@ export class FakeEngine implements Engine {
         end({ status: 'stopped' })
       },
       cancelCandidates: (candidates) => cancelled.push(...candidates),
-      moveDeadline: () => {},
+      moveDeadline: (remainingMs) => void deadlines.push(remainingMs),
     }
   }
 

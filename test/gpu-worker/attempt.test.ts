@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { Attempt } from '../../gpu-worker/src/attempt.ts'
+import { createEdgeClient } from '../../gpu-worker/src/edge-client.ts'
+import { createLog } from '../../gpu-worker/src/log.ts'
+import { LIMITS } from '../../shared/limits.ts'
+
+const log = createLog({ format: 'json', level: 'error', write: () => {}, now: () => 0 })
+const edge = createEdgeClient({ origin: 'http://127.0.0.1', jobId: 'job', key: '' })
+
+const attemptAt = (nowMs: number, deadline: number): Attempt =>
+  new Attempt({ jobId: 'job', number: 1, edge, log, deadline, now: () => nowMs })
+
+describe('the time of an attempt', () => {
+  it('goes into the picture but for what telling of it takes', () => {
+    expect(attemptAt(5_000, 125_000).remainingMs).toBe(120_000 - LIMITS.reportReserveMs)
+    expect(attemptAt(5_000, 6_000).remainingMs).toBe(900)
+    expect(attemptAt(5_000, 4_000).remainingMs).toBe(0)
+  })
+
+  it('is told to the engine when it changes, and only then', () => {
+    const moves: number[] = []
+    const attempt = attemptAt(5_000, 6_000)
+    attempt.attach({ stop: () => {}, cancelCandidates: () => {}, moveDeadline: (ms) => void moves.push(ms) })
+    attempt.obey({ continue: true, cancel: [], deadline: 6_000 })
+    expect(moves).toEqual([])
+    attempt.obey({ continue: true, cancel: [], deadline: 25_000 })
+    expect(moves).toEqual([20_000 - LIMITS.reportReserveMs])
+    expect(attempt.patience().until).toBe(25_000)
+  })
+})
