@@ -5,7 +5,8 @@ import { Probability } from './verdict.ts'
 
 /**
  * Which judge is asked, and when (the paper's Table 1 and section 3).
- * baseline: nobody; the first candidate wins. orm: the finished pictures only. prm: every judged step, score of the last.
+ * baseline: nobody; the first candidate wins. orm: the finished pictures only. prm: every step; the potential after the
+ * last decides.
  * parm: clarity, then potential, then alignment of the survivors.
  */
 export const STRATEGIES = ['baseline', 'orm', 'prm', 'parm'] as const
@@ -13,7 +14,7 @@ export type Strategy = (typeof STRATEGIES)[number]
 
 /**
  * When a job ends. best: all survivors are judged, the highest alignment wins (the paper).
- * first: at the first finished candidate whose alignment passes the verifier's threshold.
+ * first: at the first finished candidate whose alignment, under `prm` its potential, passes the verifier's threshold.
  */
 export const ACCEPT_RULES = ['best', 'first'] as const
 export type AcceptRule = (typeof ACCEPT_RULES)[number]
@@ -96,7 +97,7 @@ export const WIN_REASONS = ['accepted', 'best', 'only', 'fallback', 'deadline'] 
 export const JobResult = z.strictObject({
   image: ImageRef,
   candidate: z.int().min(0),
-  /** Absent for `baseline`, which asks nobody. */
+  /** Absent for `baseline`, which asks nobody, and for `prm`, which asks for potential only. */
   alignment: Probability.optional(),
   reason: z.enum(WIN_REASONS),
   cost: JobCost,

@@ -3,7 +3,7 @@ import { type Finish, finish, hold, prune } from './candidate.ts'
 import type { Measurements } from './measurements.ts'
 import type { Placement } from './placement.ts'
 import { isHeldHere, isPreviewDue, type Progress } from './progress.ts'
-import { scoreOf } from './pruning.ts'
+import { decidingTask, scoreOf } from './pruning.ts'
 import type { Settlement } from './settlement.ts'
 
 /** What a candidate's picture would be if its path ended at this step. */
@@ -66,9 +66,11 @@ export class Aftermath {
       placement.move(row, (ended) => prune(ended, ruling.potential))
       measurements.noteEnd(verifier, false)
     } else if (isLast) {
-      placement.move(row, (ended) => finish(ended, resultOf(row)))
-      if (ruling?.alignment === undefined) return
-      measurements.noteEnd(verifier, ruling.alignment >= job.judgePlan.thresholds.alignment)
+      const result = resultOf(row)
+      placement.move(row, (ended) => finish(ended, result))
+      if (result.score === undefined) return
+      const task = decidingTask(job.request.parameters.strategy)
+      measurements.noteEnd(verifier, result.score >= job.judgePlan.thresholds[task])
     } else if (isHeldHere(row)) placement.move(row, hold)
   }
 }

@@ -113,7 +113,7 @@ export class Batch {
   #rule(row: Progress, judgement: Judgement, ms: number): void {
     const { job, stepIndex } = row
     const { path } = row.candidate
-    const ruling = decide(questionsFor(row), judgement, policyOf(job))
+    const ruling = decide(questionsFor(row), judgement, policyOf(job), row.isLast)
     path.isClear = isClearAfter(path.isClear, ruling)
     path.potential = ruling.potential ?? path.potential
     row.verdict = { ruling, ms }

@@ -35,7 +35,7 @@ export class MovingAverage {
 export interface VerifierMeasurement {
   /** Milliseconds for one picture. */
   readonly callMs: MovingAverage
-  /** Share of begun candidates that end with an alignment that passes; those pruned on the way do not. */
+  /** Share of begun candidates that end with a picture that passes; those pruned on the way do not. */
   readonly passRate: MovingAverage
   /** Share of the asked candidates that are pruned, by tenth of the path. */
   readonly pruneRates: readonly MovingAverage[]
@@ -101,7 +101,7 @@ export class Measurements {
     if (ruling.clarity !== undefined) measured.pruneRates[tenthOf(share)]?.add(ruling.decision === 'prune' ? 1 : 0)
   }
 
-  /** A candidate was pruned, or finished with an alignment that passed or not, whatever followed from it. */
+  /** A candidate was pruned, or finished with a picture that passed or not, whatever followed from it. */
   noteEnd(verifier: string, hasPassed: boolean): void {
     this.ofVerifier(verifier).passRate.add(hasPassed ? 1 : 0)
   }

@@ -97,7 +97,7 @@ export interface Clock {
  * What is done beyond the paper's procedure. Each is a function of the job alone: same job, same picture.
  * plain: nothing. halving: at each judged step the better half of the clear candidates, by potential, goes on.
  * forking: what was pruned at a judged step is replaced by copies of its best survivors, which go on with fresh noise.
- * repair: a winner whose alignment does not pass gets its least confident tokens masked again and re-drawn.
+ * repair: a winner that does not pass gets its least confident tokens masked again and re-drawn.
  */
 export const SEARCHES = ['plain', 'halving', 'forking', 'repair'] as const
 export type Search = (typeof SEARCHES)[number]

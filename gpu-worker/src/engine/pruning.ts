@@ -47,8 +47,8 @@ export function questionsAt(strategy: Strategy, point: JudgingPoint): readonly T
     case 'orm':
       return point.isLast ? ['alignment'] : []
     case 'prm':
-      // The last step is a step like the others to a process reward; alignment is for the caller's information.
-      return point.isLast ? ['potential', 'alignment'] : ['potential']
+      // The last step is a step like the others to a process reward.
+      return ['potential']
     case 'parm':
       if (point.isLast) return ['alignment']
       return point.isJudgedStep && !point.isClear ? ['clarity', 'potential'] : []
@@ -60,21 +60,28 @@ export function questionsAt(strategy: Strategy, point: JudgingPoint): readonly T
 }
 
 /**
- * @param asked      what `questionsAt` gave; not empty
- * @param judgement  the verifier's answers, each 0..1
+ * The task whose answer about the final picture ranks it among its siblings, and accepts it where it passes. A process
+ * reward knows potential only, and a verifier without a task says yes to it.
  */
-export function decide(asked: readonly Task[], judgement: Judgement, policy: Policy): Ruling {
-  const { thresholds } = policy
+export function decidingTask(strategy: Strategy): 'potential' | 'alignment' {
+  return strategy === 'prm' ? 'potential' : 'alignment'
+}
+
+/**
+ * @param asked      what `questionsAt` gave for this point; not empty
+ * @param judgement  the verifier's answers, each 0..1
+ * @param isLast     whether the picture is final
+ */
+export function decide(asked: readonly Task[], judgement: Judgement, policy: Policy, isLast: boolean): Ruling {
+  const { strategy, accept, thresholds } = policy
   if (asked.includes('clarity')) {
     const { clarity, potential } = judgement
     if (clarity < thresholds.clarity) return { clarity, decision: 'unclear' }
     return { clarity, potential, decision: potential < thresholds.potential ? 'prune' : 'keep' }
   }
-  const potential = asked.includes('potential') ? { potential: judgement.potential } : {}
-  if (!asked.includes('alignment')) return { ...potential, decision: 'keep' }
-  const { alignment } = judgement
-  const isAccepted = policy.accept === 'first' && alignment >= thresholds.alignment
-  return { ...potential, alignment, decision: isAccepted ? 'accept' : 'keep' }
+  const task = decidingTask(strategy)
+  const isAccepted = isLast && accept === 'first' && judgement[task] >= thresholds[task]
+  return { [task]: judgement[task], decision: isAccepted ? 'accept' : 'keep' }
 }
 
 /** Whether clarity has passed once a ruling is made; what has passed is not asked again. */
@@ -82,7 +89,7 @@ export function isClearAfter(isClear: boolean, ruling: Ruling): boolean {
   return isClear || (ruling.clarity !== undefined && ruling.decision !== 'unclear')
 }
 
-/** What ranks a finished candidate: the potential after the last step for `prm`, the alignment otherwise. */
+/** What ranks a finished candidate, by the ruling on its final picture: the answer to its strategy's deciding task. */
 export function scoreOf(strategy: Strategy, ruling: Ruling | undefined): number | undefined {
-  return strategy === 'prm' ? ruling?.potential : ruling?.alignment
+  return ruling?.[decidingTask(strategy)]
 }

@@ -7,6 +7,7 @@ import { close, costOf, end, fallBack, isReady, type Job, type JobTransition, pr
 import type { Placement } from './placement.ts'
 import type { Clock, EngineOutcome, Generator } from './ports.ts'
 import { promptWarnings } from './prompt-warnings.ts'
+import { decidingTask } from './pruning.ts'
 import { repair } from './repair.ts'
 import { comparesSiblings } from './search.ts'
 import { type Standing, standingOf } from './selection.ts'
@@ -113,7 +114,8 @@ export class Settlement {
   #isRepaired(job: Job, { candidate, result }: Won): boolean {
     const { search, judgePlan, schedule, candidates, state } = job
     if (search.kind !== 'repair' || search.roundsLeft === 0 || state.phase === 'closing') return false
-    if (result.alignment === undefined || result.alignment >= judgePlan.thresholds.alignment) return false
+    const task = decidingTask(job.request.parameters.strategy)
+    if (result.score === undefined || result.score >= judgePlan.thresholds[task]) return false
     const repaired = repair(candidate, schedule, candidates.length, this.#parts.generator.codebookSize)
     if (repaired === undefined) return false
     search.roundsLeft -= 1

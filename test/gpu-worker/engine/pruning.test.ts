@@ -4,6 +4,7 @@ import type { AcceptRule } from '../../../shared/job.ts'
 
 const THRESHOLDS = { clarity: 0.5, potential: 0.3, alignment: 0.6 }
 const policy = (accept: AcceptRule) => ({ strategy: 'parm' as const, accept, thresholds: THRESHOLDS })
+const processReward = { ...policy('first'), strategy: 'prm' as const }
 const early = { isLast: false, isJudgedStep: true, isClear: false }
 const between = { isLast: false, isJudgedStep: false, isClear: false }
 const last = { isLast: true, isJudgedStep: false, isClear: true }
@@ -19,7 +20,7 @@ describe('questionsAt', () => {
 
   test('prm asks for the potential after every step', () => {
     const asked = [early, between, last].map((point) => questionsAt('prm', point))
-    expect(asked).toEqual([['potential'], ['potential'], ['potential', 'alignment']])
+    expect(asked).toEqual([['potential'], ['potential'], ['potential']])
   })
 
   test('parm asks for clarity and potential at judged steps until clarity has passed', () => {
@@ -39,32 +40,42 @@ describe('decide', () => {
 
   test('an unclear picture decides nothing, and its potential is not told', () => {
     const judgement = { clarity: 0.49, potential: 0, alignment: 1 }
-    expect(decide(asked, judgement, policy('best'))).toEqual({ clarity: 0.49, decision: 'unclear' })
+    expect(decide(asked, judgement, policy('best'), false)).toEqual({ clarity: 0.49, decision: 'unclear' })
   })
 
   test('a clear picture with low potential condemns its path', () => {
     const judgement = { clarity: 0.9, potential: 0.29, alignment: 1 }
-    expect(decide(asked, judgement, policy('best'))).toEqual({ clarity: 0.9, potential: 0.29, decision: 'prune' })
+    const ruling = decide(asked, judgement, policy('best'), false)
+    expect(ruling).toEqual({ clarity: 0.9, potential: 0.29, decision: 'prune' })
   })
 
   test('a probability at its threshold passes', () => {
     const judgement = { clarity: 0.5, potential: 0.3, alignment: 0.6 }
-    expect(decide(asked, judgement, policy('best')).decision).toBe('keep')
-    expect(decide(['alignment'], judgement, policy('first')).decision).toBe('accept')
+    expect(decide(asked, judgement, policy('best'), false).decision).toBe('keep')
+    expect(decide(['alignment'], judgement, policy('first'), true).decision).toBe('accept')
   })
 
   test('an aligned picture is accepted at once under first and competes under best', () => {
     const judgement = { clarity: 0, potential: 0, alignment: 0.9 }
-    expect(decide(['alignment'], judgement, policy('first'))).toEqual({ alignment: 0.9, decision: 'accept' })
-    expect(decide(['alignment'], judgement, policy('best'))).toEqual({ alignment: 0.9, decision: 'keep' })
+    const rule = (accept: AcceptRule) => decide(['alignment'], judgement, policy(accept), true)
+    expect(rule('first')).toEqual({ alignment: 0.9, decision: 'accept' })
+    expect(rule('best')).toEqual({ alignment: 0.9, decision: 'keep' })
   })
 
   test('a process reward never prunes', () => {
     const judgement = { clarity: 0, potential: 0, alignment: 0 }
-    expect(decide(['potential'], judgement, { ...policy('first'), strategy: 'prm' })).toEqual({
-      potential: 0,
-      decision: 'keep',
-    })
+    for (const isLast of [false, true]) {
+      expect(decide(['potential'], judgement, processReward, isLast)).toEqual({ potential: 0, decision: 'keep' })
+    }
+  })
+
+  test('a process reward accepts a final picture by its potential, for it has no opinion on alignment', () => {
+    const hopeful = { clarity: 1, potential: 0.3, alignment: 0 }
+    expect(decide(['potential'], hopeful, processReward, false).decision).toBe('keep')
+    expect(decide(['potential'], hopeful, processReward, true)).toEqual({ potential: 0.3, decision: 'accept' })
+    expect(decide(['potential'], { ...hopeful, potential: 0.29, alignment: 1 }, processReward, true).decision).toBe(
+      'keep',
+    )
   })
 })
 

@@ -75,12 +75,27 @@ describe('prm', () => {
       // Early favourites must not win, and alignment must not either.
       return { potential: stepIndex < LAST ? 1 - potential : potential, alignment: candidate === 0 ? 1 : 0.5 }
     })
-    expect(outcome).toMatchObject({ candidate: 2, reason: 'best', alignment: 0.5 })
+    expect(outcome).toMatchObject({ candidate: 2, reason: 'best', alignment: undefined })
     expect(outcome.cost).toMatchObject({ rowSteps: 4 * STEPS, judgeCalls: 4 * STEPS, rowStepsSaved: 0 })
     const own = verdicts(job).filter((verdict) => verdict.candidate === 1)
     expect(own.map((verdict) => verdict.stepIndex)).toEqual([0, 1, 2, 3, 4, 5])
     expect(own[0]).toEqual({ candidate: 1, stepIndex: 0, potential: 0.8, decision: 'keep' })
-    expect(own[LAST]).toEqual({ candidate: 1, stepIndex: LAST, potential: 0.2, alignment: 0.5, decision: 'keep' })
+    expect(own[LAST]).toEqual({ candidate: 1, stepIndex: LAST, potential: 0.2, decision: 'keep' })
+  })
+
+  test('with accept first stops where the last potential passes, also when its verifier says yes to alignment always', async () => {
+    const lastPotentials = [0.1, 0.4, 0.6, 0.9]
+    const { outcome } = await run(
+      { strategy: 'prm', accept: 'first' },
+      ({ candidate, stepIndex }) => ({
+        // High ones on the way accept nobody.
+        potential: stepIndex < LAST ? 0.99 : (lastPotentials[candidate] as number),
+        alignment: 1,
+      }),
+      1,
+    )
+    expect(outcome).toMatchObject({ candidate: 2, reason: 'accepted' })
+    expect(outcome.cost).toMatchObject({ rowSteps: 3 * STEPS, candidatesStarted: 3 })
   })
 })
 

@@ -78,7 +78,7 @@ function judge(
   if (asked.length === 0) return undefined
   askedSteps.push(stepIndex)
   const reading = source.readings[method.verifier ?? '']?.[stepIndex]
-  if (reading !== undefined) return decide(asked, reading, method)
+  if (reading !== undefined) return decide(asked, reading, method, isLast)
   if (isLast || asked.includes('clarity')) {
     const { prompt, image, candidate } = source
     const message =
