@@ -25,6 +25,8 @@ export interface WorkerConfig {
   /** Attempts at one job, ours and other workers' together, before it is failed for good. */
   readonly maxAttempts: number
   readonly health: { readonly host: string; readonly port: number }
+  /** CloudWatch namespace of the fleet's metrics; undefined: none are written to the log. */
+  readonly metricsNamespace: string | undefined
   readonly log: { readonly format: LogFormat; readonly level: LogLevel }
 }
 
@@ -45,6 +47,7 @@ const VARIABLES = {
   PARM_MAX_ATTEMPTS: 'an integer from 1 to 100',
   PARM_HEALTH_HOST: 'an address to listen on',
   PARM_HEALTH_PORT: 'an integer from 0 to 65535; 0 takes any free port',
+  PARM_METRICS_NAMESPACE: 'a CloudWatch namespace of at most 255 characters, or nothing to publish no metrics',
   PARM_WORKER_NAME: '1 to 200 characters',
   PARM_LOG_FORMAT: LOG_FORMATS.join(' or '),
   PARM_LOG_LEVEL: LOG_LEVELS.join(', '),
@@ -88,6 +91,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
       host: reader.text('PARM_HEALTH_HOST', '127.0.0.1', 255),
       port: reader.number('PARM_HEALTH_PORT', { min: 0, max: 65_535, fallback: 8788 }),
     },
+    metricsNamespace: reader.text('PARM_METRICS_NAMESPACE', undefined, 255),
     log: {
       format: reader.choice('PARM_LOG_FORMAT', LOG_FORMATS, isTerminal ? 'pretty' : 'json'),
       level: reader.choice('PARM_LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -134,7 +138,7 @@ class EnvironmentReader {
     this.#problems.push({ field, problem: `got ${got}`, permitted })
   }
 
-  text(name: Variable, fallback: string, maxLength: number): string {
+  text<Fallback extends string | undefined>(name: Variable, fallback: Fallback, maxLength: number): string | Fallback {
     const value = this.#value(name)
     if (value === undefined) return fallback
     if (value.length > maxLength) this.reject(name, `at most ${maxLength} characters`, `${value.length}`)

@@ -6,11 +6,13 @@ import type { Engine } from './engine/ports.ts'
 import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
 import { JobRunner } from './job-runner.ts'
 import { createLog, type Log } from './log.ts'
+import { FleetReport, REPORT_SECONDS } from './metrics/fleet-report.ts'
 import { MeteredEngine } from './metrics/metered-engine.ts'
 import { ModelMeter } from './metrics/metered-models.ts'
 import { WorkerMetrics } from './metrics/worker-metrics.ts'
 import { type Bundle, openBundle } from './models/bundle-loader.ts'
 import type { ServedModel } from './served-model.ts'
+import { TaskProtection } from './task-protection.ts'
 import { WorkerLifecycle } from './worker-state.ts'
 
 /** Exit codes: 0 stopped when asked to, 1 failed, 2 refused to start with this configuration, queue or bundle. */
@@ -128,7 +130,9 @@ class WorkerProcess {
       slots,
       onTick: (ms) => this.#metrics.tickSeconds.observe({}, ms / 1000),
     })
-    const engine = new MeteredEngine(ticking, this.#metrics, performance)
+    const report = this.#publishReport()
+    const metered = new MeteredEngine(ticking, this.#metrics, performance)
+    const engine = report?.watch(metered) ?? metered
     const runner = new JobRunner({
       engine,
       model: servedModel(bundle, meter),
@@ -137,14 +141,18 @@ class WorkerProcess {
       onRoom: () => consumer.wake(),
       log: this.#log,
     })
+    const protection = new TaskProtection({ agentUri: process.env.ECS_AGENT_URI, log: this.#log })
     const consumer = new Consumer({
       queues: this.#config.queues,
       visibilitySeconds: this.#config.visibilitySeconds,
       heartbeatSeconds: this.#config.leaseHeartbeatSeconds,
       pollSeconds: this.#config.pollSeconds,
       room: (lane) => runner.room(lane),
-      handle: (lease) => runner.handle(lease),
-      onReceived: (lane, ageMs) => this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000),
+      handle: (lease) => protection.whileBusy(() => runner.handle(lease)),
+      onReceived: (lane, ageMs) => {
+        this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000)
+        report?.received(lane, ageMs)
+      },
       log: this.#log,
     })
     this.#serving = { bundle, slots, engine, runner, consumer }
@@ -152,6 +160,22 @@ class WorkerProcess {
     const { provider, refusedProviders } = bundle
     this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads })
     return this.#serving
+  }
+
+  /** @returns undefined where nobody reads such reports */
+  #publishReport(): FleetReport | undefined {
+    const { metricsNamespace } = this.#config
+    if (metricsNamespace === undefined) return undefined
+    const report = new FleetReport(metricsNamespace)
+    const publish = () =>
+      process.stdout.write(
+        report
+          .lines(Date.now())
+          .map((line) => `${line}\n`)
+          .join(''),
+      )
+    setInterval(publish, REPORT_SECONDS * 1000).unref()
+    return report
   }
 
   #listenToSignals(): void {

@@ -40,6 +40,14 @@ describe('parseConfig', () => {
     expect(parseConfig({ ...MINIMAL, PARM_SLOTS: '16' }).slots).toBe(16)
   })
 
+  it('publishes metrics only under a namespace of the operator’s', () => {
+    expect(parseConfig(MINIMAL).metricsNamespace).toBeUndefined()
+    expect(parseConfig({ ...MINIMAL, PARM_METRICS_NAMESPACE: 'ParmEdge/dev' }).metricsNamespace).toBe('ParmEdge/dev')
+    expect(problemsOf({ ...MINIMAL, PARM_METRICS_NAMESPACE: 'x'.repeat(256) })).toEqual([
+      'PARM_METRICS_NAMESPACE: expected at most 255 characters, got 256',
+    ])
+  })
+
   it('cannot be changed afterwards', () => {
     const config = parseConfig(MINIMAL)
     expect(() => Object.assign(config, { slots: 1 })).toThrow(TypeError)

@@ -1,0 +1,52 @@
+import type { JobParameters, Lane } from '../../../shared/job.ts'
+import { MovingAverage } from '../engine/measurements.ts'
+
+/** What decides how much work a job can be. */
+export type ForecastJob = Pick<JobParameters, 'candidates' | 'steps' | 'strategy' | 'accept'>
+
+/** Row-steps of a job of which nothing is saved; a baseline runs one candidate whatever it is asked for. */
+export function fullRowSteps({ strategy, candidates, steps }: ForecastJob): number {
+  return (strategy === 'baseline' ? 1 : candidates) * steps
+}
+
+/**
+ * How many row-steps jobs will take before they have run: what finishing every candidate would take, times the share of
+ * it that jobs of the same strategy and accept rule have lately taken. That share is the verifier's doing and differs
+ * between models and prompts, so it is learned.
+ */
+export class WorkForecast {
+  readonly #shares = new Map<string, MovingAverage>()
+  readonly #perJob = new Map<Lane, MovingAverage>()
+
+  /** @returns row-steps, > 0 */
+  expect(job: ForecastJob): number {
+    return fullRowSteps(job) * (this.#shares.get(kindOf(job))?.value ?? 1)
+  }
+
+  /** A message of `lane` has become a job. */
+  noteJob(lane: Lane, job: ForecastJob): void {
+    const expected = this.expect(job)
+    const average = this.#perJob.get(lane) ?? new MovingAverage(expected)
+    average.add(expected)
+    this.#perJob.set(lane, average)
+  }
+
+  /** @param rowSteps  that a succeeded job has taken */
+  noteEnd(job: ForecastJob, rowSteps: number): void {
+    const kind = kindOf(job)
+    const share = rowSteps / fullRowSteps(job)
+    const average = this.#shares.get(kind) ?? new MovingAverage(1)
+    average.add(share)
+    this.#shares.set(kind, average)
+  }
+
+  /**
+   * Row-steps to expect of a waiting message of `lane`, as the lane's last fifty jobs or so were: what waits was sent by
+   * the same callers. undefined before the first.
+   */
+  perJob(lane: Lane): number | undefined {
+    return this.#perJob.get(lane)?.value
+  }
+}
+
+const kindOf = ({ strategy, accept }: ForecastJob): string => `${strategy}/${accept}`
