@@ -2,7 +2,7 @@
 
     python -m training.codebook
 
-A few minutes on two cores. Leaves `codebook.pt` and `log.jsonl` in the run's folder: a quantiser whose decoder is untrained
+Less than a minute. Leaves `codebook.pt` and `log.jsonl` in the run's folder: a quantiser whose decoder is untrained
 and shows each code's mean patch, for `training.train_quantizer` to begin from.
 """
 
@@ -70,17 +70,21 @@ def weighted_kmeans(points: Tensor, weights: Tensor, count: int, settings: Codeb
 def find_codebook(world: World, config: QuantizerConfig, settings: CodebookSettings, log: RunLog | None = None) -> Quantizer:
     """A quantiser with codes and an untrained decoder.
 
-    Centroids are sought among the principal components of patches, in whose space distance is that of pixels averaged over the
-    backgrounds.
+    Distance is that of pixels averaged over the backgrounds. Drawings in their own colours have codes of their own; a recoloured
+    patch is a point in all colours at once, so that its tone is the same whatever its colour.
     """
     torch.manual_seed(settings.seed)
     quantizer = Quantizer(config)
     drawn = drawing_patches(world, config.patch)
-    features = tint_features(drawn.patches, quantizer.tints)
-    mean = (features * drawn.weights[:, None]).sum(0) / drawn.weights.sum()
-    scaled = (features - mean) * drawn.weights.sqrt()[:, None]
-    directions = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : config.components]  # (4*patch^2, components)
-    centroids = weighted_kmeans((features - mean) @ directions, drawn.weights, config.drawing_codes, settings, log)
+    own = tint_features(drawn.own, quantizer.tints)  # (M, 4*patch^2)
+    colored = tint_features(drawn.colored.flatten(0, 1), quantizer.tints).view(len(drawn.colored), -1)  # (P, colours*4*patch^2)
+    own_codes = weighted_kmeans(own, drawn.own_weights, config.own_codes, settings, log)
+    tones = weighted_kmeans(colored, drawn.colored_weights, config.tones, settings, log)
+    # Codes of one colour lie together: colour times tones plus tone.
+    codes = torch.cat([own_codes, tones.view(config.tones, config.colors, -1).transpose(0, 1).flatten(0, 1)])
+    mean = codes.mean(0)
+    directions = torch.linalg.eigh((codes - mean).T @ (codes - mean)).eigenvectors.flip(1)[:, : config.components]
+    centroids = (codes - mean) @ directions
     origin = from_tint_features(torch.zeros_like(mean)[None], quantizer.tints, config.patch)
     nothing = tint_features(torch.zeros(1, config.patch, config.patch, 4), quantizer.tints)
     quantizer.set_codebook(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.world.atlas import Atlas, Sprite
 from training.world.classes import CLASSES, COLORABLE, COLORS
 from training.world.world import World
 
@@ -18,10 +19,19 @@ _VISIBLE = 0.03
 
 @dataclass(frozen=True)
 class DrawingPatches:
-    """Patches float32 [M, patch, patch, 4], colour times opacity and opacity, 0..1; weights float32 [M], above 0."""
+    """Patches that show something: colour times opacity and opacity, 0..1, and how much each counts, above 0.
 
-    patches: Tensor
-    weights: Tensor
+    Attributes:
+        own: float32 [M, patch, patch, 4], of drawings in their own colours.
+        own_weights: float32 [M].
+        colored: float32 [P, colours, patch, patch, 4], each in all of `COLORS`.
+        colored_weights: float32 [P].
+    """
+
+    own: Tensor
+    own_weights: Tensor
+    colored: Tensor
+    colored_weights: Tensor
 
 
 def emphasis(contrast: float) -> float:
@@ -38,6 +48,11 @@ def cut(rgba: np.ndarray, patch: int) -> np.ndarray:
     return rgba.reshape(count, patch, count, patch, 4).transpose(0, 2, 1, 3, 4).reshape(-1, patch, patch, 4)
 
 
+def cut_in_all_colors(atlas: Atlas, sprite: Sprite, size: int, patch: int) -> np.ndarray:
+    """Patches of a drawing in each of `COLORS`: float32 [(size/patch)^2, colours, patch, patch, 4]."""
+    return np.stack([cut(atlas.rgba(sprite, color, size), patch) for color in COLORS], axis=1)
+
+
 def shows_something(patches: np.ndarray) -> np.ndarray:
     """Which of float [M, patch, patch, 4] are not plain background: bool [M]."""
     return patches[..., 3].max((1, 2)) > _VISIBLE
@@ -46,22 +61,28 @@ def shows_something(patches: np.ndarray) -> np.ndarray:
 def drawing_patches(world: World, patch: int) -> DrawingPatches:
     """All patches that show something, of every drawing in every colour and size of a world.
 
-    Weights: the root of how often a drawing is drawn in that colour, times the square of its `emphasis`.
+    Weights: the root of how often a drawing is drawn, times the square of its `emphasis` (for coloured ones its mean over
+    the colours).
     """
     background = np.asarray(world.config.backgrounds, np.float32).mean(0)
-    patches, weights = [], []
+    own, own_weights, colored, colored_weights = [], [], [], []
     for class_index, sprites in enumerate(world.atlas.by_class):
-        colors = COLORS if CLASSES[class_index] in COLORABLE else ()
+        share = len(sprites) ** -0.5
         for sprite in sprites:
-            for color in (None, *colors):
-                for size in sorted(set(world.config.object_sizes)):
-                    rgba = world.atlas.rgba(sprite, color, size)
-                    share = (1.0 if color is None else 1 / len(colors)) / len(sprites)
-                    shown = cut(rgba, patch)
-                    shown = shown[shows_something(shown)]
-                    patches.append(shown)
-                    weights.append(np.full(len(shown), share**0.5 * emphasis(_contrast(rgba, background)) ** 2, np.float32))
-    return DrawingPatches(torch.from_numpy(np.concatenate(patches)), torch.from_numpy(np.concatenate(weights)))
+            for size in sorted(set(world.config.object_sizes)):
+                rgba = world.atlas.rgba(sprite, None, size)
+                shown = cut(rgba, patch)
+                own.append(shown[shows_something(shown)])
+                weight = share * emphasis(_contrast(rgba, background)) ** 2
+                own_weights.append(np.full(len(own[-1]), weight, np.float32))
+            for size in sorted(set(world.config.colored_sizes)) if CLASSES[class_index] in COLORABLE else ():
+                shown = cut_in_all_colors(world.atlas, sprite, size, patch)
+                colored.append(shown[shows_something(shown[:, 0])])
+                contrasts = [_contrast(world.atlas.rgba(sprite, color, size), background) for color in COLORS]
+                weight = share * np.mean([emphasis(contrast) ** 2 for contrast in contrasts])
+                colored_weights.append(np.full(len(colored[-1]), weight, np.float32))
+    arrays = (own, own_weights, colored, colored_weights)
+    return DrawingPatches(*(torch.from_numpy(np.concatenate(parts)) for parts in arrays))
 
 
 def _contrast(rgba: np.ndarray, background: np.ndarray) -> float:

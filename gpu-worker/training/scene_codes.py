@@ -1,15 +1,17 @@
 """Scenes composed directly as code grids.
 
-A drawing has the same codes wherever it stands and on every tint, so each (drawing, colour, size) is encoded once; a scene then
-costs a few array copies instead of a render and a search of the codebook.
+A drawing has the same codes wherever it stands and on every tint, and the same tones in every colour, so each is encoded once;
+a scene then costs a few array copies instead of a render and a search of the codebook.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from training.drawing_patches import cut, shows_something
+from training.drawing_patches import cut, cut_in_all_colors, shows_something
 from training.models.quantizer import Quantizer
 from training.world.classes import CLASSES, COLORABLE, COLORS
 from training.world.scene import SceneObject
@@ -28,17 +30,20 @@ class SceneCodes:
     """Code grids of arranged scenes."""
 
     def __init__(self, world: World, quantizer: Quantizer):
-        """Raises ValueError when cells or lattice are not whole patches, or the world's backgrounds are not the quantiser's."""
+        """Raises ValueError when cells or lattice are not whole patches, or backgrounds or colours are not the quantiser's."""
         config = quantizer.config
         lengths = (world.config.lattice, *world.config.object_sizes)
         if any(length % config.patch for length in lengths) or world.config.image_size != config.image_size:
             raise ValueError(f"lattice and object sizes must be multiples of the patch of {config.patch} px, got {lengths}")
         if tuple(map(tuple, config.tints)) != world.config.backgrounds:
             raise ValueError(f"the quantiser knows the backgrounds {config.tints}, the world has {world.config.backgrounds}")
+        if config.colors != len(COLORS):
+            raise ValueError(f"the quantiser has codes for {config.colors} colours, the world has {len(COLORS)}")
         self._world, self._quantizer = world, quantizer
         with torch.no_grad():
             self._features = quantizer.drawing_features()
         self._blocks: dict[Drawing, np.ndarray] = {}
+        self._tones: dict[tuple[int, int], np.ndarray] = {}
 
     def plain(self, background: int) -> int:
         """The code of an empty patch on a background."""
@@ -70,11 +75,30 @@ class SceneCodes:
     def _block(self, drawing: Drawing) -> np.ndarray:
         """Codes of a drawing: int64 [size / patch, size / patch], -1 where it leaves a patch empty."""
         if drawing not in self._blocks:
-            atlas, patch = self._world.atlas, self._quantizer.config.patch
-            patches = cut(atlas.rgba(atlas.sprites[drawing.sprite], drawing.color, drawing.size), patch)
-            # Codes must not depend on whether training calls this inside its half-precision context.
-            with torch.no_grad(), torch.autocast("cpu", enabled=False):
-                codes = self._quantizer.encode_drawing(torch.from_numpy(patches), self._features).numpy()
-            side = drawing.size // patch
-            self._blocks[drawing] = np.where(shows_something(patches), codes, -1).reshape(side, side)
+            self._blocks[drawing] = self._own(drawing) if drawing.color is None else self._colored(drawing)
         return self._blocks[drawing]
+
+    def _own(self, drawing: Drawing) -> np.ndarray:
+        atlas, config = self._world.atlas, self._quantizer.config
+        patches = cut(atlas.rgba(atlas.sprites[drawing.sprite], None, drawing.size), config.patch)
+        codes = _encoded(self._quantizer.encode_own, patches, self._features)
+        return np.where(shows_something(patches), codes, -1).reshape(drawing.size // config.patch, -1)
+
+    def _colored(self, drawing: Drawing) -> np.ndarray:
+        tones = self._drawing_tones(drawing.sprite, drawing.size)
+        return np.where(tones >= 0, self._quantizer.colored_code(tones, COLORS.index(drawing.color)), -1)
+
+    def _drawing_tones(self, sprite: int, size: int) -> np.ndarray:
+        """Tones of a drawing in whatever colour: int64 [size / patch, size / patch], -1 where it leaves a patch empty."""
+        if (sprite, size) not in self._tones:
+            atlas, config = self._world.atlas, self._quantizer.config
+            patches = cut_in_all_colors(atlas, atlas.sprites[sprite], size, config.patch)
+            tones = _encoded(self._quantizer.tones_of, patches, self._features)
+            self._tones[sprite, size] = np.where(shows_something(patches[:, 0]), tones, -1).reshape(size // config.patch, -1)
+        return self._tones[sprite, size]
+
+
+def _encoded(encode: Callable[[Tensor, Tensor], Tensor], patches: np.ndarray, features: Tensor) -> np.ndarray:
+    # Codes must not depend on whether training calls this inside its half-precision context.
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        return encode(torch.from_numpy(patches), features).numpy()

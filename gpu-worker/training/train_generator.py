@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.checkpoint import load_weights, read_start
 from training.config_file import read_settings
-from training.models.generator import Generator, GeneratorConfig
+from training.models.generator import SHARED, Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.painter import Painter
 from training.pictures import save_grid
@@ -143,9 +143,9 @@ class GeneratorStage(Stage):
         return name.startswith("blocks.") and weight.ndim == 2
 
     def start_from(self, path: Path) -> None:
-        # The released form has no feature vectors: these start at zero, where the logits are equal.
-        weights = read_start(path, self.model.config, ignored=("code_features",))
-        vectors = {name: value for name, value in self.model.named_parameters() if name.endswith("_features")}
+        # The released form has no shared vectors: these start at zero, where the logits are equal.
+        weights = read_start(path, self.model.config, ignored=("code_features", "code_groups"))
+        vectors = {name: value for name, value in self.model.named_parameters() if name.endswith(SHARED)}
         weights |= {name: torch.zeros_like(value) for name, value in vectors.items()}
         self.model.load_state_dict(weights)
 
@@ -173,12 +173,13 @@ def main() -> None:
     world = World(WorldConfig.from_toml(arguments.world))
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     tokenizer = build_tokenizer()
-    config = read_settings(arguments.config, GeneratorConfig, "generator", vocabulary_size=tokenizer.get_vocab_size())
+    known = {"vocabulary_size": tokenizer.get_vocab_size(), "code_groups": quantizer.config.code_groups}
+    config = read_settings(arguments.config, GeneratorConfig, "generator", **known)
     settings = overridden(read_settings(arguments.config, GeneratorTraining, "training"), arguments)
     codes = SceneCodes(world, quantizer)
     if hardware_of(arguments).workers:
         codes.encode_all()
-    model = Generator(config, quantizer.code_features(config.code_features))
+    model = Generator(config, quantizer.code_features(config.code_features), quantizer.code_groups())
     run_stage(GeneratorStage(model, settings, TokenScenes(world, codes, tokenizer), quantizer, world), settings, arguments)
 
 

@@ -1,11 +1,13 @@
 """The generator's attention rules, training examples, and training that survives interruption."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_CODES, TINY_WORLD, tiny_generator, tiny_quantizer
+from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_generator, tiny_quantizer
 
-from training.models.generator import Generator
+from training.models.generator import SHARED, Generator
 from training.scene_codes import SceneCodes
 from training.token_scenes import TokenScenes
 from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
@@ -14,16 +16,15 @@ from training.world.spec import satisfies
 from training.world.world import World
 
 MASK = TINY_CODES
-FEATURES = 8
 
 
-def make_generator(code_features: int = 0) -> Generator:
+def make_generator(*, sharing: bool = False) -> Generator:
     torch.manual_seed(0)
-    config = tiny_generator(build_tokenizer().get_vocab_size(), code_features)
-    model = Generator(config, tiny_quantizer().code_features(code_features) if code_features else None)
+    words = build_tokenizer().get_vocab_size()
+    model = sharing_generator(words) if sharing else Generator(tiny_generator(words))
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.endswith(("output.weight", "narrow.weight", "_features", "position")):
+            if name.endswith(("output.weight", "narrow.weight", *SHARED, "position")):
                 weight.normal_(std=0.2)  # blocks start as the identity, which would hide any leak
     return model.eval()
 
@@ -80,10 +81,11 @@ def test_the_prefix_has_the_contracts_shape() -> None:
 
 
 @torch.no_grad()
-def test_the_folded_model_gives_the_same_logits_without_feature_vectors() -> None:
-    model = make_generator(FEATURES)
+def test_the_folded_model_gives_the_same_logits_without_shared_vectors() -> None:
+    model = make_generator(sharing=True)
     plain = model.folded()
-    assert plain.config.code_features == 0 and not any("_features" in name for name in plain.state_dict())
+    assert plain.config.code_features == plain.config.code_groups == 0
+    assert not any(name.endswith(SHARED) for name in plain.state_dict())
     tokens = torch.randint(0, MASK + 1, (2, 16), generator=torch.Generator().manual_seed(1))
     ids = prompt_ids("a dog", "a cat")
     torch.testing.assert_close(plain(ids, tokens), model(ids, tokens), rtol=1e-4, atol=1e-4)
@@ -123,11 +125,16 @@ def test_a_loss_is_the_mean_over_what_counts(scenes: TokenScenes) -> None:
     torch.testing.assert_close(parts["background"], expected[~batch.on_object].mean())
 
 
-def test_a_feature_table_of_another_size_is_refused() -> None:
+def test_features_and_groups_of_another_size_are_refused() -> None:
+    config, groups = tiny_generator(100), torch.arange(TINY_CODES)[None] % 5
     with pytest.raises(ValueError, match="expected 8 features a code, got none"):
-        Generator(tiny_generator(100, FEATURES))
-    with pytest.raises(ValueError, match="expected 0 features a code"):
-        Generator(tiny_generator(100), torch.zeros(TINY_CODES, 3))
+        Generator(replace(config, code_features=8))
+    with pytest.raises(ValueError, match="expected 0 features a code, got 3"):
+        Generator(config, torch.zeros(TINY_CODES, 3))
+    with pytest.raises(ValueError, match="expected 4 groups of codes, got 5"):
+        Generator(replace(config, code_groups=4), groups=groups)
+    with pytest.raises(ValueError, match="expected 4 groups of codes, got none"):
+        Generator(replace(config, code_groups=4))
 
 
 def test_examples_are_the_codes_of_scenes_that_satisfy_their_prompts() -> None:
@@ -146,7 +153,7 @@ def test_examples_are_the_codes_of_scenes_that_satisfy_their_prompts() -> None:
 
 def test_a_small_generator_learns_one_batch_by_heart(scenes: TokenScenes) -> None:
     torch.manual_seed(0)
-    model = Generator(tiny_generator(build_tokenizer().get_vocab_size(), FEATURES), tiny_quantizer().code_features(FEATURES))
+    model = sharing_generator(build_tokenizer().get_vocab_size())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     batch = scenes.batch(np.random.default_rng(0), 4)
     losses = []

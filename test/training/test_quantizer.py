@@ -12,7 +12,7 @@ from training.drawing_patches import cut, drawing_patches, emphasis
 from training.models.quantizer import Quantizer, QuantizerConfig, from_tint_features, tint_features
 from training.scene_codes import SceneCodes
 from training.train_quantizer import QuantizerTraining, SceneBatch, measure_quantizer, quantizer_loss, scene_batch
-from training.world.classes import CLASSES
+from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
 from training.world.world import World
 
@@ -70,10 +70,57 @@ def test_patches_are_cut_row_by_row() -> None:
 
 def test_every_drawing_gives_patches_and_white_ones_count_more(world: World) -> None:
     drawn = drawing_patches(world, 12)
-    assert drawn.patches.shape[1:] == (12, 12, 4) and len(drawn.patches) == len(drawn.weights)
-    assert drawn.patches.min() >= 0 and drawn.patches.max() <= 1
-    assert (drawn.patches[..., :3] <= drawn.patches[..., 3:] + 1e-6).all(), "colour is multiplied by opacity"
-    assert drawn.weights.max() > 4 * drawn.weights.min()
+    assert drawn.own.shape[1:] == (12, 12, 4) and drawn.colored.shape[1:] == (len(COLORS), 12, 12, 4)
+    for patches, weights in ((drawn.own, drawn.own_weights), (drawn.colored, drawn.colored_weights)):
+        assert len(patches) == len(weights) and weights.min() > 0
+        assert patches.min() >= 0 and patches.max() <= 1
+        assert (patches[..., :3] <= patches[..., 3:] + 1e-6).all(), "colour is multiplied by opacity"
+    assert drawn.own_weights.max() > 4 * drawn.own_weights.min()
+
+
+def test_a_drawing_in_another_colour_has_the_same_tones(world: World, scene_codes: SceneCodes) -> None:
+    config = tiny_quantizer().config
+
+    def codes(color: str) -> np.ndarray:
+        spec = {"tag": "colors", "include": [{"class": "apple", "count": 1, "color": color}]}
+        return scene_codes.grid(*world.arrange(np.random.default_rng(7), spec)).ravel()
+
+    red, blue = codes("red"), codes("blue")
+    drawn = red < PLAIN
+    assert drawn.any() and (drawn == (blue < PLAIN)).all()
+    assert (red[drawn] >= config.own_codes).all()
+    assert (blue[drawn] - red[drawn] == (COLORS.index("blue") - COLORS.index("red")) * config.tones).all()
+
+
+def test_codes_of_own_colours_and_of_tones_are_the_nearest_of_their_kind(world: World) -> None:
+    model, drawn = tiny_quantizer(), drawing_patches(world, 12)
+    features, config = model.drawing_features(), model.config
+    own = tint_features(drawn.own, model.tints)
+    codes = model.encode_own(drawn.own, features)
+    assert codes.max() < config.own_codes
+    assert (codes == torch.cdist(own, features[: config.own_codes]).argmin(1)).float().mean() > 0.99
+    tones = model.tones_of(drawn.colored, features)
+    shown = tint_features(drawn.colored.flatten(0, 1), model.tints).view(len(tones), config.colors, -1)
+    error = torch.stack(
+        [
+            sum((shown[:, color] - features[model.colored_code(tone, color)]).square().sum(1) for color in range(config.colors))
+            for tone in range(config.tones)
+        ]
+    )
+    assert (tones == error.argmin(0)).float().mean() > 0.99
+
+
+def test_groups_say_which_codes_share_a_tone_or_a_colour() -> None:
+    model = tiny_quantizer()
+    config = model.config
+    tone, color = model.code_groups()
+    assert tone.max() < color.min() and int(color.max()) + 1 == config.code_groups
+    first, second = model.colored_code(3, 2), model.colored_code(3, 9)
+    assert tone[first] == tone[second] and color[first] != color[second]
+    assert color[first] == color[model.colored_code(5, 2)] and tone[first] != tone[model.colored_code(5, 2)]
+    without = [0, config.own_codes - 1, PLAIN]
+    assert tone[without].unique().numel() == color[without].unique().numel() == 1
+    assert tone.unique().numel() + color.unique().numel() == config.code_groups
 
 
 def test_a_drawing_keeps_its_codes_on_every_background_and_wherever_it_stands(world: World, scene_codes: SceneCodes) -> None:
@@ -100,7 +147,7 @@ def test_codes_of_all_drawings_are_encoded_ahead_as_they_are_on_demand(world: Wo
     def refuse(*_: torch.Tensor) -> torch.Tensor:
         raise AssertionError("nothing is left to encode")
 
-    quantizer.encode_drawing = refuse
+    quantizer.encode_own = quantizer.tones_of = refuse
     expected, found = (sample(world, codes, 16).codes for codes in (on_demand, ahead))
     assert (found == expected).all()
 
@@ -145,6 +192,8 @@ def test_shapes_types_and_ranges_of_codes_and_pictures() -> None:
 def test_sizes_and_worlds_that_do_not_fit_are_refused(world: World) -> None:
     with pytest.raises(ValueError, match="patch 20 must divide image_size 96"):
         Quantizer(QuantizerConfig(WorldConfig().backgrounds, patch=20))
+    with pytest.raises(ValueError, match="leaves no code for drawings in their own colours beside 10 colours of 16 tones"):
+        QuantizerConfig(WorldConfig().backgrounds, codebook_size=160)
     with pytest.raises(ValueError, match="multiples of the patch of 12 px"):
         SceneCodes(World(WorldConfig(lattice=4)), tiny_quantizer())
     with pytest.raises(ValueError, match="the quantiser knows the backgrounds"):

@@ -1,10 +1,11 @@
 """Small models and worlds that train in seconds."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 
 from training.codebook import CodebookSettings, find_codebook
-from training.models.generator import GeneratorConfig
+from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.world.config import WorldConfig
 from training.world.world import World
@@ -27,7 +28,12 @@ def tiny_quantizer() -> Quantizer:
     return copy.deepcopy(_tiny_codebook())
 
 
-def tiny_generator(vocabulary_size: int, code_features: int = 0, codebook_size: int = TINY_CODES) -> GeneratorConfig:
-    return GeneratorConfig(
-        vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64, code_features=code_features
-    )
+def tiny_generator(vocabulary_size: int, codebook_size: int = TINY_CODES) -> GeneratorConfig:
+    return GeneratorConfig(vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64)
+
+
+def sharing_generator(vocabulary_size: int) -> Generator:
+    """A tiny generator as it is trained: its codes also learn from codes that look alike or share tone or colour."""
+    quantizer = tiny_quantizer()
+    config = replace(tiny_generator(vocabulary_size), code_features=8, code_groups=quantizer.config.code_groups)
+    return Generator(config, quantizer.code_features(8), quantizer.code_groups())

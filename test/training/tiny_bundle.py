@@ -32,8 +32,8 @@ def tiny_bundle_models() -> BundleModels:
     trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
     sizes = {"decoder_width": 32, "decoder_blocks": 1, "detail_width": 8, "detail_blocks": 1}
     quantizer = Quantizer(QuantizerConfig(WorldConfig().backgrounds, codebook_size=CODES, components=16, **sizes))
-    config = GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_features=8)
-    generator = Generator(config, torch.randn(CODES, 8).half().float())
+    config = GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_features=8, code_groups=3)
+    generator = Generator(config, torch.randn(CODES, 8).half().float(), torch.arange(CODES)[None] % 3)
     verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
     detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
     for model in (quantizer, generator, detector, *verifiers):

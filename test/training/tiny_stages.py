@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-from tiny import TINY_WORLD, tiny_generator, tiny_quantizer
+from tiny import TINY_WORLD, sharing_generator, tiny_quantizer
 
 from training.detector_data import detector_worlds
 from training.fact_splits import TrainingFacts
 from training.models.detector import Detector, DetectorConfig
-from training.models.generator import Generator
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.questions import Questioner
 from training.scene_codes import SceneCodes
@@ -37,7 +36,7 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
             return QuantizerStage(quantizer, settings, world, SceneCodes(world, quantizer), held_out=16), settings
         case "generator":
             settings, world, quantizer = GeneratorTraining(batch=8), World(TINY_WORLD), tiny_quantizer()
-            model = Generator(tiny_generator(TOKENIZER.get_vocab_size(), code_features=8), quantizer.code_features(8))
+            model = sharing_generator(TOKENIZER.get_vocab_size())
             scenes = TokenScenes(world, SceneCodes(world, quantizer), TOKENIZER)
             return GeneratorStage(model, settings, scenes, quantizer, world), settings
         case "detector":

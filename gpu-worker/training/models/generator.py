@@ -11,14 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# How weights end that several codes share; the released form has none.
+SHARED = ("_features", "_groups")
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Sizes of the generator.
 
     `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_features` > 0 input table and
-    output layer also learn one vector per feature of a code, so that rare codes learn from codes that look alike;
-    `Generator.folded` turns such a model into an equal one with `code_features` 0, which is the released form.
+    output layer also learn one vector per feature of a code, so that rare codes learn from codes that look alike, with
+    `code_groups` > 0 one per group of codes, so that a tone is learned in all colours at once. `Generator.folded` turns such a
+    model into an equal one where both are 0, which is the released form.
     """
 
     vocabulary_size: int
@@ -30,6 +34,7 @@ class GeneratorConfig:
     heads: int = 4
     mlp_width: int = 1024
     code_features: int = 0
+    code_groups: int = 0
 
     @property
     def head_dim(self) -> int:
@@ -124,12 +129,20 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Predicts the codes of masked image tokens from the prompt and the codes that are known."""
 
-    def __init__(self, config: GeneratorConfig, features: Tensor | None = None):
-        """`features` float [codebook_size, code_features] describes what each code shows; None when `code_features` is 0."""
+    def __init__(self, config: GeneratorConfig, features: Tensor | None = None, groups: Tensor | None = None):
+        """
+        Args:
+            config: sizes.
+            features: float [codebook_size, code_features], what each code shows; None when `code_features` is 0.
+            groups: int64 [any, codebook_size], 0..code_groups-1, the groups that each code is in; None when `code_groups` is 0.
+        """
         super().__init__()
         if config.code_features != (0 if features is None else features.shape[1]):
             given = "none" if features is None else features.shape[1]
             raise ValueError(f"expected {config.code_features} features a code, got {given}")
+        if config.code_groups != (0 if groups is None else int(groups.max()) + 1):
+            given = "none" if groups is None else int(groups.max()) + 1
+            raise ValueError(f"expected {config.code_groups} groups of codes, got {given}")
         if config.width % config.heads:
             raise ValueError(f"width {config.width} must be a multiple of heads {config.heads}")
         self.config = config
@@ -146,6 +159,10 @@ class Generator(nn.Module):
             self.register_buffer("features", features, persistent=False)
             self.input_features = nn.Parameter(torch.zeros(config.code_features, config.width))
             self.output_features = nn.Parameter(torch.zeros(config.code_features, config.width))
+        if groups is not None:
+            self.register_buffer("groups", groups, persistent=False)
+            self.input_groups = nn.Parameter(torch.zeros(config.code_groups, config.width))
+            self.output_groups = nn.Parameter(torch.zeros(config.code_groups, config.width))
         self._initialize()
 
     def _initialize(self) -> None:
@@ -154,7 +171,7 @@ class Generator(nn.Module):
                 continue
             if name.endswith("bias"):
                 nn.init.zeros_(weight)
-            elif name.endswith("_features"):
+            elif name.endswith(SHARED):
                 nn.init.normal_(weight, std=0.01)
             elif name.endswith(("output.weight", "narrow.weight")):
                 nn.init.zeros_(weight)  # every block starts as the identity
@@ -164,21 +181,28 @@ class Generator(nn.Module):
 
     def input_table(self) -> Tensor:
         """Input vectors of all codes and of the mask token: float [C + 1, width]."""
-        if not self.config.code_features:
-            return self.image_table.weight
-        return self.image_table.weight + F.pad(self.features @ self.input_features, (0, 0, 0, 1))
+        shared = self._shared("input")
+        return self.image_table.weight if shared is None else self.image_table.weight + F.pad(shared, (0, 0, 0, 1))
 
     def output_matrix(self) -> Tensor:
         """Weight of the output layer: float [C, width]."""
-        if not self.config.code_features:
-            return self.head.weight
-        return self.head.weight + self.features @ self.output_features
+        shared = self._shared("output")
+        return self.head.weight if shared is None else self.head.weight + shared
+
+    def _shared(self, side: str) -> Tensor | None:
+        """What features and groups add to the vectors of codes, "input" or "output": float [C, width]; None without any."""
+        parts = []
+        if self.config.code_features:
+            parts.append(self.features @ getattr(self, f"{side}_features"))
+        if self.config.code_groups:
+            parts += [F.embedding(group, getattr(self, f"{side}_groups")) for group in self.groups]
+        return sum(parts) if parts else None
 
     @torch.no_grad()
     def folded(self) -> "Generator":
-        """An equal generator without features (`code_features` 0); its weights are copies."""
-        plain = Generator(replace(self.config, code_features=0))
-        state = {name: value for name, value in self.state_dict().items() if not name.endswith("_features")}
+        """An equal generator without features and groups; its weights are copies."""
+        plain = Generator(replace(self.config, code_features=0, code_groups=0))
+        state = {name: value for name, value in self.state_dict().items() if not name.endswith(SHARED)}
         state |= {"image_table.weight": self.input_table(), "head.weight": self.output_matrix()}
         plain.load_state_dict(state)
         return plain.train(self.training)

@@ -4,15 +4,19 @@ A code names a patch of a drawing: colour and opacity, but not the tint behind i
 and a picture's tint is the one that most of its plain patches name. So a drawing has the same codes on every tint and
 wherever it stands, and the generator has one thing to learn where it would otherwise have had four.
 
-Codes are the centroids of a weighted k-means over the world's drawings (`training.codebook`). The decoder starts from the
+Codes are the centroids of a weighted k-means over the world's drawings (`training.codebook`). A drawing in one of the ten
+colours has, patch by patch, the same tones in each of them: its codes differ from those in another colour by a constant. So
+what a generator learns of a drawing in one colour it knows in all. The decoder starts from the
 centroid's own pixels and corrects them by what the neighbouring codes say, because patches that share a code differ in
 what stands beside them. It predicts colour and opacity; flat background is exact.
 
-Letters: R rows, K codes of drawings, T tints, N = grid * grid codes of a picture in row-major order.
+Letters: R rows, K codes of drawings, A of them for own colours, S tones, T tints, N = grid * grid codes of a picture in
+row-major order.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,18 +28,33 @@ DETAIL = 4  # the decoder's last stage works on cells of 4x4 pixels
 class QuantizerConfig:
     """Sizes of the quantiser; `image_size` must be a multiple of `patch`, and `patch` of `DETAIL`.
 
-    `tints` are the backgrounds, RGB 0..255. The last `len(tints)` of the `codebook_size` codes are plain background.
+    `tints` are the backgrounds, RGB 0..255. Of the `codebook_size` codes the last `len(tints)` are plain background, and
+    `colors` times `tones` before them are patches of recoloured drawings: all tones of the first colour, then of the next.
+
+    Raises:
+        ValueError: sizes do not fit, or no code is left for drawings in their own colours.
     """
 
     tints: tuple[tuple[int, int, int], ...]
     image_size: int = 96
     patch: int = 12
     codebook_size: int = 8192
-    components: int = 160
+    tones: int = 16
+    colors: int = 10
+    components: int = 192
     decoder_width: int = 256
     decoder_blocks: int = 4
     detail_width: int = 64
     detail_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch or self.patch % DETAIL:
+            raise ValueError(f"patch {self.patch} must divide image_size {self.image_size} and be a multiple of {DETAIL}")
+        if self.own_codes < 1:
+            raise ValueError(
+                f"codebook_size {self.codebook_size} leaves no code for drawings in their own colours beside "
+                f"{self.colors} colours of {self.tones} tones and {len(self.tints)} backgrounds"
+            )
 
     @property
     def grid(self) -> int:
@@ -43,9 +62,19 @@ class QuantizerConfig:
         return self.image_size // self.patch
 
     @property
+    def own_codes(self) -> int:
+        """Codes of drawings in their own colours; those of recoloured drawings follow them."""
+        return self.drawing_codes - self.colors * self.tones
+
+    @property
     def drawing_codes(self) -> int:
         """Codes that stand for patches of drawings; the tints' codes follow them."""
         return self.codebook_size - len(self.tints)
+
+    @property
+    def code_groups(self) -> int:
+        """Groups that codes belong to: tones, colours, and those without."""
+        return self.tones + self.colors + 2
 
     @property
     def patch_values(self) -> int:
@@ -71,8 +100,6 @@ class Quantizer(nn.Module):
 
     def __init__(self, config: QuantizerConfig):
         super().__init__()
-        if config.image_size % config.patch or config.patch % DETAIL:
-            raise ValueError(f"patch {config.patch} must divide image_size {config.image_size} and be a multiple of {DETAIL}")
         self.config = config
         base, fine = config.decoder_width, config.detail_width
         upscale = config.patch // DETAIL
@@ -122,21 +149,51 @@ class Quantizer(nn.Module):
         components = torch.cat([self.centroids, plain])[:, :count]
         return (components / self.centroids[:, 0].std()).clone()
 
+    def code_groups(self) -> Tensor:
+        """What codes have in common, for models that learn from codes: int64 [2, codebook_size], 0..`code_groups`-1.
+
+        First the tone or that there is none, then the colour or that there is none; no number means both.
+        """
+        config = self.config
+        groups = torch.zeros(2, config.codebook_size, dtype=torch.int64)
+        place = torch.arange(config.colors * config.tones)
+        groups[0, config.own_codes : config.drawing_codes] = place % config.tones + 1
+        groups[1] = config.tones + 1
+        groups[1, config.own_codes : config.drawing_codes] += place // config.tones + 1
+        return groups
+
     def drawing_features(self) -> Tensor:
-        """`tint_features` of all codes of drawings, for `encode_drawing`: float [K, 4*patch*patch]."""
+        """`tint_features` of all codes of drawings, for `encode_own` and `tones_of`: float [K, 4*patch*patch]."""
         return tint_features(self.centroid_patches(), self.tints)
 
-    def encode_drawing(self, patches: Tensor, features: Tensor) -> Tensor:
-        """Codes of patches of drawings, whatever tint they will stand on.
+    def encode_own(self, patches: Tensor, features: Tensor) -> Tensor:
+        """Codes of patches of drawings in their own colours, whatever tint they will stand on.
 
         Args:
             patches: float [M, patch, patch, 4], 0..1: colour times opacity, and opacity.
             features: what `drawing_features` returned; it costs more than many patches do.
 
         Returns:
-            int64 [M], 0..K-1: the code that is nearest on average over the tints.
+            int64 [M], 0..A-1: the code that is nearest on average over the tints.
         """
-        return _nearest(tint_features(patches, self.tints), features)
+        return _nearest(tint_features(patches, self.tints), features[: self.config.own_codes])
+
+    def tones_of(self, patches: Tensor, features: Tensor) -> Tensor:
+        """Tones of patches of a recoloured drawing, from which `colored_code` gives the code in any colour.
+
+        Args:
+            patches: float [M, colors, patch, patch, 4], each in every colour.
+            features: what `drawing_features` returned.
+
+        Returns:
+            int64 [M], 0..S-1: the tone that is nearest on average over tints and colours.
+        """
+        known = features[self.config.own_codes :].view(self.config.colors, self.config.tones, -1).transpose(0, 1).flatten(1)
+        return _nearest(tint_features(patches.flatten(0, 1), self.tints).view(len(patches), -1), known)
+
+    def colored_code(self, tones: np.ndarray, color: int) -> np.ndarray:
+        """Codes of tones int64 [...], 0..S-1, in a colour, 0..colors-1."""
+        return self.config.own_codes + color * self.config.tones + tones
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes of pictures on one of the tints.

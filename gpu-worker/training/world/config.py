@@ -18,8 +18,8 @@ class WorldConfig:
         lattice: objects' cells start at multiples of this many pixels.
         object_sizes: cell side in pixels for scenes of 1, 2, 3 and 4 objects; multiples of `lattice` keep a drawing
             in phase with the quantiser's patches.
-        smaller_rate: share of scenes, 0..1, whose objects take the size of a scene with one more object, so that an object
-            whose count is held out has been seen at that count's size.
+        smaller_rate: share of scenes without a prescribed colour, 0..1, whose objects take the size of a scene with one more
+            object, so that an object whose count is held out has been seen at that count's size.
         backgrounds: RGB tints, 0..255, one of which fills a scene.
         task_weights: relative frequency of each task in `TASKS` order.
         paraphrase_rate: share of prompts, 0..1, that do not use GenEval's own template.
@@ -45,6 +45,11 @@ class WorldConfig:
                 raise ValueError(f"object size {size} does not fit an image of {self.image_size} px")
         if self.lattice < 1:
             raise ValueError(f"lattice must be at least 1 px, got {self.lattice}")
+
+    @property
+    def colored_sizes(self) -> tuple[int, ...]:
+        """Sizes at which objects of a prescribed colour stand, px: GenEval asks for one or two of them."""
+        return self.object_sizes[:2]
 
     @classmethod
     def from_toml(cls, path: Path) -> "WorldConfig":

@@ -92,7 +92,7 @@ class World:
         if not 1 <= len(wanted) <= len(self.config.object_sizes):
             raise ValueError(f"a scene holds 1 to {len(self.config.object_sizes)} objects, the spec asks for {len(wanted)}")
         sizes = self.config.object_sizes
-        smaller = rng.random() < self.config.smaller_rate
+        smaller = rng.random() < self.config.smaller_rate and not any("color" in entry for entry in wanted)
         size = sizes[min(len(wanted) - 1 + smaller, len(sizes) - 1)]
         drawings = [(self._pick_sprite(rng, entry), self._pick_color(rng, entry)) for entry in wanted]
         for _ in range(_PLACEMENT_ATTEMPTS):
