@@ -12,15 +12,17 @@ from training.world.world import World
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """B training examples.
+    """B training examples of P prompts.
 
     Attributes:
-        prompt_ids: int64 [B, L].
+        prompt_ids: int64 [P, L].
+        row_prompt: int64 [B], 0..P-1, the prompt of each example.
         codes: int64 [B, N].
         on_object: bool [B, N], True where the patch is not plain background.
     """
 
     prompt_ids: np.ndarray
+    row_prompt: np.ndarray
     codes: np.ndarray
     on_object: np.ndarray
 
@@ -31,13 +33,14 @@ class TokenScenes:
     def __init__(self, world: World, codes: SceneCodes, tokenizer: Tokenizer):
         self._world, self._codes, self._tokenizer = world, codes, tokenizer
 
-    def batch(self, rng: np.random.Generator, size: int) -> TokenBatch:
-        """`size` fresh examples; a function of the generator's state only."""
+    def batch(self, rng: np.random.Generator, size: int, per_prompt: int = 1) -> TokenBatch:
+        """`size` fresh examples, `per_prompt` different pictures of each prompt; a function of the generator's state only."""
         prompts, codes, on_object = [], [], []
-        for _ in range(size):
-            spec = self._world.sample_spec(rng)
+        for row in range(size):
+            if row % per_prompt == 0:
+                spec = self._world.sample_spec(rng)
+                prompts.append(encode_prompt(self._tokenizer, self._world.prompt(rng, spec)))
             objects, background = self._world.arrange(rng, spec)
-            prompts.append(encode_prompt(self._tokenizer, self._world.prompt(rng, spec)))
             codes.append(self._codes.grid(objects, background).ravel())
             on_object.append(codes[-1] != self._codes.plain(background))
-        return TokenBatch(np.stack(prompts), np.stack(codes), np.stack(on_object))
+        return TokenBatch(np.stack(prompts), np.arange(size) // per_prompt, np.stack(codes), np.stack(on_object))

@@ -38,7 +38,8 @@ class GeneratorTraining(TrainingSettings):
     """How the generator is trained.
 
     Attributes:
-        caption_dropout: share of examples, 0..1, that get the unconditional prompt, for guidance.
+        caption_dropout: share of prompts, 0..1, that get the unconditional prompt, for guidance.
+        pictures_per_prompt: pictures of each prompt in a batch, at least 1; they share the work of its prefix.
         background_share: share of masked background tokens, 0..1, that enter the loss. All masked object tokens do, which
             weighs objects up and saves output-layer work that plain background would waste.
     """
@@ -47,15 +48,17 @@ class GeneratorTraining(TrainingSettings):
     average_decay: float = 0.999
     average_every: int = 4  # an update costs as much as a twentieth of a step
     caption_dropout: float = 0.1
+    pictures_per_prompt: int = 2
     background_share: float = 0.25
 
 
 @dataclass(frozen=True)
 class MaskedBatch:
-    """B examples with hidden tokens, of which K enter the loss.
+    """B examples of P prompts with hidden tokens, of which K enter the loss.
 
     Attributes:
-        prompt_ids: int64 [B, L].
+        prompt_ids: int64 [P, L].
+        row_prompt: int64 [B], 0..P-1, the prompt of each example.
         tokens: int64 [B, N], the mask id where hidden.
         counted: int64 [K], places in the flattened [B * N] whose codes are to be predicted.
         targets: int64 [K], their codes.
@@ -63,6 +66,7 @@ class MaskedBatch:
     """
 
     prompt_ids: Tensor
+    row_prompt: Tensor
     tokens: Tensor
     counted: Tensor
     targets: Tensor
@@ -90,7 +94,7 @@ def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tu
 
 
 def masked_batch(batch: TokenBatch, rng: np.random.Generator, mask_id: int, settings: GeneratorTraining) -> MaskedBatch:
-    """Hides tokens, chooses those that count, and takes some examples' words away."""
+    """Hides tokens, chooses those that count, and takes some prompts' words away."""
     tokens, hidden = mask_tokens(rng, batch.codes, mask_id)
     counted = hidden & (batch.on_object | (rng.random(hidden.shape) < settings.background_share))
     counted[np.arange(len(hidden)), hidden.argmax(axis=1)] = True  # never an empty selection
@@ -98,7 +102,7 @@ def masked_batch(batch: TokenBatch, rng: np.random.Generator, mask_id: int, sett
     dropped = rng.random(len(prompts)) < settings.caption_dropout
     prompts[dropped] = unconditional_prompt(prompts.shape[1])
     places = np.flatnonzero(counted)
-    arrays = (prompts, tokens, places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
+    arrays = (prompts, batch.row_prompt, tokens, places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
     return MaskedBatch(*map(torch.from_numpy, arrays))
 
 
@@ -110,8 +114,7 @@ def generator_loss(model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[s
         none is not a number.
     """
     prefix_kv = model.prefix(batch.prompt_ids)
-    rows = torch.arange(len(batch.tokens), device=batch.tokens.device)
-    states = model.hidden(batch.tokens, prefix_kv, rows).flatten(0, 1)  # (B * N, width)
+    states = model.hidden(batch.tokens, prefix_kv, batch.row_prompt).flatten(0, 1)  # (B * N, width)
     logits = model.logits(states.index_select(0, batch.counted)).float()
     losses = F.cross_entropy(logits, batch.targets, reduction="none")
     on_object = batch.on_object.float()
@@ -134,7 +137,8 @@ class GeneratorStage(Stage):
         self._settings, self._scenes, self._quantizer, self._world = settings, scenes, quantizer, world
 
     def examples(self, rng: np.random.Generator, size: int) -> MaskedBatch:
-        return masked_batch(self._scenes.batch(rng, size), rng, self.model.config.codebook_size, self._settings)
+        scenes = self._scenes.batch(rng, size, self._settings.pictures_per_prompt)
+        return masked_batch(scenes, rng, self.model.config.codebook_size, self._settings)
 
     def loss(self, model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         return generator_loss(model, batch)

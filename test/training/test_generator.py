@@ -116,9 +116,10 @@ def test_what_counts_is_hidden_and_mostly_on_objects(scenes: TokenScenes) -> Non
 
 def test_a_loss_is_the_mean_over_what_counts(scenes: TokenScenes) -> None:
     model = make_generator()
-    batch = masked_batch(scenes.batch(np.random.default_rng(0), 4), np.random.default_rng(1), MASK, GeneratorTraining())
+    drawn = scenes.batch(np.random.default_rng(0), 4, per_prompt=2)
+    batch = masked_batch(drawn, np.random.default_rng(1), MASK, GeneratorTraining())
     loss, parts = generator_loss(model, batch)
-    logits = model(batch.prompt_ids, batch.tokens).flatten(0, 1)[batch.counted]
+    logits = model(batch.prompt_ids[batch.row_prompt], batch.tokens).flatten(0, 1)[batch.counted]
     expected = -logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
     torch.testing.assert_close(loss, expected.mean())
     torch.testing.assert_close(parts["object"], expected[batch.on_object].mean())
@@ -140,15 +141,18 @@ def test_features_and_groups_of_another_size_are_refused() -> None:
 def test_examples_are_the_codes_of_scenes_that_satisfy_their_prompts() -> None:
     world, tokenizer = World(TINY_WORLD), build_tokenizer()
     codes = SceneCodes(world, tiny_quantizer())
-    batch = TokenScenes(world, codes, tokenizer).batch(np.random.default_rng(4), 24)
+    batch = TokenScenes(world, codes, tokenizer).batch(np.random.default_rng(4), 24, per_prompt=2)
+    assert batch.prompt_ids.shape == (12, 24) and len(batch.codes) == 24
     rng = np.random.default_rng(4)
-    for prompt, row, on_object in zip(batch.prompt_ids, batch.codes, batch.on_object, strict=True):
-        spec = world.sample_spec(rng)
+    for row, (prompt, grid, on_object) in enumerate(zip(batch.row_prompt, batch.codes, batch.on_object, strict=True)):
+        if row % 2 == 0:
+            spec = world.sample_spec(rng)
+            wanted = encode_prompts(tokenizer, [world.prompt(rng, spec)])[0]
         objects, background = world.arrange(rng, spec)
         assert satisfies(objects, spec)
-        assert (encode_prompts(tokenizer, [world.prompt(rng, spec)])[0] == prompt).all()
-        assert (codes.grid(objects, background).ravel() == row).all()
-        assert (on_object == (row != codes.plain(background))).all() and on_object.any()
+        assert (batch.prompt_ids[prompt] == wanted).all()
+        assert (codes.grid(objects, background).ravel() == grid).all()
+        assert (on_object == (grid != codes.plain(background))).all() and on_object.any()
 
 
 def test_a_small_generator_learns_one_batch_by_heart(scenes: TokenScenes) -> None:

@@ -37,12 +37,16 @@ export function planJudging(
   if (judging.steps !== undefined) return { steps: new Set(judging.steps), thresholds }
   const listed = verifier.judgedSteps(stepCount)
   const economics = economicsFor(verifier, judging, measurements, jobNumber)
-  const steps = economics === undefined ? listed : worthwhileSteps(listed, stepCount, economics)
-  return { steps: new Set(steps), thresholds }
+  return { steps: new Set(worthwhileSteps(listed, stepCount, economics)), thresholds }
 }
 
-/** Those of `listed` where pruning saves more than asking costs; `JudgeEconomics` has the units. */
-export function worthwhileSteps(listed: readonly number[], stepCount: number, economics: JudgeEconomics): number[] {
+/** Those of `listed` where pruning saves more than asking costs, or all where that is unknown. */
+export function worthwhileSteps(
+  listed: readonly number[],
+  stepCount: number,
+  economics: JudgeEconomics | undefined,
+): readonly number[] {
+  if (economics === undefined) return listed
   return listed.filter((stepIndex) => {
     const stepsLeft = stepCount - 1 - stepIndex
     return economics.pruneRate(stepIndex, stepCount) * stepsLeft > economics.callRowSteps

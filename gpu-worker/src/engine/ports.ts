@@ -72,7 +72,7 @@ export interface Judgement {
 export interface JudgeEconomics {
   /** What decoding and judging one picture costs, in row-steps of the same machine, >= 0. */
   readonly callRowSteps: number
-  /** Share of the judged candidates that are pruned at a step, 0..1, at the bundle's thresholds. */
+  /** Share of the candidates asked at a listed step that are pruned there, 0..1, at the bundle's thresholds. */
   pruneRate(stepIndex: number, stepCount: number): number
 }
 

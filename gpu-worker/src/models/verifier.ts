@@ -1,5 +1,6 @@
 import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
-import type { Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
+import type { JudgeEconomics, Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
+import { economicsOf, scaleSteps } from './judged-steps.ts'
 import { packPictures } from './pictures.ts'
 import type { ThreadClient } from './thread-client.ts'
 
@@ -7,14 +8,17 @@ import type { ThreadClient } from './thread-client.ts'
 export class BundleVerifier implements Verifier {
   readonly name: string
   readonly thresholds: Judgement
+  readonly economics?: JudgeEconomics
   readonly #entry: VerifierEntry
   readonly #pictureBytes: number
-  readonly #thread: ThreadClient
+  readonly #thread: Pick<ThreadClient, 'call'>
 
   /** @param pictureBytes  height * width * 3 */
-  constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: ThreadClient) {
+  constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: Pick<ThreadClient, 'call'>) {
     this.name = name
     this.thresholds = entry.thresholds
+    const economics = economicsOf(entry)
+    if (economics !== undefined) this.economics = economics
     this.#entry = entry
     this.#pictureBytes = pictureBytes
     this.#thread = thread
@@ -42,19 +46,4 @@ export class BundleVerifier implements Verifier {
       alignment: asked('alignment', yes[index * 3 + 2]),
     }))
   }
-}
-
-/**
- * Moves judged steps from a run of `measuredCount` steps to one of `stepCount`, at the same share of steps done.
- *
- * @param steps  step indices, 0..measuredCount-1
- * @returns      ascending, distinct, each 0..stepCount-2: the last step has a picture of its own to judge
- */
-export function scaleSteps(steps: readonly number[], measuredCount: number, stepCount: number): number[] {
-  if (stepCount < 2) return []
-  const scaled = steps.map((step) => {
-    const stepsDone = Math.round(((step + 1) * stepCount) / measuredCount)
-    return Math.min(Math.max(stepsDone - 1, 0), stepCount - 2)
-  })
-  return [...new Set(scaled)].sort((a, b) => a - b)
 }

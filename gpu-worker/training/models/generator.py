@@ -219,9 +219,12 @@ class Generator(nn.Module):
         x = self.text_table(prompt_ids) + self.text_position
         layers = []
         later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x, key, value = block.text(x, later)
             layers.append(torch.stack([key, value]))
+        # Nobody reads what the last layer would make of the text.
+        last = self.blocks[-1]
+        layers.append(torch.stack(last.attention.keys_values(last.attention_norm(x))))
         return torch.stack(layers)
 
     def hidden(self, tokens: Tensor, prefix_kv: Tensor, row_prompt: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 import type { BundleManifest } from '../../../../shared/bundle.ts'
 import type { AcceptRule, Strategy } from '../../../../shared/job.ts'
+import { worthwhileSteps } from '../../engine/judge-plan.ts'
 import type { Judgement } from '../../engine/ports.ts'
-import { scaleSteps } from '../../models/verifier.ts'
+import { economicsOf, scaleSteps } from '../../models/judged-steps.ts'
 
 /** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
 export interface Method {
@@ -55,7 +56,8 @@ export interface MethodChoice {
 }
 
 /**
- * The methods whose verifier both the bundle and the recording have, with the bundle's thresholds and judged steps.
+ * The methods whose verifier both the bundle and the recording have, with the bundle's thresholds and those of its judged
+ * steps that an engine would judge.
  *
  * @param recorded   names of the verifiers that have read the recording
  * @param stepCount  S, of the recording
@@ -70,7 +72,8 @@ export function chooseMethods(
     if (role.verifier === undefined) return [{ ...role, ...NOBODY_ASKED }]
     const entry = isThere(role.verifier) ? verifiers[role.verifier] : undefined
     if (entry === undefined) return []
-    const judgedSteps = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
+    const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
+    const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry))
     return [{ ...role, thresholds: entry.thresholds, judgedSteps }]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
