@@ -20,6 +20,15 @@ const VerifierEntry = z.strictObject({
   judgedStepsOf: z.int().positive(),
   /** Measured cost of one picture, milliseconds, on the machine that wrote the manifest. */
   callMs: z.number().positive(),
+  /** What decides at which of `judgedSteps` judging pays; without it all of them are judged. */
+  economics: z
+    .strictObject({
+      /** Decoding and judging one picture, in row-steps of the same machine. */
+      callRowSteps: z.number().min(0),
+      /** For each of `judgedSteps`, share of the candidates asked there that are pruned, at `thresholds`. */
+      pruneRates: z.array(Probability),
+    })
+    .optional(),
 })
 export type VerifierEntry = z.infer<typeof VerifierEntry>
 
@@ -97,8 +106,14 @@ export const BundleManifest = z
     need(manifest.prompt.tokenizer, ['prompt', 'tokenizer'])
     need(manifest.golden, ['golden'])
     if (manifest.detector) need(manifest.detector.graph, ['detector', 'graph'])
-    for (const [name, verifier] of Object.entries(manifest.verifiers))
-      need(verifier.graph, ['verifiers', name, 'graph'])
+    for (const [name, { graph, judgedSteps, economics }] of Object.entries(manifest.verifiers)) {
+      need(graph, ['verifiers', name, 'graph'])
+      if (economics && economics.pruneRates.length !== judgedSteps.length) {
+        const path = ['verifiers', name, 'economics', 'pruneRates']
+        const message = `expected one for each of ${judgedSteps.length} judgedSteps, got ${economics.pruneRates.length}`
+        context.addIssue({ code: 'custom', path, message })
+      }
+    }
     if (!(manifest.defaultVerifier in manifest.verifiers))
       context.addIssue({ code: 'custom', path: ['defaultVerifier'], message: 'names no entry of verifiers' })
     if (manifest.prompt.unconditional.length !== manifest.prompt.maxTokens)

@@ -74,6 +74,18 @@ describe('openBundle refuses', { timeout: 60_000 }, () => {
     expect(message).toContain('generator.codebookSize')
   })
 
+  it('economics that do not fit the judged steps', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        const { parm } = manifest.verifiers
+        if (parm === undefined) throw new Error('the embedded bundle has no verifier parm')
+        const economics = { callRowSteps: 1, pruneRates: [0.5] }
+        manifest.verifiers = { parm: { ...parm, judgedSteps: [3, 5], economics } }
+      }),
+    )
+    expect(message).toContain('verifiers.parm.economics.pruneRates: expected one for each of 2 judgedSteps, got 1')
+  })
+
   it('a manifest that uses a file it does not list', async () => {
     const message = await refusal((bundle) =>
       bundle.editManifest((manifest) => {

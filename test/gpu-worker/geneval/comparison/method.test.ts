@@ -31,6 +31,13 @@ describe('chooseMethods', () => {
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([1, 2])
   })
 
+  it('leaves out the steps that the engine would not judge either, because they do not pay', () => {
+    const economics = { callRowSteps: 0.9, pruneRates: [0.2, 0.2, 0.2] }
+    // 8, 5 and 2 steps left: 1.6, 1.0 and 0.4 row-steps saved.
+    const { methods } = chooseMethods({ parm: { ...entry([3, 6, 9]), economics } }, ['parm'], 12)
+    expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([3, 6])
+  })
+
   it('names its methods differently, for they are keys', () => {
     const names = ['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft', 'parm']
     const verifiers = Object.fromEntries(names.map((name) => [name, entry([3])]))
