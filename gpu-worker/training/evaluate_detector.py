@@ -20,8 +20,12 @@ from training.export.runtime import GraphSession
 from training.geneval_rules import DetectionThresholds, objects_in
 from training.models.detector import Detector, DetectorConfig, DetectorOutput
 from training.models.quantizer import Quantizer, QuantizerConfig
+from training.reconstruction import Decoder, coded_scenes
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
+from training.world.held_out import HeldOut
+from training.world.scene import Scene
+from training.world.world import World
 from training.yardstick import Agreement, Detections, Trial, draw_trials, measure_agreement
 from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
 
@@ -31,18 +35,19 @@ _PICTURES_AT_ONCE = 64
 # Grey levels by which a bundle's decoder may differ from the weights that encode: twenty times what its rounding costs.
 _LARGEST_MEAN_DIFFERENCE = 5.0
 
-# Maps uint8 pictures [B, H, W, 3] to the ones that the detector is shown.
-Reconstruction = Callable[[Tensor], Tensor]
+# Shows scenes: uint8 [B, H, W, 3].
+View = Callable[[Sequence[Scene]], Tensor]
 
 
 def read_trials(
-    trials: Sequence[Trial], detect: Callable[[Tensor], DetectorOutput], reconstruct: Reconstruction | None = None
+    trials: Sequence[Trial], detect: Callable[[Tensor], DetectorOutput], show: View | None = None
 ) -> list[Detections]:
-    """What a detector sees in each trial's picture, or in its reconstruction."""
-    images = images_of([trial.scene for trial in trials])
-    if reconstruct is not None:
-        images = torch.cat([reconstruct(part) for part in images.split(_PICTURES_AT_ONCE)])
-    return objects_in(images, detect)
+    """What a detector sees in each trial's scene, as composed or as shown by `show`."""
+    scenes = [trial.scene for trial in trials]
+    if show is None:
+        return objects_in(images_of(scenes), detect)
+    parts = [scenes[start : start + _PICTURES_AT_ONCE] for start in range(0, len(scenes), _PICTURES_AT_ONCE)]
+    return objects_in(torch.cat([show(part) for part in parts]), detect)
 
 
 def bundle_thresholds() -> DetectionThresholds:
@@ -50,17 +55,7 @@ def bundle_thresholds() -> DetectionThresholds:
     return DetectionThresholds.from_toml(_TRAINING_DIRECTORY / "configs/bundle.toml")
 
 
-def reconstruct_with(quantizer: Quantizer, decode: Callable[[Tensor], Tensor]) -> Reconstruction:
-    """The round trip through a quantiser's codes and a decoder: int64 [B, N] to uint8 [B, H, W, 3]."""
-
-    def reconstruct(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return decode(quantizer.encode(images))
-
-    return reconstruct
-
-
-def graph_decoder(path: Path, quantizer: Quantizer, threads: int) -> Callable[[Tensor], Tensor]:
+def graph_decoder(path: Path, quantizer: Quantizer, threads: int) -> Decoder:
     """A bundle's decoder, in float32.
 
     Raises:
@@ -105,10 +100,10 @@ def main() -> None:
         defaults.score if arguments.score is None else arguments.score,
         defaults.counting if arguments.counting is None else arguments.counting,
     )
-    detect, reconstruct = _readers(arguments)
     base = WorldConfig.from_toml(arguments.config)
+    detect, show_codes = _readers(arguments, World(base, HeldOut()))
     trials = {task: draw_trials(base, task, arguments.scenes_per_task) for task in TASKS}
-    views = {"ground truth": None, "through the quantiser": reconstruct}
+    views = {"ground truth": None, "through the quantiser": show_codes}
     seen = {view: {task: read_trials(trials[task], detect, shown) for task in TASKS} for view, shown in views.items()}
     agreements = {view: _measure(trials, of_task, thresholds) for view, of_task in seen.items()}
     print(agreement_table(agreements))
@@ -120,16 +115,16 @@ def main() -> None:
     print(json.dumps({view: agreement_entry(of_task) for view, of_task in agreements.items()}))
 
 
-def _readers(arguments: argparse.Namespace) -> tuple[Callable[[Tensor], DetectorOutput], Reconstruction]:
-    """The detector and the round trip that the command line asks for."""
+def _readers(arguments: argparse.Namespace, world: World) -> tuple[Callable[[Tensor], DetectorOutput], View]:
+    """The detector that the command line asks for, and scenes of `world` as its decoder shows their codes."""
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     if arguments.bundle is None:
         detector = load_weights(arguments.weights, Detector, DetectorConfig)
-        return detector.detect, reconstruct_with(quantizer, quantizer.decode)
+        return detector.detect, coded_scenes(quantizer, world, quantizer.decode).reconstruct
     manifest = json.loads((arguments.bundle / "manifest.json").read_text())
     detector = GraphDetector(arguments.bundle / manifest["detector"]["graph"], arguments.threads)
     decode = graph_decoder(arguments.bundle / manifest["generator"]["decodeGraph"], quantizer, arguments.threads)
-    return detector.detect, reconstruct_with(quantizer, decode)
+    return detector.detect, coded_scenes(quantizer, world, decode).reconstruct
 
 
 def _measure(

@@ -1,42 +1,57 @@
-"""What a quantiser makes of a picture: its round trip through the codes."""
+"""What a quantiser's codes make of a scene: the best picture that a generator of such codes can draw of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.checkpoint import load_weights
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.precision import mixed_precision
+from training.scene_codes import SceneCodes
+from training.world.scene import Scene
 from training.world.world import World
+
+# Decodes int64 [B, N] codes to uint8 [B, H, W, 3] pictures.
+Decoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class CodedScenes:
-    """Scenes that can pass through a quantiser.
+    """Scenes that a quantiser has codes for.
 
     Attributes:
-        world: of the quantiser's own drawings, sizes and lattice; it has no codes for others, and what it makes of them is
-            not what anybody will be shown.
-        reconstruct: uint8 [B, H, W, 3] to the same encoded and decoded.
+        world: of the quantiser's own drawings, sizes and lattice; it has no codes for others.
+        reconstruct: B scenes of that world to uint8 [B, H, W, 3], what their codes show.
     """
 
     world: World
-    reconstruct: Callable[[Tensor], Tensor]
+    reconstruct: Callable[[Sequence[Scene]], Tensor]
 
 
-def load_coded_scenes(weights: Path | None, world: World, device: torch.device | str = "cpu") -> CodedScenes | None:
-    """Scenes of `world` through the quantiser of a file of weights, pictures on `device`; None without a path."""
-    if weights is None:
-        return None
-    quantizer = load_weights(weights, Quantizer, QuantizerConfig).to(device)
-    device_type = torch.device(device).type
+def coded_scenes(quantizer: Quantizer, world: World, decode: Decoder) -> CodedScenes:
+    """Scenes of `world` in the codes of `quantizer`, shown by `decode`, its own decoder or its exported graph."""
+    codes = SceneCodes(world, quantizer)
 
-    @torch.inference_mode()
-    def reconstruct(images: Tensor) -> Tensor:
-        with mixed_precision(device_type):
-            return quantizer.decode(quantizer.encode(images))
+    def reconstruct(scenes: Sequence[Scene]) -> Tensor:
+        grids = np.stack([codes.grid(scene.objects, scene.background).ravel() for scene in scenes])
+        with torch.inference_mode():
+            return decode(torch.from_numpy(grids))
 
     return CodedScenes(world, reconstruct)
+
+
+def load_coded_scenes(weights: Path | None, world: World) -> CodedScenes | None:
+    """Scenes of `world` through the quantiser of a file of weights, on the CPU; None without a path."""
+    if weights is None:
+        return None
+    quantizer = load_weights(weights, Quantizer, QuantizerConfig)
+
+    def decode(codes: Tensor) -> Tensor:
+        with mixed_precision():
+            return quantizer.decode(codes)
+
+    return coded_scenes(quantizer, world, decode)

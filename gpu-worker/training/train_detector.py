@@ -20,7 +20,7 @@ from training.detector_data import DetectorTargets, detector_worlds, images_of, 
 from training.models.detector import Detector, DetectorConfig, DetectorMaps
 from training.reconstruction import CodedScenes, load_coded_scenes
 from training.stage import Stage, TrainingSettings
-from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
+from training.stage_arguments import overridden, run_stage, stage_parser
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
 from training.world.world import World
@@ -104,25 +104,23 @@ class DetectorStage(Stage):
     def __init__(
         self, model: Detector, settings: DetectorTraining, worlds: list[World], coded: CodedScenes | None
     ):
-        """Scenes are of `worlds`; every second one is of `coded` and passes through its quantiser, unless that is None."""
+        """Scenes are of `worlds`; every second one is of `coded` and shown as its codes show it, unless that is None."""
         super().__init__(model.to(memory_format=torch.channels_last))
         self._settings, self._worlds, self._coded = settings, worlds, coded
 
     def examples(self, rng: np.random.Generator, size: int) -> DetectorBatch:
         noise = int(rng.integers(2**62))
         scenes = sample_scenes(self._worlds, rng, size - self._settings.empty)
+        images = images_of(scenes)
         if self._coded is not None:
             scenes[::2] = sample_scenes([self._coded.world], rng, len(scenes[::2]))
-        return DetectorBatch(images_of(scenes), targets_of(scenes, self.model.config), noise)
+            images[::2] = self._coded.reconstruct(scenes[::2])
+        return DetectorBatch(images, targets_of(scenes, self.model.config), noise)
 
     def prepared(self, batch: DetectorBatch) -> DetectorBatch:
         generator = torch.Generator().manual_seed(batch.noise)
-        clean = batch.images
-        empty = shuffle_patches(clean[: self._settings.empty], generator)
-        if self._coded is not None:
-            clean = clean.clone()
-            clean[::2], empty = self._coded.reconstruct(clean[::2]), self._coded.reconstruct(empty)
-        images = torch.cat([degrade(clean, generator), empty])
+        empty = shuffle_patches(batch.images[: self._settings.empty], generator)
+        images = torch.cat([degrade(batch.images, generator), empty])
         return DetectorBatch(images, _with_empty(batch.targets, self._settings.empty), batch.noise)
 
     def loss(self, model: Detector, batch: DetectorBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -145,14 +143,14 @@ def _with_empty(targets: DetectorTargets, count: int) -> DetectorTargets:
 
 def main() -> None:
     parser = stage_parser(__doc__.splitlines()[0], "detector", minutes=50.0)
-    parser.add_argument("--quantizer", type=Path, help="quantiser weights: half of each batch is encoded and decoded")
+    parser.add_argument("--quantizer", type=Path, help="quantiser weights: half of each batch is shown as its codes show it")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     base = WorldConfig.from_toml(arguments.world)
     counts = {"image_size": base.image_size, "class_count": len(CLASSES), "color_count": len(COLORS)}
     model = Detector(read_settings(arguments.config, DetectorConfig, "detector", **counts))
     settings = overridden(read_settings(arguments.config, DetectorTraining, "training"), arguments)
-    coded = load_coded_scenes(arguments.quantizer, World(base), hardware_of(arguments).device)
+    coded = load_coded_scenes(arguments.quantizer, World(base))
     run_stage(DetectorStage(model, settings, detector_worlds(base, arguments.config), coded), settings, arguments)
 
 

@@ -137,7 +137,7 @@ class SceneExamples:
             worlds: where scenes come from.
             questioner: asks about them.
             maker: makes the tensors.
-            coded: every second picture is one of these, passed through their quantiser, unless it is None.
+            coded: every second picture is one of these, as their codes show it, unless it is None.
         """
         self._worlds, self._questioner, self._maker, self._coded = worlds, questioner, maker, coded
 
@@ -145,7 +145,7 @@ class SceneExamples:
         """`size` scenes with `questions` prompts each; a function of the generator's state only."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         made = [self._compose(rng, through_codes=place % 2 == 0) for place in range(size)]
-        images = self._damage(images_of([scene for _, scene in made]), generator)
+        images = self._damage(self._show([scene for _, scene in made]), generator)
         shuffled = round(size * _SHUFFLED)
         if shuffled:
             images[-shuffled:] = shuffle_patches(images[-shuffled:], generator)
@@ -166,9 +166,13 @@ class SceneExamples:
                 # Four large cells may find no room on a coarse lattice: draw another scene.
                 continue
 
-    def _damage(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _show(self, scenes: list[Scene]) -> Tensor:
+        images = images_of(scenes)
         if self._coded is not None:
-            images[::2] = self._coded.reconstruct(images[::2])
+            images[::2] = self._coded.reconstruct(scenes[::2])
+        return images
+
+    def _damage(self, images: Tensor, generator: torch.Generator) -> Tensor:
         # Every fourth stays as it is: what the generator draws at its best is not damaged.
         damaged = torch.arange(len(images)) % 4 != 0
         images[damaged] = degrade(images[damaged], generator)

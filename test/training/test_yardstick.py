@@ -10,16 +10,18 @@ from tiny import TINY_WORLD, tiny_quantizer
 
 from training import evaluate_detector
 from training.checkpoint import save_weights
-from training.evaluate_detector import bundle_thresholds, graph_decoder, read_trials, reconstruct_with
+from training.evaluate_detector import bundle_thresholds, graph_decoder, read_trials
 from training.export.decode_graph import build_decode_graph
 from training.export.detector_graph import build_detector_graph
 from training.export.graph_detector import GraphDetector
 from training.geneval_rules import DetectedObject, DetectionThresholds
 from training.intervals import wilson_interval
 from training.models.detector import Detector, DetectorConfig
+from training.reconstruction import coded_scenes
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.held_out import read_evaluation_set
 from training.world.spec import satisfies
+from training.world.world import World
 from training.yardstick import draw_trials, measure_agreement, read_counts
 from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
 
@@ -133,7 +135,8 @@ def test_weights_and_exported_graphs_see_the_same(tmp_path):
     path.write_bytes(build_decode_graph(quantizer).SerializeToString())
     trials = draw_trials(TINY_WORLD, "colors", 3)
     graph = GraphDetector(build_detector_graph(detector), threads=1)
-    for reconstruct in (None, reconstruct_with(quantizer, graph_decoder(path, quantizer, threads=1))):
+    coded = coded_scenes(quantizer, World(TINY_WORLD), graph_decoder(path, quantizer, threads=1))
+    for reconstruct in (None, coded.reconstruct):
         exact, served = (read_trials(trials, model.detect, reconstruct) for model in (detector, graph))
         assert [len(seen) for seen in exact] == [len(seen) for seen in served] and any(exact)
         scores = [np.array([[known.score for known in seen] for seen in found]) for found in (exact, served)]

@@ -26,10 +26,17 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Image uint8 [size, size, 3] sRGB, and its objects in the order they were drawn (they never overlap)."""
+    """One picture.
+
+    Attributes:
+        image: uint8 [size, size, 3], sRGB.
+        objects: in the order they were drawn; they never overlap.
+        background: index in the world's `backgrounds`.
+    """
 
     image: np.ndarray
     objects: tuple[SceneObject, ...]
+    background: int
 
     def object_mask(self) -> np.ndarray:
         """bool [size, size]: pixels inside some object's tight box."""

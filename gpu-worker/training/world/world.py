@@ -77,7 +77,7 @@ class World:
             ValueError: as `arrange`.
         """
         objects, background = self.arrange(rng, spec)
-        return Scene(self.draw(objects, background), objects)
+        return Scene(self.draw(objects, background), objects, background)
 
     def arrange(self, rng: np.random.Generator, spec: Spec) -> tuple[tuple[SceneObject, ...], int]:
         """Chooses drawings, places and background of a scene that satisfies a spec, without drawing it.
