@@ -27,6 +27,11 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
     folders: ['gpu-worker', 'shared'],
     packages: ['node:', '@aws-sdk/client-sqs', 'fast-png', 'zod'],
   },
+  {
+    of: 'infra/aws',
+    folders: ['infra/aws', 'infra/scaling-policy.ts', 'shared'],
+    packages: ['node:', 'aws-cdk-lib', 'cdk-nag', 'constructs', 'vitest'],
+  },
   { of: 'infra', folders: ['infra', 'shared'], packages: ['node:', 'fauxqs', 'wrangler', 'zod'] },
 ]
 
@@ -49,7 +54,7 @@ function sourceFiles(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.(ts|js)$/.test(entry.name) && !entry.name.endsWith('.d.ts'))
     .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
-    .filter((path) => !/node_modules|\.wrangler|\/training\//.test(path))
+    .filter((path) => !/node_modules|\.wrangler|cdk\.out|\/training\//.test(path))
 }
 
 function importsOf(path: string): Import[] {

@@ -1,0 +1,59 @@
+import { RetentionDays } from 'aws-cdk-lib/aws-logs'
+import type { ScalingPolicy } from '../scaling-policy.ts'
+
+export const DEPLOYMENT_NAMES = ['dev', 'staging', 'production'] as const
+export type DeploymentName = (typeof DEPLOYMENT_NAMES)[number]
+
+/** What differs between deployments; everything else is the same, so that staging shows what production will do. */
+export interface Deployment {
+  readonly name: DeploymentName
+  readonly scaling: ScalingPolicy
+  /** Instances that are not spot, counted from the first one that starts. */
+  readonly onDemandBase: number
+  readonly logRetention: RetentionDays
+  /** Whether what holds jobs or secrets outlives the deletion of its stack. */
+  readonly keepsData: boolean
+}
+
+/**
+ * One GPU each and close to each other in speed, so that a task is a task wherever it runs. Several, because spot capacity of
+ * any one type comes and goes.
+ */
+export const INSTANCE_TYPES = ['g6.xlarge', 'g5.xlarge', 'g6.2xlarge', 'g5.2xlarge'] as const
+
+/** For the embedded bundle; a larger model does fewer row-steps a second, and this is the number to change then. */
+const ROW_STEPS_PER_SECOND = 400
+
+const SCALING = {
+  rowStepsPerSecond: ROW_STEPS_PER_SECOND,
+  acceptableWaitSeconds: { interactive: 20, batch: 900 },
+  // The API's defaults: 4 candidates of 12 steps, of which accept `first` leaves about 40%.
+  assumedRowStepsPerJob: 20,
+}
+
+export const DEPLOYMENTS: Readonly<Record<DeploymentName, Deployment>> = {
+  dev: {
+    name: 'dev',
+    scaling: { ...SCALING, tasks: { min: 0, max: 2 } },
+    onDemandBase: 0,
+    logRetention: RetentionDays.ONE_WEEK,
+    keepsData: false,
+  },
+  staging: {
+    name: 'staging',
+    scaling: { ...SCALING, tasks: { min: 0, max: 4 } },
+    onDemandBase: 1,
+    logRetention: RetentionDays.TWO_WEEKS,
+    keepsData: false,
+  },
+  production: {
+    name: 'production',
+    scaling: { ...SCALING, tasks: { min: 0, max: 40 } },
+    onDemandBase: 1,
+    logRetention: RetentionDays.THREE_MONTHS,
+    keepsData: true,
+  },
+}
+
+/** CloudWatch namespace of what the workers of a deployment publish. */
+export const metricsNamespace = (deployment: Deployment): string => `ParmEdge/${deployment.name}`

@@ -1,0 +1,183 @@
+import { Aws, Duration } from 'aws-cdk-lib'
+import {
+  AdjustmentType,
+  CfnScalingPolicy,
+  MetricAggregationType,
+  ScalableTarget,
+  ServiceNamespace,
+  StepScalingAction,
+} from 'aws-cdk-lib/aws-applicationautoscaling'
+import {
+  Alarm,
+  ComparisonOperator,
+  type IMetric,
+  MathExpression,
+  Metric,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch'
+import { ApplicationScalingAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
+import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
+import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler'
+import { Construct } from 'constructs'
+import { FROM_ZERO, TARGET_TRACKING, TO_ZERO } from '../scaling-policy.ts'
+import type { Deployment } from './deployment.ts'
+import type { FleetMetrics } from './fleet-metrics.ts'
+import type { GpuFleet } from './gpu-fleet.ts'
+import type { JobQueues } from './job-queues.ts'
+
+export interface FleetScalingProps {
+  readonly deployment: Deployment
+  readonly fleet: GpuFleet
+  readonly queues: JobQueues
+  readonly metrics: FleetMetrics
+}
+
+/**
+ * How many tasks there are: target tracking of wanted tasks per running task between one and the most, and a rule each from
+ * and to zero, where a ratio means nothing. What they do to waiting times and to the bill: `npm run simulate`.
+ */
+export class FleetScaling extends Construct {
+  constructor(scope: Construct, id: string, { deployment, fleet, queues, metrics }: FleetScalingProps) {
+    super(scope, id)
+    const { min, max } = deployment.scaling.tasks
+    const target = new ScalableTarget(this, 'Tasks', {
+      serviceNamespace: ServiceNamespace.ECS,
+      resourceId: `service/${fleet.cluster.clusterName}/${fleet.service.serviceName}`,
+      scalableDimension: 'ecs:service:DesiredCount',
+      minCapacity: min,
+      maxCapacity: max,
+      // The service-linked role, which Application Auto Scaling makes for itself.
+      role: Role.fromRoleArn(
+        this,
+        'Role',
+        `arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService`,
+      ),
+    })
+    this.#track(target, metrics)
+    this.#leaveZero(target, metrics)
+    if (min === 0) this.#returnToZero(target, metrics)
+    this.#keepMetricsComing(queues)
+  }
+
+  #track(target: ScalableTarget, metrics: FleetMetrics): void {
+    const load = new MathExpression({
+      expression: 'IF(FILL(running, 0) > 0, wanted / running, wanted)',
+      usingMetrics: { running: metrics.runningTasks, wanted: metrics.wantedTasks },
+      label: 'wanted tasks per running task',
+    })
+    new CfnScalingPolicy(this, 'Track', {
+      policyName: 'wanted-per-running-task',
+      policyType: 'TargetTrackingScaling',
+      scalingTargetId: target.scalableTargetId,
+      targetTrackingScalingPolicyConfiguration: {
+        targetValue: TARGET_TRACKING.target,
+        scaleOutCooldown: TARGET_TRACKING.periodSeconds,
+        scaleInCooldown: TARGET_TRACKING.periodSeconds,
+        customizedMetricSpecification: { metrics: queriesOf('load', load) },
+      },
+    })
+  }
+
+  #leaveZero(target: ScalableTarget, metrics: FleetMetrics): void {
+    const action = new StepScalingAction(this, 'Start', {
+      scalingTarget: target,
+      policyName: 'from-zero',
+      adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
+      metricAggregationType: MetricAggregationType.MAXIMUM,
+      cooldown: Duration.seconds(FROM_ZERO.cooldownSeconds),
+    })
+    for (const [index, { above, tasks }] of FROM_ZERO.steps.entries()) {
+      const next = FROM_ZERO.steps[index + 1]
+      action.addAdjustment({
+        adjustment: tasks,
+        lowerBound: above,
+        ...(next !== undefined && { upperBound: next.above }),
+      })
+    }
+    const alarm = new Alarm(this, 'NobodyThere', {
+      alarmDescription: 'Scaling: work is waiting and there is no task. No action needed.',
+      metric: new MathExpression({
+        expression: 'IF(FILL(desired, 0) < 1, wanted, 0)',
+        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
+        label: 'wanted tasks while there are none',
+        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
+      }),
+      threshold: 0,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      evaluationPeriods: FROM_ZERO.datapoints,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    })
+    alarm.addAlarmAction(new ApplicationScalingAction(action))
+  }
+
+  #returnToZero(target: ScalableTarget, metrics: FleetMetrics): void {
+    const action = new StepScalingAction(this, 'Stop', {
+      scalingTarget: target,
+      policyName: 'to-zero',
+      adjustmentType: AdjustmentType.EXACT_CAPACITY,
+    })
+    action.addAdjustment({ adjustment: 0, upperBound: 0 })
+    const alarm = new Alarm(this, 'NothingToDo', {
+      alarmDescription: 'Scaling: nothing waits and nothing runs. No action needed.',
+      metric: new MathExpression({
+        expression: 'IF(FILL(desired, 0) > 0, wanted, 1)',
+        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
+        label: 'wanted tasks while there are some',
+        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
+      }),
+      threshold: 0,
+      comparisonOperator: ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
+      evaluationPeriods: TO_ZERO.datapoints,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    })
+    alarm.addAlarmAction(new ApplicationScalingAction(action))
+  }
+
+  /**
+   * SQS stops its metrics for a queue that nobody has called for six hours, and takes up to fifteen minutes to resume: the first
+   * job after a quiet night would wait that long for the fleet to notice it. A call an hour, whatever it does, keeps them coming;
+   * the schedule may not make reading calls, so it writes a tag that is there already.
+   * Source: Amazon SQS developer guide, "Monitoring Amazon SQS queues using CloudWatch".
+   */
+  #keepMetricsComing(queues: JobQueues): void {
+    const role = new Role(this, 'WakeRole', { assumedBy: new ServicePrincipal('scheduler.amazonaws.com') })
+    role.addToPolicy(
+      new PolicyStatement({
+        effect: Effect.ALLOW,
+        actions: ['sqs:TagQueue'],
+        resources: queues.lanes.map(({ queue }) => queue.queueArn),
+      }),
+    )
+    for (const { lane, queue } of queues.lanes) {
+      new CfnSchedule(this, `Wake-${lane}`, {
+        description: `keeps CloudWatch metrics of the ${lane} queue coming`,
+        scheduleExpression: 'rate(1 hour)',
+        flexibleTimeWindow: { mode: 'FLEXIBLE', maximumWindowInMinutes: 15 },
+        target: {
+          arn: `arn:${Aws.PARTITION}:scheduler:::aws-sdk:sqs:tagQueue`,
+          roleArn: role.roleArn,
+          input: JSON.stringify({ QueueUrl: queue.queueUrl, Tags: { 'parm-edge-metrics': 'kept-coming' } }),
+        },
+      })
+    }
+  }
+}
+
+type MetricQuery = CfnScalingPolicy.TargetTrackingMetricDataQueryProperty
+
+/**
+ * An expression and everything below it as the flat list that a target-tracking policy takes. Target tracking of CDK's own
+ * constructs knows single metrics only.
+ */
+function queriesOf(id: string, metric: IMetric, returnData = true): MetricQuery[] {
+  if (metric instanceof MathExpression) {
+    const inputs = Object.entries(metric.usingMetrics).flatMap(([name, input]) => queriesOf(name, input, false))
+    return [{ id, expression: metric.expression, returnData, ...optionalLabel(metric.label) }, ...inputs]
+  }
+  if (!(metric instanceof Metric)) throw new TypeError(`expected a metric or an expression as ${id}`)
+  const { namespace, metricName, statistic } = metric
+  const dimensions = Object.entries(metric.dimensions ?? {}).map(([name, value]) => ({ name, value: String(value) }))
+  return [{ id, returnData, metricStat: { metric: { namespace, metricName, dimensions }, stat: statistic } }]
+}
+
+const optionalLabel = (label: string | undefined): { label?: string } => (label === undefined ? {} : { label })
