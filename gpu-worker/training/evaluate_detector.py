@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from training.checkpoint import load_weights
-from training.detector_data import images_of
+from training.detector_scenes import images_of
 from training.export.graph_detector import GraphDetector
 from training.export.runtime import GraphSession
 from training.geneval_rules import DetectionThresholds, objects_in

@@ -1,7 +1,7 @@
-"""What a verifier's object maps should show, from ground truth or from the detector's reading, and the loss that teaches it.
+"""What object maps of detectors and verifiers should show, from ground truth or a detector's reading, and losses that teach it.
 
-A yes or a no is one bit a picture; the objects in it, with class, box, colour and how sure the yardstick is of them,
-are hundreds. They are taught beside the answers.
+To a verifier objects are taught beside the answers: a yes or a no is one bit a picture; the objects in it, with class, box,
+colour and how sure the yardstick is of them, are hundreds.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.models.detector import DetectorMaps
+from training.models.detector import DetectorConfig, DetectorMaps
 from training.models.verifier import VerifierConfig
 from training.world.classes import COLORS
 from training.world.spec import KnownObject
@@ -41,7 +41,7 @@ class ObjectTargets:
     colors: Tensor
 
 
-def object_targets(pictures: Sequence[Sequence[KnownObject]], config: VerifierConfig) -> ObjectTargets:
+def object_targets(pictures: Sequence[Sequence[KnownObject]], config: DetectorConfig | VerifierConfig) -> ObjectTargets:
     """Places each object's centre, box and colour on the grid; ground truth, which has no score, counts as certain."""
     grid, stride, batch = config.cells, config.trunk.stride, len(pictures)
     heat = np.zeros((batch, config.class_count, grid, grid), np.float32)
@@ -74,13 +74,18 @@ def object_loss(maps: DetectorMaps, targets: ObjectTargets) -> Tensor:
     """
     gap = (targets.heat - maps.heat.sigmoid()).square()
     heat = (gap * F.binary_cross_entropy_with_logits(maps.heat, targets.heat, reduction="none")).sum()
+    object_count = targets.heat.amax(1).sum().clamp(min=1.0)
+    extents, color = box_and_color_loss(maps, targets)
+    return heat / object_count + _EXTENTS_WEIGHT * extents + _COLOR_WEIGHT * color
+
+
+def box_and_color_loss(maps: DetectorMaps, targets: ObjectTargets) -> tuple[Tensor, Tensor]:
+    """L1 on box extents and cross-entropy on colours where they are read; two scalars, means over those cells."""
     distance = (maps.extents - targets.extents).abs().sum(1)  # (B, G, G)
+    extents = (distance * targets.readable).sum() / targets.readable.sum().clamp(min=1.0)
     colors = F.cross_entropy(maps.colors, targets.colors, ignore_index=-1, reduction="none")
     colored = targets.readable * (targets.colors >= 0)
-    object_count = targets.heat.amax(1).sum().clamp(min=1.0)
-    extents = (distance * targets.readable).sum() / targets.readable.sum().clamp(min=1.0)
-    color = (colors * colored).sum() / colored.sum().clamp(min=1.0)
-    return heat / object_count + _EXTENTS_WEIGHT * extents + _COLOR_WEIGHT * color
+    return extents, (colors * colored).sum() / colored.sum().clamp(min=1.0)
 
 
 def _score(known: KnownObject) -> float:

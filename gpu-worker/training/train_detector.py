@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from training.config_file import read_settings
 from training.degradations import degrade, shuffle_patches
-from training.detector_data import DetectorTargets, detector_worlds, images_of, sample_scenes, targets_of
+from training.detector_scenes import detector_worlds, images_of, sample_scenes
 from training.models.detector import Detector, DetectorConfig, DetectorMaps
+from training.object_targets import ObjectTargets, box_and_color_loss, object_targets
 from training.reconstruction import CodedScenes, load_coded_scenes
 from training.stage import Stage, TrainingSettings
 from training.stage_arguments import overridden, run_stage, stage_parser
@@ -63,12 +64,12 @@ class DetectorBatch:
     """
 
     images: Tensor
-    targets: DetectorTargets
+    targets: ObjectTargets
     noise: int
 
 
 def detection_loss(
-    maps: DetectorMaps, targets: DetectorTargets, settings: DetectorTraining
+    maps: DetectorMaps, targets: ObjectTargets, settings: DetectorTraining
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Focal loss on centres, L1 on box extents, cross-entropy on colours.
 
@@ -87,11 +88,7 @@ def detection_loss(
     hit = -((1 - probability) ** 2) * probability.log()
     miss = -((1 - targets.heat) ** 4) * probability**2 * (1 - probability).log()
     heat = torch.where(is_center, hit, miss).sum() / is_center.sum().clamp(min=1)
-    distance = (maps.extents - targets.extents).abs().sum(1)  # (B, G, G)
-    extents = (distance * targets.readable).sum() / targets.readable.sum().clamp(min=1.0)
-    colors = F.cross_entropy(maps.colors, targets.colors, ignore_index=-1, reduction="none")
-    colored = targets.readable * (targets.colors >= 0)
-    color = (colors * colored).sum() / colored.sum().clamp(min=1.0)
+    extents, color = box_and_color_loss(maps, targets)
     loss = heat + settings.extents_weight * extents + settings.color_weight * color
     return loss, {"heat": heat, "extents": extents, "color": color}
 
@@ -115,7 +112,7 @@ class DetectorStage(Stage):
         if self._coded is not None:
             scenes[::2] = sample_scenes([self._coded.world], rng, len(scenes[::2]))
             images[::2] = self._coded.reconstruct(scenes[::2])
-        return DetectorBatch(images, targets_of(scenes, self.model.config), noise)
+        return DetectorBatch(images, object_targets([scene.objects for scene in scenes], self.model.config), noise)
 
     def prepared(self, batch: DetectorBatch) -> DetectorBatch:
         generator = torch.Generator().manual_seed(batch.noise)
@@ -131,9 +128,9 @@ class DetectorStage(Stage):
         return weight.ndim == 4 and name.startswith("trunk") and weight.shape[1] > 3
 
 
-def _with_empty(targets: DetectorTargets, count: int) -> DetectorTargets:
+def _with_empty(targets: ObjectTargets, count: int) -> ObjectTargets:
     """Targets with `count` pictures of nothing behind them."""
-    return DetectorTargets(
+    return ObjectTargets(
         F.pad(targets.heat, (0, 0, 0, 0, 0, 0, 0, count)),
         F.pad(targets.extents, (0, 0, 0, 0, 0, 0, 0, count)),
         F.pad(targets.readable, (0, 0, 0, 0, 0, count)),

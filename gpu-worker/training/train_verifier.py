@@ -15,7 +15,7 @@ import torch
 
 from training.checkpoint import load_weights
 from training.config_file import CONFIGS, read_settings
-from training.detector_data import detector_worlds
+from training.detector_scenes import detector_worlds
 from training.fact_splits import TrainingFacts
 from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig

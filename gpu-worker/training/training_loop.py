@@ -60,8 +60,8 @@ class TrainingLoop:
             ValueError: it is of a model of other sizes.
         """
         path = self.run / "checkpoint.pt"
-        saved = _in_present_form(load_checkpoint(path))
-        if differences := config_differences(saved["config"] or asdict(self.model.config), self.model.config):
+        saved = load_checkpoint(path)
+        if differences := config_differences(saved["config"], self.model.config):
             raise ValueError(f"{path} is of another model, so it cannot be resumed: {differences}")
         self.model.load_state_dict(saved["model"])
         self._average.restore(saved["average"])
@@ -136,12 +136,3 @@ class TrainingLoop:
 
     def _minutes(self) -> float:
         return round(self.budget.elapsed_seconds() / 60, 2)
-
-
-def _in_present_form(saved: dict) -> dict:
-    """A checkpoint of the time when every script wrote its own: average without its count or none, time by another name."""
-    average = saved.get("average", saved["model"])
-    if "updates" not in average:
-        average = {"state": average, "updates": saved["step"]}
-    seconds = saved["seconds"] if "seconds" in saved else saved["spent_seconds"]
-    return saved | {"average": average, "seconds": seconds, "config": saved.get("config")}

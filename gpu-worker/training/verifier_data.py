@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.degradations import degrade, shuffle_patches
-from training.detector_data import images_of
+from training.detector_scenes import images_of
 from training.models.verifier import TASKS, VerifierConfig
 from training.object_targets import ObjectTargets, object_targets
 from training.questions import Questioner

@@ -3,7 +3,7 @@
 import pytest
 
 from training.config_file import CONFIGS, read_settings, read_table
-from training.detector_data import DetectorScenes
+from training.detector_scenes import DetectorScenes
 from training.models.detector import DetectorConfig
 from training.models.generator import GeneratorConfig
 from training.models.quantizer import QuantizerConfig

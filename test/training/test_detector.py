@@ -5,20 +5,17 @@ import pytest
 import torch
 
 from training.degradations import degrade, shuffle_patches
-from training.detector_data import detector_worlds, targets_of
+from training.detector_scenes import detector_worlds
 from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
 from training.muon import build_optimizers
+from training.object_targets import object_targets
 from training.reconstruction import CodedScenes
 from training.train_detector import DetectorStage, DetectorTraining, detection_loss
 from training.world.config import WorldConfig
-from training.world.scene import Scene, SceneObject
+from training.world.scene import SceneObject
 from training.world.world import World
 
 CONFIG = DetectorConfig()
-
-
-def scene_with(*objects):
-    return Scene(np.zeros((96, 96, 3), np.uint8), objects, background=0)
 
 
 def perfect_maps(targets):
@@ -31,7 +28,7 @@ def perfect_maps(targets):
 def test_targets_read_back_as_the_objects_they_came_from():
     cat = SceneObject(12, "blue", (8, 16, 50, 60), (8, 16, 50, 60), 0)
     dog = SceneObject(13, "red", (52, 20, 92, 58), (52, 20, 92, 58), 1)
-    output = pick_peaks(perfect_maps(targets_of([scene_with(cat, dog)], CONFIG)), CONFIG)
+    output = pick_peaks(perfect_maps(object_targets([[cat, dog]], CONFIG)), CONFIG)
     found = {int(label): index for index, label in enumerate(output.labels[0, :2])}
     assert set(found) == {12, 13}
     assert (output.scores[0, :2] > 0.99).all()
@@ -45,13 +42,13 @@ def test_targets_read_back_as_the_objects_they_came_from():
 def test_two_objects_of_one_class_are_two_peaks():
     first = SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0)
     second = SceneObject(5, None, (44, 44, 80, 80), (44, 44, 80, 80), 0)
-    output = pick_peaks(perfect_maps(targets_of([scene_with(first, second)], CONFIG)), CONFIG)
+    output = pick_peaks(perfect_maps(object_targets([[first, second]], CONFIG)), CONFIG)
     assert output.labels[0, :2].tolist() == [5, 5]
     assert (output.scores[0, :2] > 0.99).all()
 
 
 def test_objects_without_a_known_colour_do_not_teach_colour():
-    targets = targets_of([scene_with(SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0))], CONFIG)
+    targets = object_targets([[SceneObject(5, None, (4, 4, 40, 40), (4, 4, 40, 40), 0)]], CONFIG)
     assert (targets.colors == -1).all()
     _, parts = detection_loss(perfect_maps(targets), targets, DetectorTraining())
     assert parts["color"] == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.detector_data import detector_worlds
+from training.detector_scenes import detector_worlds
 from training.evaluation_sets import generated_prompts, world_prompts
 from training.world.classes import TASKS
 from training.world.config import WorldConfig

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from tiny import TINY_WORLD, sharing_generator, tiny_quantizer
 
-from training.detector_data import detector_worlds
+from training.detector_scenes import detector_worlds
 from training.fact_splits import TrainingFacts
 from training.models.detector import Detector, DetectorConfig
 from training.models.verifier import TASKS, Verifier, VerifierConfig
