@@ -67,23 +67,6 @@ def test_a_run_whose_examples_are_composed_ahead_ends_with_the_same_weights(tmp_
     assert_equal_checkpoints(tmp_path / "alone", tmp_path / "helped")
 
 
-@pytest.mark.parametrize("name", ("quantizer", "generator", "detector"))
-def test_checkpoints_of_the_time_before_the_common_loop_resume(name, tmp_path):
-    run(name, tmp_path / "whole", Budget(steps=6))
-    run(name, tmp_path / "old", Stopped(steps=6))
-    saved = load_checkpoint(tmp_path / "old" / "checkpoint.pt")
-    if name == "detector":
-        saved["spent_seconds"] = saved.pop("seconds")
-        del saved["config"]
-    else:
-        saved["average"] = saved["average"]["state"]
-    if name == "quantizer":
-        del saved["average"]
-    save_checkpoint(tmp_path / "old" / "checkpoint.pt", saved)
-    run(name, tmp_path / "old", Budget(steps=6), resume=True)
-    assert_equal_checkpoints(tmp_path / "whole", tmp_path / "old")
-
-
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     run("quantizer", tmp_path, Stopped(steps=6))
     saved = load_checkpoint(tmp_path / "checkpoint.pt")
