@@ -157,8 +157,8 @@ class WorkerProcess {
     })
     this.#serving = { bundle, slots, engine, runner, consumer }
     const { id, revision } = bundle.manifest
-    const { provider, refusedProviders } = bundle
-    this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads })
+    const { provider, refusedProviders, stepSessions } = bundle
+    this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads, stepSessions })
     return this.#serving
   }
 

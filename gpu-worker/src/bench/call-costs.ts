@@ -7,7 +7,7 @@ export type Call = (typeof CALLS)[number]
 
 /**
  * Milliseconds of a call by its rows, as measured; between two row counts time is a straight line. It is processor time
- * divided by the threads: what the call takes on a machine with nothing else to do.
+ * divided by the threads: what the call would take on a quiet machine if its threads never waited for each other.
  */
 export class CallCosts {
   readonly rowCounts: readonly number[]

@@ -52,7 +52,7 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
     case 'memory':
       return measureMemory({ ...common, prompts: await served(), jobs: plan.jobs })
     case 'peak_share':
-      return measurePeakShare({ bundleDir, manifest, threads, rows: slots, rounds: repeats })
+      return measurePeakShare({ bundleDir, bundle, threads, rows: slots, rounds: repeats })
     case 'scheduler_share':
       return measureSchedulerShare({
         ...common,
@@ -81,7 +81,7 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
 }
 
 /** What a figure must be read with. */
-function circumstances({ settings, repeats }: BenchPlan, { manifest, provider }: Bundle): object {
+function circumstances({ settings, repeats }: BenchPlan, { manifest, provider, stepSessions }: Bundle): object {
   return {
     bundle: manifest.id,
     revision: manifest.revision.slice(0, 12),
@@ -90,6 +90,7 @@ function circumstances({ settings, repeats }: BenchPlan, { manifest, provider }:
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     provider,
     threads: settings.threads,
+    stepSessions,
     slots: settings.slots,
     repeats,
   }

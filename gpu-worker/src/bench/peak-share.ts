@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BundleManifest } from '../../../shared/bundle.ts'
+import type { StepRow } from '../engine/ports.ts'
+import type { Bundle } from '../models/bundle-loader.ts'
 import { bundleContracts } from '../models/graph-contract.ts'
-import { type Feed, openSession, type Session } from '../models/session.ts'
+import { type Feed, openSession } from '../models/session.ts'
 import { type SpentTime, subtractTime } from '../models/spent-time.ts'
 import { trialFeeds } from '../models/step-trial.ts'
 import { type Arithmetic, countArithmetic } from './arithmetic.ts'
@@ -12,7 +13,8 @@ import { round, type Spread, spreadOf } from './statistics.ts'
 
 export interface PeakShareOptions {
   readonly bundleDir: string
-  readonly manifest: BundleManifest
+  /** Opened with as many threads. */
+  readonly bundle: Pick<Bundle, 'manifest' | 'generator' | 'spent'>
   readonly threads: number
   /** Rows of a step. */
   readonly rows: number
@@ -50,15 +52,27 @@ const PRODUCT_SIZES = [
   [1024, 1024],
 ] as const
 
-/** How close one step of the bundle comes to the best rate at which onnxruntime multiplies matrices on this machine. */
+/**
+ * How close one step of the bundle, as it is served, comes to the best rate at which onnxruntime multiplies matrices on
+ * this machine.
+ */
 export async function measurePeakShare(options: PeakShareOptions): Promise<PeakShares> {
-  const { manifest, bundleDir, threads, rows, rounds } = options
+  const { bundle, bundleDir, threads, rows, rounds } = options
+  const { manifest, generator } = bundle
   const path = join(bundleDir, manifest.generator.stepGraph)
   const feeds = trialFeeds(bundleContracts(manifest).step, manifest.generator.codebookSize, rows)
   const arithmetic = await profile(path, feeds)
   // Both branches of the guidance go through every layer together.
   const activationRows = rows * manifest.generator.grid[0] * manifest.generator.grid[1] * 2
-  const step = await openSession(manifest.generator.stepGraph, path, 'cpu', threads)
+  const prompt = await generator.prepare(manifest.prompt.examples[0] ?? '')
+  const tokens = new Int32Array(generator.tokenCount).fill(generator.codebookSize)
+  const uniform = new Float32Array(generator.tokenCount).fill(0.5)
+  const row: StepRow = { tokens, prompt, guidance: 1, uniform }
+  const takeStep = async (): Promise<SpentTime> => {
+    const before = bundle.spent
+    await generator.step(new Array<StepRow>(rows).fill(row))
+    return subtractTime(bundle.spent, before)
+  }
   const yardsticks = await Promise.all(
     (['int8', 'float'] as const).flatMap((type) =>
       PRODUCT_SIZES.map(([inner, columns]): Promise<MatmulYardstick> => {
@@ -70,7 +84,7 @@ export async function measurePeakShare(options: PeakShareOptions): Promise<PeakS
   try {
     const measured: Round[] = []
     // The first round warms up.
-    for (let index = 0; index <= rounds; index++) measured.push(await measureRound(step, feeds, yardsticks))
+    for (let index = 0; index <= rounds; index++) measured.push(await measureRound(takeStep, yardsticks))
     const counted = measured.slice(1)
     return {
       rows,
@@ -79,7 +93,7 @@ export async function measurePeakShare(options: PeakShareOptions): Promise<PeakS
       byProcessorTime: summarise(counted, arithmetic, 'processorMs'),
     }
   } finally {
-    await step.release()
+    generator.release(prompt)
     for (const yardstick of yardsticks) await yardstick.close()
   }
 }
@@ -92,16 +106,13 @@ interface Round {
 
 /** The best of two for everything, because on a shared machine only the slow side has outliers. */
 async function measureRound(
-  step: Session,
-  feeds: Readonly<Record<string, Feed>>,
+  takeStep: () => Promise<SpentTime>,
   yardsticks: readonly MatmulYardstick[],
 ): Promise<Round> {
   const best = { int8: NEVER, float: NEVER }
   let least = NEVER
   for (let turn = 0; turn < 2; turn++) {
-    const before = step.spent
-    await step.run(feeds)
-    least = lesser(least, subtractTime(step.spent, before))
+    least = lesser(least, await takeStep())
     for (const yardstick of yardsticks) {
       const { ms, processorMs } = await yardstick.measure()
       const ofOne = { ms: ms / yardstick.operations, processorMs: processorMs / yardstick.operations }

@@ -10,7 +10,7 @@ import { BundleGenerator } from './generator.ts'
 import { bundleContracts } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
 import type { SpentTime } from './spent-time.ts'
-import { ThreadClient } from './thread-client.ts'
+import { type ModelThread, ThreadClient } from './thread-client.ts'
 import { PromptTokenizer } from './tokenizer.ts'
 import { BundleVerifier } from './verifier.ts'
 
@@ -19,6 +19,8 @@ export interface BundleOptions {
   readonly providers?: readonly Provider[]
   /** Threads of one graph run, >= 1. Default: all cores. */
   readonly threads?: number
+  /** Sessions that share each step on the CPU, 1..threads. Default: what a short trial finds fastest. */
+  readonly stepSessions?: number
 }
 
 /** A bundle with its models loaded. Owns one thread; `close` must be called before the process exits. */
@@ -31,6 +33,8 @@ export interface Bundle {
   /** What the graphs run on, and why preferred providers do not. */
   readonly provider: Provider
   readonly refusedProviders: readonly string[]
+  /** Sessions that share each step. */
+  readonly stepSessions: number
   /** Rows past which a tick only gets longer, found by a short sweep; undefined on the CPU. */
   readonly rowBudget: number | undefined
   /** Time that the calls answered so far spent inside onnxruntime. */
@@ -52,10 +56,10 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
   const manifest = await readManifest(dir)
   await checkFiles(dir, manifest)
   const tokenizer = await openTokenizer(dir, manifest)
-  const thread = new ThreadClient(new URL('./model-thread.ts', import.meta.url))
+  const thread: ModelThread = new ThreadClient(new URL('./model-thread.ts', import.meta.url))
   try {
     const { generator, prompt, verifiers, detector } = manifest
-    const { provider, refused, rowBudget } = await thread.call('open', {
+    const { provider, refused, stepSessions, rowBudget } = await thread.call('open', {
       dir: resolve(dir),
       graphs: {
         prefix: generator.prefixGraph,
@@ -69,6 +73,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       unconditional: Int32Array.from(prompt.unconditional),
       providers: options.providers ?? ['cpu'],
       threads: options.threads ?? availableParallelism(),
+      stepSessions: options.stepSessions,
     })
     const pictureBytes = generator.imageSize[0] * generator.imageSize[1] * 3
     return {
@@ -80,6 +85,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       detector: detector && new BundleDetector(detector, pictureBytes, thread),
       provider,
       refusedProviders: refused,
+      stepSessions,
       rowBudget,
       get spent() {
         return thread.spent

@@ -2,7 +2,7 @@ import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import type { Pixels } from '../engine/ports.ts'
 import { packPictures } from './pictures.ts'
-import type { ThreadClient } from './thread-client.ts'
+import type { ModelThread } from './thread-client.ts'
 
 export type DetectorEntry = NonNullable<BundleManifest['detector']>
 
@@ -21,10 +21,10 @@ export interface Detection {
 export class BundleDetector {
   readonly entry: DetectorEntry
   readonly #pictureBytes: number
-  readonly #thread: ThreadClient
+  readonly #thread: ModelThread
 
   /** @param pictureBytes  height * width * 3 */
-  constructor(entry: DetectorEntry, pictureBytes: number, thread: ThreadClient) {
+  constructor(entry: DetectorEntry, pictureBytes: number, thread: ModelThread) {
     this.entry = entry
     this.#pictureBytes = pictureBytes
     this.#thread = thread

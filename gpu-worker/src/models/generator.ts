@@ -1,7 +1,7 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { InvariantError } from '../../../shared/error-code.ts'
 import type { Generator, Pixels, PreparedPrompt, StepOutput, StepRow } from '../engine/ports.ts'
-import type { ThreadClient } from './thread-client.ts'
+import type { ModelThread } from './thread-client.ts'
 import type { PromptTokenizer } from './tokenizer.ts'
 
 interface SharedPrefix {
@@ -16,11 +16,11 @@ export class BundleGenerator implements Generator {
   readonly codebookSize: number
   readonly imageSize: readonly [number, number]
   readonly temperature: number
-  readonly #thread: ThreadClient
+  readonly #thread: ModelThread
   readonly #tokenizer: PromptTokenizer
   readonly #prefixes = new Map<string, SharedPrefix>()
 
-  constructor(manifest: BundleManifest, tokenizer: PromptTokenizer, thread: ThreadClient) {
+  constructor(manifest: BundleManifest, tokenizer: PromptTokenizer, thread: ModelThread) {
     const { grid, codebookSize, imageSize, defaults } = manifest.generator
     this.tokenCount = grid[0] * grid[1]
     this.codebookSize = codebookSize

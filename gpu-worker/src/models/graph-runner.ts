@@ -1,10 +1,14 @@
-import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import { type BundleContracts, checkOutputDims, type GraphContract, type TensorContract } from './graph-contract.ts'
+import { AppError } from '../../../shared/error-code.ts'
+import { checkProbabilities, inputDims, output, tensorContract } from './graph-answers.ts'
+import type { BundleContracts, GraphContract } from './graph-contract.ts'
 import { openOnFirstProvider, releaseAll, type Sessions } from './graph-sessions.ts'
 import { toInt32, toInt64 } from './int64.ts'
 import { PrefixTable } from './prefix-table.ts'
-import type { Feed, Result, Session } from './session.ts'
+import type { Feed, Session } from './session.ts'
 import { addTime, NO_TIME, type SpentTime } from './spent-time.ts'
+import type { SplitStep } from './split-step.ts'
+import { StepSession } from './step-session.ts'
+import { openSplitStep } from './step-sharing.ts'
 import type { DetectReply, OpenReply, OpenRequest, StepReply, StepRequest, ThreadCalls } from './thread-messages.ts'
 
 /**
@@ -15,30 +19,37 @@ export class GraphRunner {
   readonly #contracts: BundleContracts
   readonly #codebookSize: number
   readonly #sessions: Sessions
-  readonly #prefixes: PrefixTable
+  /** Takes the steps that `#split` has too many sessions for. */
+  readonly #whole: StepSession
+  readonly #split: SplitStep | undefined
 
-  private constructor(request: OpenRequest, sessions: Sessions, prefixes: PrefixTable) {
+  private constructor(request: OpenRequest, sessions: Sessions, whole: StepSession, split: SplitStep | undefined) {
     this.#contracts = request.contracts
     this.#codebookSize = request.codebookSize
     this.#sessions = sessions
-    this.#prefixes = prefixes
+    this.#whole = whole
+    this.#split = split
   }
 
   /**
-   * Opens all graphs on the first provider that can start, checks them against the manifest and runs each once.
+   * Opens all graphs on the first provider that can start, checks them against the manifest and runs each once. Shares
+   * out the step as `openSplitStep` says.
    *
    * @throws AppError `bundle_invalid`  naming the graph; `config_invalid` when no provider can start
    */
   static async open(request: OpenRequest): Promise<{ runner: GraphRunner; reply: OpenReply }> {
     const { sessions, reply } = await openOnFirstProvider(request)
     try {
-      const { prefix } = request.contracts
+      const { prefix, step } = request.contracts
       const unconditional = await computePrefix(sessions.prefix, prefix, request.unconditional)
       const [layers, keyAndValue] = tensorContract(prefix.outputs, 'prefix_kv').dims
       const planes = Number(layers) * Number(keyAndValue)
-      const runner = new GraphRunner(request, sessions, new PrefixTable(planes, unconditional))
-      await runner.#warmUp(request.unconditional)
-      return { runner, reply }
+      const prefixes = new PrefixTable(planes, unconditional)
+      const whole = new StepSession(sessions.step, step, request.codebookSize, prefixes)
+      await new GraphRunner(request, sessions, whole, undefined).#warmUp(request.unconditional)
+      const split = await openSplitStep(request, reply.provider, whole)
+      const runner = new GraphRunner(request, sessions, whole, split)
+      return { runner, reply: { ...reply, stepSessions: split?.sessionCount ?? 1 } }
     } catch (cause) {
       await releaseAll(sessions.all)
       if (cause instanceof AppError && cause.code === 'model_failed') {
@@ -50,38 +61,26 @@ export class GraphRunner {
 
   /** Time spent inside onnxruntime since the graphs were opened. */
   get spent(): SpentTime {
-    return this.#sessions.all.reduce((sum, session) => addTime(sum, session.spent), NO_TIME)
+    const parts = [...this.#sessions.all, ...(this.#split ? [this.#split] : [])]
+    return parts.reduce((sum, { spent }) => addTime(sum, spent), NO_TIME)
   }
 
-  async prefix(request: ThreadCalls['prefix']['request']): Promise<undefined> {
-    this.#prefixes.add(request.key, await computePrefix(this.#sessions.prefix, this.#contracts.prefix, request.ids))
+  async prefix({ key, ids }: ThreadCalls['prefix']['request']): Promise<undefined> {
+    const prefix = await computePrefix(this.#sessions.prefix, this.#contracts.prefix, ids)
+    await this.#split?.addPrefix(key, prefix)
+    this.#whole.prefixes.add(key, prefix)
     return undefined
   }
 
   forget(key: string): void {
-    this.#prefixes.drop(key)
+    this.#whole.prefixes.drop(key)
+    this.#split?.forget(key)
   }
 
   async step(request: StepRequest): Promise<StepReply> {
-    const { rowCount, tokens, uniform, guidance, prompts } = request
-    const { kv, promptCount, rowOf } = this.#prefixes.rows(prompts)
-    const rowPrompt = BigInt64Array.from(prompts, (key) => BigInt(rowOf.get(key) ?? 0))
-    const session = this.#sessions.step
-    const contract = this.#contracts.step
-    const results = await session.run({
-      tokens: { type: 'int64', data: toInt64(tokens), dims: [rowCount, tokens.length / rowCount] },
-      prefix_kv: { type: 'float32', data: kv, dims: inputDims(contract, 'prefix_kv', promptCount) },
-      row_prompt: { type: 'int64', data: rowPrompt, dims: [rowCount] },
-      guidance: { type: 'float32', data: guidance, dims: [rowCount] },
-      uniform: { type: 'float32', data: uniform, dims: [rowCount, uniform.length / rowCount] },
-    })
-    const ids = toInt32(output(session, contract, results, 'ids', rowCount) as BigInt64Array)
-    const prob = output(session, contract, results, 'prob', rowCount) as Float32Array<ArrayBuffer>
-    for (const id of ids) {
-      if (id < 0 || id >= this.#codebookSize) throw outOfRange(session, 'ids', id, `0..${this.#codebookSize - 1}`)
-    }
-    checkProbabilities(session, 'prob', prob)
-    return { ids, prob }
+    const split = this.#split
+    const isEnough = split !== undefined && request.rowCount >= split.sessionCount
+    return isEnough ? split.step(request) : this.#whole.step(request)
   }
 
   async decode({ rowCount, codes }: ThreadCalls['decode']['request']): Promise<Uint8Array<ArrayBuffer>> {
@@ -127,6 +126,7 @@ export class GraphRunner {
 
   /** Frees all native memory. No call may follow. */
   async release(): Promise<void> {
+    await this.#split?.release()
     await releaseAll(this.#sessions.all)
   }
 
@@ -160,36 +160,4 @@ async function computePrefix(session: Session, contract: GraphContract, ids: Int
 
 function imageFeed(contract: GraphContract, rowCount: number, pixels: Uint8Array): Feed {
   return { type: 'uint8', data: pixels, dims: inputDims(contract, 'image', rowCount) }
-}
-
-function inputDims(contract: GraphContract, name: string, batch: number): number[] {
-  return tensorContract(contract.inputs, name).dims.map((dim) => (dim === 'dynamic' ? batch : Number(dim)))
-}
-
-function output(
-  session: Session,
-  contract: GraphContract,
-  results: Readonly<Record<string, Result>>,
-  name: string,
-  batch: number,
-): Result['data'] {
-  const result = results[name]
-  if (result === undefined) throw new AppError('model_failed', `graph ${session.graph} gave no ${name}`)
-  checkOutputDims(session.graph, tensorContract(contract.outputs, name), result.dims, batch)
-  return result.data
-}
-
-function tensorContract(tensors: readonly TensorContract[], name: string): TensorContract {
-  const found = tensors.find((tensor) => tensor.name === name)
-  if (found === undefined) throw new InvariantError(`no contract for ${name}`)
-  return found
-}
-
-function checkProbabilities(session: Session, name: string, values: Float32Array): void {
-  // A softmax may round to a hair above 1.
-  for (const value of values) if (!(value >= 0 && value <= 1.0001)) throw outOfRange(session, name, value, '0..1')
-}
-
-function outOfRange(session: Session, name: string, value: number, range: string): AppError {
-  return new AppError('model_failed', `graph ${session.graph} answered ${value} in ${name}, expected ${range}`)
 }

@@ -30,7 +30,9 @@ const MOST_ROWS = 256
  *
  * @throws AppError `bundle_invalid`  naming the graph; `config_invalid` when no provider can start
  */
-export async function openOnFirstProvider(request: OpenRequest): Promise<{ sessions: Sessions; reply: OpenReply }> {
+export async function openOnFirstProvider(
+  request: OpenRequest,
+): Promise<{ sessions: Sessions; reply: Omit<OpenReply, 'stepSessions'> }> {
   const refused: string[] = []
   for (const provider of request.providers) {
     const unusable = await probeProvider(provider)

@@ -14,20 +14,19 @@ export interface PrefixRows {
  * Invariant: an entry is dropped only when no later `rows` asks for its key; the client counts users and says so.
  */
 export class PrefixTable {
-  readonly #planes: number
+  /** layers * 2. */
+  readonly planes: number
+  /** float32 [planes, heads, maxTokens, headDim], flat. */
+  readonly unconditional: Float32Array
   readonly #planeLength: number
-  readonly #unconditional: Float32Array
   readonly #prefixes = new Map<string, Float32Array>()
   #last: PrefixRows | undefined
 
-  /**
-   * @param planes         layers * 2
-   * @param unconditional  float32 [planes, heads, maxTokens, headDim], flat; owned by the table from now on
-   */
+  /** @param unconditional  owned by the table from now on */
   constructor(planes: number, unconditional: Float32Array) {
-    this.#planes = planes
+    this.planes = planes
     this.#planeLength = unconditional.length / planes
-    this.#unconditional = unconditional
+    this.unconditional = unconditional
   }
 
   get size(): number {
@@ -51,9 +50,9 @@ export class PrefixTable {
     const last = this.#last
     if (last && keys.every((key) => last.rowOf.has(key))) return last
     const distinct = [...new Set(keys)]
-    const sources = [this.#unconditional, ...distinct.map((key) => this.#prefix(key))]
-    const kv = new Float32Array(this.#planes * sources.length * this.#planeLength)
-    for (let plane = 0; plane < this.#planes; plane++) {
+    const sources = [this.unconditional, ...distinct.map((key) => this.#prefix(key))]
+    const kv = new Float32Array(this.planes * sources.length * this.#planeLength)
+    for (let plane = 0; plane < this.planes; plane++) {
       const from = plane * this.#planeLength
       for (const [row, source] of sources.entries()) {
         kv.set(source.subarray(from, from + this.#planeLength), (plane * sources.length + row) * this.#planeLength)

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../../shared/error-code.ts'
 import { NO_TIME, type SpentTime } from './spent-time.ts'
-import type { CallName, FromThread, ThreadCalls, ToThread } from './thread-messages.ts'
+import type { CallTable, FromThread, ThreadCalls, ToThread } from './thread-messages.ts'
 
 interface Pending {
   readonly resolve: (reply: unknown) => void
@@ -9,13 +9,13 @@ interface Pending {
 }
 
 /**
- * The main thread's end of the model thread.
+ * The asking end of a thread that runs graphs; its other end is `serveThread`.
  *
  * running: calls are answered in order. closing: `close` was called, what came before it is still answered. ended: the
  * thread is gone; every open and every later call is refused with `model_failed`.
  * The thread is never terminated: that aborts the whole process when a graph is running. It is asked to close instead.
  */
-export class ThreadClient {
+export class ThreadClient<Calls extends CallTable<Calls> & { close: unknown }> {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   #phase: { name: 'running' } | { name: 'closing' } | { name: 'ended'; why: AppError } = { name: 'running' }
@@ -60,11 +60,11 @@ export class ThreadClient {
    * @param transfer  buffers that move to the thread; the caller's views of them become empty
    * @throws AppError  with the thread's own code and message, or `model_failed` when the thread is closing or gone
    */
-  call<N extends CallName>(
+  call<N extends keyof Calls>(
     name: N,
-    request: ThreadCalls[N]['request'],
+    request: Calls[N]['request'],
     transfer: readonly ArrayBuffer[] = [],
-  ): Promise<ThreadCalls[N]['reply']> {
+  ): Promise<Calls[N]['reply']> {
     if (this.#phase.name === 'ended') return Promise.reject(this.#phase.why)
     if (this.#phase.name === 'closing') return Promise.reject(new AppError('model_failed', 'the models are closing'))
     return this.#send(name, request, transfer)
@@ -85,19 +85,19 @@ export class ThreadClient {
     await this.#exited
   }
 
-  #send<N extends CallName>(
+  #send<N extends keyof Calls>(
     name: N,
-    request: ThreadCalls[N]['request'],
+    request: Calls[N]['request'],
     transfer: readonly ArrayBuffer[],
-  ): Promise<ThreadCalls[N]['reply']> {
+  ): Promise<Calls[N]['reply']> {
     const id = this.#nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<ThreadCalls[N]['reply']>()
+    const { promise, resolve, reject } = Promise.withResolvers<Calls[N]['reply']>()
     this.#pending.set(id, { resolve: resolve as Pending['resolve'], reject })
-    this.#post({ type: 'call', id, name, request } as ToThread, transfer)
+    this.#post({ type: 'call', id, name, request } as ToThread<Calls>, transfer)
     return promise
   }
 
-  #post(message: ToThread, transfer: readonly ArrayBuffer[]): void {
+  #post(message: ToThread<Calls>, transfer: readonly ArrayBuffer[]): void {
     this.#worker.postMessage(message, transfer)
   }
 
@@ -111,3 +111,6 @@ export class ThreadClient {
     } else pending.reject(new AppError(message.code, message.message))
   }
 }
+
+/** The main thread's line to the thread that runs a bundle's graphs. */
+export type ModelThread = ThreadClient<ThreadCalls>

@@ -1,9 +1,9 @@
 /**
- * What the main thread and the model thread say to each other. Typed arrays are transferred, not copied: whoever sends
+ * What the main thread and the model thread say to each other, and the model thread and those it shares its steps with. Typed arrays are transferred, not copied: whoever sends
  * one must not touch it again. R rows, N image tokens, L prompt tokens, H x W pixels.
  */
 import type { ErrorCode } from '../../../shared/error-code.ts'
-import type { BundleContracts } from './graph-contract.ts'
+import type { BundleContracts, GraphContract } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
 import type { SpentTime } from './spent-time.ts'
 
@@ -24,12 +24,16 @@ export interface OpenRequest {
   /** Tried in this order. */
   readonly providers: readonly Provider[]
   readonly threads: number
+  /** Sessions that share a step on the CPU, 1..threads; undefined: what a trial finds best. */
+  readonly stepSessions: number | undefined
 }
 
 export interface OpenReply {
   readonly provider: Provider
   /** One sentence for each provider that was tried before and is not used. */
   readonly refused: readonly string[]
+  /** Sessions that share a step. */
+  readonly stepSessions: number
   /** Rows past which a tick only gets longer; undefined on the CPU, where each row takes its time. */
   readonly rowBudget: number | undefined
 }
@@ -84,14 +88,38 @@ export interface ThreadCalls {
   /** Releases the sessions; the thread ends after its answer. */
   close: { request: undefined; reply: undefined }
 }
-export type CallName = keyof ThreadCalls
 
-export type ThreadCall = {
-  [N in CallName]: { type: 'call'; id: number; name: N; request: ThreadCalls[N]['request'] }
-}[CallName]
+/** How a thread that takes a share of each step opens its session. */
+export interface StepThreadRequest {
+  /** File name of the step graph, for messages. */
+  readonly graph: string
+  readonly path: string
+  readonly contract: GraphContract
+  readonly codebookSize: number
+  /** Of this session. */
+  readonly threads: number
+  /** As `PrefixTable` wants them. */
+  readonly planes: number
+  readonly unconditional: Float32Array
+}
+
+export interface StepThreadCalls {
+  open: { request: StepThreadRequest; reply: undefined }
+  /** A prefix that the model thread has computed. */
+  prefix: { request: { key: string; prefix: Float32Array<ArrayBuffer> }; reply: undefined }
+  step: { request: StepRequest; reply: StepReply }
+  close: { request: undefined; reply: undefined }
+}
+
+/** A table of calls by name. */
+export type CallTable<Calls> = { [N in keyof Calls]: { request: unknown; reply: unknown } }
+
+type CallOf<Calls extends CallTable<Calls>> = {
+  [N in keyof Calls]: { type: 'call'; id: number; name: N; request: Calls[N]['request'] }
+}[keyof Calls]
 
 /** `forget` has no answer: the prefix of `key` is no longer needed. */
-export type ToThread = ThreadCall | { type: 'forget'; key: string }
+export type ToThread<Calls extends CallTable<Calls>> = CallOf<Calls> | { type: 'forget'; key: string }
 
 /** `spent`: time that the thread has spent inside onnxruntime so far. */
 export type FromThread =

@@ -2,7 +2,7 @@ import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
 import type { JudgeEconomics, Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
 import { economicsOf, scaleSteps } from './judged-steps.ts'
 import { packPictures } from './pictures.ts'
-import type { ThreadClient } from './thread-client.ts'
+import type { ModelThread } from './thread-client.ts'
 
 /** A verifier of a bundle behind the engine's port. */
 export class BundleVerifier implements Verifier {
@@ -11,10 +11,10 @@ export class BundleVerifier implements Verifier {
   readonly economics?: JudgeEconomics
   readonly #entry: VerifierEntry
   readonly #pictureBytes: number
-  readonly #thread: Pick<ThreadClient, 'call'>
+  readonly #thread: Pick<ModelThread, 'call'>
 
   /** @param pictureBytes  height * width * 3 */
-  constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: Pick<ThreadClient, 'call'>) {
+  constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: Pick<ModelThread, 'call'>) {
     this.name = name
     this.thresholds = entry.thresholds
     const economics = economicsOf(entry)

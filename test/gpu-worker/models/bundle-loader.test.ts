@@ -10,7 +10,7 @@ import { BUNDLE_DIR, DamagedBundle } from '../../support/real-bundle.ts'
 async function refusal(damage: (bundle: DamagedBundle) => Promise<void>): Promise<string> {
   await using bundle = await DamagedBundle.create()
   await damage(bundle)
-  const error: unknown = await openBundle(bundle.dir).then(
+  const error: unknown = await openBundle(bundle.dir, { stepSessions: 1 }).then(
     async (opened) => {
       await opened.close()
       return new Error('the damaged bundle was opened')

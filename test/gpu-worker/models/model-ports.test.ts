@@ -16,16 +16,18 @@ describeModelPorts(
   },
 )
 
-describeModelPorts(
-  'the embedded bundle',
-  async () => {
-    const bundle = await openBundle(BUNDLE_DIR)
-    const verifier = bundle.verifiers.get(bundle.manifest.defaultVerifier)
-    if (verifier === undefined) throw new Error('the manifest names a default verifier that was not opened')
-    return { generator: bundle.generator, verifier, close: () => bundle.close() }
-  },
-  {
-    prompts: ['a photo of a red apple', 'a photo of two dogs'],
-    withUnknown: { prompt: 'a Zorgle cat, zorgle-red Zorgle wug!', unknown: ['Zorgle', 'zorgle', 'wug'] },
-  },
-)
+for (const stepSessions of [1, 2]) {
+  describeModelPorts(
+    `the embedded bundle, ${stepSessions} sessions a step`,
+    async () => {
+      const bundle = await openBundle(BUNDLE_DIR, { threads: 2, stepSessions })
+      const verifier = bundle.verifiers.get(bundle.manifest.defaultVerifier)
+      if (verifier === undefined) throw new Error('the manifest names a default verifier that was not opened')
+      return { generator: bundle.generator, verifier, close: () => bundle.close() }
+    },
+    {
+      prompts: ['a photo of a red apple', 'a photo of two dogs'],
+      withUnknown: { prompt: 'a Zorgle cat, zorgle-red Zorgle wug!', unknown: ['Zorgle', 'zorgle', 'wug'] },
+    },
+  )
+}

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Bundle, openBundle } from '../../../gpu-worker/src/models/bundle-loader.ts'
 import { ThreadClient } from '../../../gpu-worker/src/models/thread-client.ts'
+import type { ThreadCalls } from '../../../gpu-worker/src/models/thread-messages.ts'
 import { BUNDLE_DIR } from '../../support/real-bundle.ts'
 
 describe('the model thread', { timeout: 60_000 }, () => {
   let bundle: Bundle
   beforeAll(async () => {
-    bundle = await openBundle(BUNDLE_DIR)
+    bundle = await openBundle(BUNDLE_DIR, { stepSessions: 1 })
   }, 60_000)
   afterAll(() => bundle.close())
 
@@ -68,7 +69,7 @@ describe('a model thread that ends by itself', () => {
     entry(`import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => { ${code} })`)
 
   it('fails every open call and every later one with model_failed, and says so', async () => {
-    const client = new ThreadClient(onMessage('throw new Error("out of memory")'))
+    const client = new ThreadClient<ThreadCalls>(onMessage('throw new Error("out of memory")'))
     const open = [client.call('close', undefined), client.call('prefix', { key: 'a', ids: new Int32Array(1) })]
     for (const call of open) {
       await expect(call).rejects.toMatchObject({
@@ -83,12 +84,12 @@ describe('a model thread that ends by itself', () => {
   })
 
   it('does not leave a call open when it exits without an error', async () => {
-    const client = new ThreadClient(onMessage('parentPort.close()'))
+    const client = new ThreadClient<ThreadCalls>(onMessage('parentPort.close()'))
     await expect(client.call('close', undefined)).rejects.toThrow('ended unexpectedly (exit code 0)')
   })
 
   it('is not waited for forever by close', async () => {
-    const client = new ThreadClient(onMessage('process.exit(3)'))
+    const client = new ThreadClient<ThreadCalls>(onMessage('process.exit(3)'))
     await expect(client.close()).rejects.toMatchObject({ code: 'model_failed' })
   })
 })
