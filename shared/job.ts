@@ -45,6 +45,11 @@ export const JobParameters = z.strictObject({
 })
 export type JobParameters = z.infer<typeof JobParameters>
 
+/** Candidates that are run at most: in a baseline nobody is asked, so its first wins whatever the others would have been. */
+export function runnableCandidates({ strategy, candidates }: Pick<JobParameters, 'strategy' | 'candidates'>): number {
+  return strategy === 'baseline' ? 1 : candidates
+}
+
 /** The SQS message. Versioned; a worker refuses versions it does not know (`message_invalid`). */
 export const JobMessage = z.strictObject({
   version: z.literal(1),

@@ -1,6 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts'
-import type { JobFailure, JobMessage, JobParameters, JobResult, Lane } from '../../shared/job.ts'
+import {
+  type JobFailure,
+  type JobMessage,
+  type JobParameters,
+  type JobResult,
+  type Lane,
+  runnableCandidates,
+} from '../../shared/job.ts'
 import { Attempt } from './attempt.ts'
 import { createEdgeClient } from './edge-client.ts'
 import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
@@ -90,7 +97,7 @@ export class JobRunner {
       return
     }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
-    this.#promised.set(lease, read.kind === 'valid' ? wantedSlots(read.message.parameters) : 0)
+    this.#promised.set(lease, read.kind === 'valid' ? runnableCandidates(read.message.parameters) : 0)
     try {
       const attempt = await this.#claim(lease, envelope, log.with({ jobId: envelope.jobId }))
       if (attempt) await this.#work(lease, attempt, read)
@@ -309,9 +316,6 @@ export class JobRunner {
     })
   }
 }
-
-/** A baseline job asks nobody and so runs one candidate. */
-const wantedSlots = ({ strategy, candidates }: JobParameters): number => (strategy === 'baseline' ? 1 : candidates)
 
 const messageInvalid = (problem: string): JobFailure => ({
   code: 'message_invalid',

@@ -1,6 +1,7 @@
 import { type Candidate, isLive } from './candidate.ts'
 import type { Job } from './job.ts'
 import { PriorityQueue, type Queued } from './priority-queue.ts'
+import { stepsLeft } from './seat.ts'
 
 interface Watched extends Queued {
   readonly job: Job
@@ -50,7 +51,7 @@ export function mustClose(job: Job, nowMs: number, tickMs: number): boolean {
   if (job.candidates.some((candidate) => candidate.state.phase === 'finished')) return false
   const survivor = bestSurvivor(job)
   if (survivor === undefined) return false
-  return nowMs + (job.schedule.stepCount - survivor.path.stepsDone) * tickMs > deadlineMs
+  return nowMs + stepsLeft({ job, candidate: survivor }) * tickMs > deadlineMs
 }
 
 /**

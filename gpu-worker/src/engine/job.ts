@@ -1,4 +1,5 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
+import { runnableCandidates } from '../../../shared/job.ts'
 import { type Candidate, createCandidate, type Transition } from './candidate.ts'
 import { type JudgePlan, planJudging } from './judge-plan.ts'
 import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './mask-schedule.ts'
@@ -71,8 +72,7 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
   const { parameters, verifier, judging = {}, search = 'plain', remainingMs } = request
   const { tokenCount, codebookSize, temperature } = given.generator
   const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
-  // Nobody is asked in a baseline run, so that its first candidate wins whatever the others would have been.
-  const candidateCount = parameters.strategy === 'baseline' ? 1 : parameters.candidates
+  const candidateCount = runnableCandidates(parameters)
   const { promise, resolve } = Promise.withResolvers<EngineOutcome>()
   return {
     request,
@@ -135,9 +135,7 @@ type Cost = Extract<EngineOutcome, { status: 'succeeded' }>['cost']
 /** @param nowMs  of the engine's clock */
 export function costOf(job: Job, nowMs: number): Cost {
   const { rowSteps, judgeCalls, candidatesStarted, sinceMs } = job.spent
-  const { strategy, candidates } = job.request.parameters
-  // Baseline never meant to run more than one, so it has saved nothing.
-  const rowStepsOfAll = (strategy === 'baseline' ? 1 : candidates) * job.schedule.stepCount
+  const rowStepsOfAll = runnableCandidates(job.request.parameters) * job.schedule.stepCount
   const workMs = nowMs - (sinceMs ?? nowMs)
   // A repair comes on top of all candidates and may have cost more than was saved before.
   return { rowSteps, rowStepsSaved: Math.max(0, rowStepsOfAll - rowSteps), judgeCalls, candidatesStarted, workMs }

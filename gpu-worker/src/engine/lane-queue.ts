@@ -1,6 +1,7 @@
 import { InvariantError } from '../../../shared/error-code.ts'
 import { DeficitRing, type Flow } from './deficit-ring.ts'
 import { PriorityQueue } from './priority-queue.ts'
+import { stepsLeft } from './seat.ts'
 import { isDueBefore, type Ticket } from './tickets.ts'
 
 /** One tenant's work in one lane. `deficit` is in row-steps. */
@@ -96,7 +97,4 @@ export class LaneQueue {
 }
 
 /** Row-steps that the flow's next candidate has left. */
-function workOf({ tickets }: TenantFlow): number {
-  const { job, candidate } = tickets.first as Ticket
-  return job.schedule.stepCount - candidate.path.stepsDone
-}
+const workOf = ({ tickets }: TenantFlow): number => stepsLeft(tickets.first as Ticket)

@@ -6,7 +6,7 @@ import type { Job } from './job.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Measurements } from './measurements.ts'
 import { PriorityQueue } from './priority-queue.ts'
-import type { Seat } from './seat.ts'
+import { type Seat, stepsLeft } from './seat.ts'
 import { demandOf, EXTRA_HANDICAP_MS, isNeededBefore, type Ticket, tally, ticketFor } from './tickets.ts'
 import { appetiteOf, isWorthBetting } from './waves.ts'
 
@@ -89,11 +89,12 @@ export class Scheduler {
   }
 
   /** The candidate has left its slot; its path tells how many steps were not taken. */
-  vacated({ job, candidate }: Seat): void {
+  vacated(seat: Seat): void {
+    const { job, candidate } = seat
     const occupied = this.#occupied.get(candidate)
     this.#occupied.delete(candidate)
     if (occupied === undefined || occupied.kind === 'spare') return
-    this.#lanes[laneOf(job)].refund(tenantOf(job), job.schedule.stepCount - candidate.path.stepsDone)
+    this.#lanes[laneOf(job)].refund(tenantOf(job), stepsLeft(seat))
   }
 
   /** When a candidate ends, the bet behind it becomes what its job needs; it is paid for from now on. */
@@ -104,7 +105,7 @@ export class Scheduler {
     if (!needsAll && bets.length < occupied.length) return
     for (const bet of needsAll ? bets : bets.slice(0, 1)) {
       this.#occupied.set(bet.seat.candidate, { ...bet, kind: 'lead', isBorrowed: false })
-      this.#lanes[bet.lane].charge(bet.tenant, workLeft(bet.seat))
+      this.#lanes[bet.lane].charge(bet.tenant, stepsLeft(bet.seat))
     }
   }
 
@@ -115,7 +116,7 @@ export class Scheduler {
     const batchNext = batch.next
     if (batchNext === undefined) this.#batchCredit = 0
     if (interactive.isEmpty || batchNext === undefined) return interactive.next ?? batchNext
-    return this.#batchCredit >= workLeft(batchNext) ? batchNext : interactive.next
+    return this.#batchCredit >= stepsLeft(batchNext) ? batchNext : interactive.next
   }
 
   #bestBet(): Ticket | undefined {
@@ -132,10 +133,10 @@ export class Scheduler {
     const isBorrowed = kind === 'spare' || (lane === 'batch' && !isContended)
     this.#occupied.set(candidate, { seat: { job, candidate }, kind, lane, tenant: tenantOf(job), isBorrowed })
     if (kind === 'spare') return
-    this.#lanes[lane].charge(tenantOf(job), workLeft(ticket))
+    this.#lanes[lane].charge(tenantOf(job), stepsLeft(ticket))
     if (!isContended) return
-    if (lane === 'batch') this.#batchCredit -= workLeft(ticket)
-    else this.#batchCredit += (workLeft(ticket) * BATCH_SHARE) / (1 - BATCH_SHARE)
+    if (lane === 'batch') this.#batchCredit -= stepsLeft(ticket)
+    else this.#batchCredit += (stepsLeft(ticket) * BATCH_SHARE) / (1 - BATCH_SHARE)
   }
 
   /**
@@ -171,7 +172,6 @@ export class Scheduler {
 
 const laneOf = ({ request }: Job): Lane => request.lane ?? 'interactive'
 const tenantOf = ({ request }: Job): string => request.tenant ?? ''
-const workLeft = ({ job, candidate }: Seat): number => job.schedule.stepCount - candidate.path.stepsDone
 
 function isHopeless({ job, candidate, kind, dueMs }: Ticket, nowMs: number): boolean {
   return kind === 'lead' && job.deadlineMs !== undefined && candidate.path.stepsDone === 0 && dueMs < nowMs

@@ -6,3 +6,8 @@ export interface Seat {
   readonly job: Job
   readonly candidate: Candidate
 }
+
+/** Row-steps until the candidate is finished. */
+export function stepsLeft({ job, candidate }: Seat): number {
+  return job.schedule.stepCount - candidate.path.stepsDone
+}

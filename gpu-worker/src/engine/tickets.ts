@@ -3,7 +3,7 @@ import type { Candidate } from './candidate.ts'
 import { isReady, type Job } from './job.ts'
 import type { Measurements } from './measurements.ts'
 import type { Queued } from './priority-queue.ts'
-import type { Seat } from './seat.ts'
+import { type Seat, stepsLeft } from './seat.ts'
 import { appetiteOf, needAfter } from './waves.ts'
 
 /**
@@ -77,10 +77,10 @@ function kindOf(job: Job, { running, live, finished }: Tally): TicketKind {
  *
  * @param tickMs  what one step takes
  */
-export function dueOf({ job, candidate }: Seat, kind: TicketKind, tickMs: number): number {
+export function dueOf(seat: Seat, kind: TicketKind, tickMs: number): number {
+  const { job } = seat
   const deadlineMs = job.deadlineMs ?? job.submittedMs + LIMITS.deadlineMs.default
-  const workMs = (job.schedule.stepCount - candidate.path.stepsDone) * tickMs
-  return deadlineMs - workMs + (kind === 'extra' ? EXTRA_HANDICAP_MS : 0)
+  return deadlineMs - stepsLeft(seat) * tickMs + (kind === 'extra' ? EXTRA_HANDICAP_MS : 0)
 }
 
 /** A strict order: two tickets of one job are never in a queue together. */

@@ -1,13 +1,11 @@
-import type { JobParameters, Lane } from '../../../shared/job.ts'
+import { type JobParameters, type Lane, runnableCandidates } from '../../../shared/job.ts'
 import { MovingAverage } from '../engine/measurements.ts'
 
 /** What decides how much work a job can be. */
 export type ForecastJob = Pick<JobParameters, 'candidates' | 'steps' | 'strategy' | 'accept'>
 
-/** Row-steps of a job of which nothing is saved; a baseline runs one candidate whatever it is asked for. */
-export function fullRowSteps({ strategy, candidates, steps }: ForecastJob): number {
-  return (strategy === 'baseline' ? 1 : candidates) * steps
-}
+/** Row-steps of a job of which nothing is saved. */
+export const fullRowSteps = (job: ForecastJob): number => runnableCandidates(job) * job.steps
 
 /**
  * How many row-steps jobs will take before they have run: what finishing every candidate would take, times the share of
