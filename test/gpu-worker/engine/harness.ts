@@ -127,3 +127,8 @@ export function eventsOf<T extends EngineEvent['type']>(job: Submitted, type: T)
 export function phasesOf(job: Submitted): string[] {
   return eventsOf(job, 'candidate').map((event) => `${event.candidate}:${event.phase}`)
 }
+
+/** Candidates of each step call, by seed: what ran in which tick. */
+export function seedsByTick(generator: FakeGenerator): number[][] {
+  return generator.steps.map(({ owners }) => owners.map(({ seed }) => seed))
+}

@@ -1,0 +1,117 @@
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { afterEach, beforeEach, expect, vi } from 'vitest'
+import { Consumer } from '../../gpu-worker/src/consumer.ts'
+import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
+import { createLog } from '../../gpu-worker/src/log.ts'
+import { type LocalQueue, queueName, startQueue } from '../../infra/local/queue.ts'
+import type { Lane } from '../../shared/job.ts'
+import { FakeEngine, fakeModel } from '../support/fake-engine.ts'
+import { ScriptedEdge } from '../support/scripted-edge.ts'
+
+Object.assign(process.env, { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' })
+
+const BOTH_LANES: Lane[] = ['interactive', 'batch']
+
+export const EMPTY = { ready: 0, inflight: 0 }
+
+/** For what happens inside the queue, which tells nobody; everything else is awaited as an event. */
+export const eventually = <T>(look: () => T, expected: T, timeout = 8_000) =>
+  expect.poll(() => look(), { timeout, interval: 20 }).toEqual(expected)
+
+export interface WorkerOptions {
+  slots?: number
+  lanes?: Lane[]
+  visibilitySeconds?: number
+  heartbeatSeconds?: number
+  maxAttempts?: number
+}
+
+/** The consuming half of a worker with a fake engine: everything of main.ts but the process around it. */
+export class TestWorker {
+  readonly engine: FakeEngine
+  readonly runner: JobRunner
+  readonly model = fakeModel()
+  readonly lines: string[] = []
+  readonly received: { lane: Lane; ageMs: number }[] = []
+  readonly #draining = new AbortController()
+  readonly run: Promise<void>
+
+  constructor(queue: LocalQueue, options: WorkerOptions) {
+    this.engine = new FakeEngine(options.slots)
+    const log = createLog({ format: 'pretty', level: 'debug', write: (line) => this.lines.push(line), now: Date.now })
+    this.runner = new JobRunner({
+      engine: this.engine,
+      model: this.model,
+      workerName: 'test-worker',
+      maxAttempts: options.maxAttempts ?? 5,
+      onRoom: () => consumer.wake(),
+      log,
+    })
+    const visibilitySeconds = options.visibilitySeconds ?? 10
+    const consumer = new Consumer({
+      queues: (options.lanes ?? BOTH_LANES).map((lane) => ({ lane, url: queue.urls[lane] })),
+      visibilitySeconds,
+      heartbeatSeconds: options.heartbeatSeconds ?? visibilitySeconds / 3,
+      pollSeconds: 1,
+      room: (lane) => this.runner.room(lane),
+      handle: (lease) => this.runner.handle(lease),
+      onReceived: (lane, ageMs) => this.received.push({ lane, ageMs }),
+      log,
+    })
+    this.run = consumer.run(this.#draining.signal)
+  }
+
+  drain(): Promise<void> {
+    this.#draining.abort()
+    return this.run
+  }
+
+  async end(): Promise<void> {
+    this.runner.giveBack()
+    await this.drain().catch(() => undefined)
+  }
+}
+
+/** A queue, a scripted edge and any number of workers between them, anew for every test of the file that calls this. */
+export function useStand() {
+  let queue: LocalQueue
+  let edge: ScriptedEdge
+  const workers: TestWorker[] = []
+
+  vi.setConfig({ testTimeout: 20_000 })
+  beforeEach(async () => {
+    edge = await ScriptedEdge.start()
+    queue = await startQueue(0)
+  })
+  afterEach(async () => {
+    const ends = workers.splice(0).map((worker) => worker.end())
+    // Cuts long polls open, which would otherwise be waited for.
+    await queue.stop()
+    await Promise.all(ends)
+    await edge.stop()
+    expect(edge.refusals).toEqual([])
+  })
+
+  return {
+    get queue() {
+      return queue
+    },
+    get edge() {
+      return edge
+    },
+    worker(options: WorkerOptions = {}): TestWorker {
+      const worker = new TestWorker(queue, options)
+      workers.push(worker)
+      return worker
+    },
+    send(job: { message: object }, lane: Lane = 'interactive'): void {
+      queue.server.sendMessage(queueName(lane), JSON.stringify(job.message))
+    },
+    queueClient: () => new SQSClient({ endpoint: `http://127.0.0.1:${queue.port}` }),
+    inQueue(lane: Lane = 'interactive'): { ready: number; inflight: number } {
+      const messages = queue.server.inspectQueue(queueName(lane))?.messages
+      if (!messages) throw new Error(`no queue for lane ${lane}`)
+      return { ready: messages.ready.length + messages.delayed.length, inflight: messages.inflight.length }
+    },
+  }
+}
