@@ -1,4 +1,12 @@
 import type { Env } from './env.ts'
+import type { Allowance } from './objects/tenant.ts'
+
+/** Who pays and shares fairly. */
+export interface Caller {
+  tenant: string
+  /** Undefined where no keys are asked for. */
+  keyId: string | undefined
+}
 
 /** What hono's context carries. */
 export interface AppEnv {
@@ -6,7 +14,11 @@ export interface AppEnv {
   Variables: {
     /** A UUID, also in the `x-request-id` header and the problem's `instance`. */
     requestId: string
-    /** Who pays and shares fairly; set by `authenticate`. */
-    tenant: string
+    /** Who asks for work; set by `authenticate`. */
+    caller: Caller
+    /** Where the caller's key stands; undefined where none was shown. */
+    allowance: Allowance | undefined
+    /** Whose jobs may be looked at; undefined: any, the address itself proves the right. Set by `authenticateReader`. */
+    reader: string | undefined
   }
 }

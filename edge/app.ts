@@ -3,7 +3,9 @@ import { cors } from 'hono/cors'
 import { AppError, errorGroup } from '../shared/error-code.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
-import { errorResponse, publicError } from './error-response.ts'
+import { errorResponse, HTTP_STATUS, publicError } from './error-response.ts'
+import { RATE_LIMIT_HEADERS, tellAllowance } from './rate-limit-headers.ts'
+import { admin } from './routes/admin.ts'
 import { generations } from './routes/generations.ts'
 import { health } from './routes/health.ts'
 import { images } from './routes/images.ts'
@@ -11,6 +13,7 @@ import { internal } from './routes/internal.ts'
 import { jobs } from './routes/jobs.ts'
 import { models } from './routes/models.ts'
 import { openapi } from './routes/openapi.ts'
+import { webhookSecretRoute } from './routes/webhook-secret.ts'
 
 /** Middleware, then every route in reading order. */
 export function createApp(): Hono<AppEnv> {
@@ -28,18 +31,39 @@ export function createApp(): Hono<AppEnv> {
     cors({
       origin: '*',
       allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'],
-      allowHeaders: ['authorization', 'content-type', 'last-event-id', 'prefer', 'traceparent'],
-      exposeHeaders: ['cache-status', 'location', 'preference-applied', 'retry-after', 'x-request-id'],
+      allowHeaders: [
+        'authorization',
+        'cancel-after',
+        'content-type',
+        'idempotency-key',
+        'last-event-id',
+        'prefer',
+        'traceparent',
+      ],
+      exposeHeaders: [
+        'cache-status',
+        'idempotency-replayed',
+        'location',
+        'preference-applied',
+        'retry-after',
+        'retry-after-ms',
+        'x-request-id',
+        ...RATE_LIMIT_HEADERS,
+      ],
       maxAge: 86_400,
     }),
   )
+
+  app.use('/v1/*', tellAllowance())
 
   app.route('/v1/images/generations', generations)
   app.route('/v1/images', images)
   app.route('/v1/jobs', jobs)
   app.route('/v1/models', models)
+  app.route('/v1/webhook-secret', webhookSecretRoute)
   app.route('/healthz', health)
   app.route('/openapi.json', openapi)
+  app.route('/admin/v1', admin)
   app.route('/internal/v1', internal)
 
   app.notFound((c) => {
@@ -59,7 +83,8 @@ export function createApp(): Hono<AppEnv> {
 
   app.onError((thrown, c) => {
     const error = publicError(thrown)
-    if (errorGroup(error.code) !== 'caller') {
+    // What the caller can mend, or only has to wait for, is in the answer.
+    if (HTTP_STATUS[error.code] >= 500 && errorGroup(error.code) !== 'caller') {
       const cause = error.cause instanceof Error ? error.cause.stack : error.cause
       console.error(JSON.stringify({ requestId: c.var.requestId, code: error.code, message: error.message, cause }))
     }

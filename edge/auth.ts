@@ -1,33 +1,87 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
+import type { Scope } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
-import type { AppEnv } from './app-env.ts'
-import { sha256Hex } from './bytes.ts'
+import { apiKeyHash, parseApiKey } from './api-key.ts'
+import type { AppEnv, Caller } from './app-env.ts'
 import { parseEnv } from './env.ts'
+import { isReadToken, READ_TOKEN_PARAMETER } from './read-token.ts'
+import { refusalError } from './refusal.ts'
 
-/** Tenant of everybody while no API keys are configured. */
+/** Tenant of everybody while no keys are asked for. */
 export const OPEN_TENANT = 'anonymous'
 
+/** What a route asks of a key. A metered one takes a request from the key's bucket. */
+export interface Demand {
+  scope: Scope
+  metered: boolean
+}
+
 /**
- * Sets `c.var.tenant` from the bearer token. It guards what spends or destroys work; reading a job or an image needs
- * only its unguessable name, so that `EventSource` and `<img>`, which cannot send headers, work.
+ * Sets `c.var.caller` from the bearer key, and `c.var.allowance`, where the key stands.
  *
- * The look-up goes by the token's SHA-256, so its timing tells nothing about the keys.
- *
- * @throws AppError `unauthorized` when keys are configured and the token is none of them
+ * @throws AppError `unauthorized`, `forbidden`, `rate_limited`
  */
-export function authenticate(): MiddlewareHandler<AppEnv> {
+export function authenticate(demand: Demand): MiddlewareHandler<AppEnv> {
   return async function authenticateCaller(c, next) {
-    const { tenants } = parseEnv(c.env)
-    if (tenants.size === 0) {
-      c.set('tenant', OPEN_TENANT)
-      return next()
-    }
-    const token = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
-    const tenant = tenants.get(await sha256Hex(new TextEncoder().encode(token)))
-    if (tenant === undefined) {
-      throw new AppError('unauthorized', 'The API key is missing or unknown; send it as `Authorization: Bearer KEY`')
-    }
-    c.set('tenant', tenant)
+    c.set('caller', await callerOf(c, demand))
     return next()
   }
+}
+
+/**
+ * Sets `c.var.reader` for routes about one job. The token in a job's `eventsUrl` opens that job alone, so that
+ * `EventSource`, which cannot send headers, works where keys are asked for.
+ *
+ * @throws AppError `unauthorized`, `forbidden`
+ */
+export function authenticateReader(): MiddlewareHandler<AppEnv> {
+  return async function authenticateReaderOfJob(c, next) {
+    const token = c.req.query(READ_TOKEN_PARAMETER)
+    const byToken = token !== undefined && !c.req.header('authorization')
+    if (byToken && (await isReadToken(parseEnv(c.env).callbackSecret, c.req.param('id') ?? '', token))) {
+      c.set('reader', undefined)
+    } else c.set('reader', (await callerOf(c, { scope: 'read', metered: false })).tenant)
+    return next()
+  }
+}
+
+/**
+ * Guards the operator's routes.
+ *
+ * @throws AppError `unauthorized`, also where no operator's key is configured
+ */
+export function authenticateOperator(): MiddlewareHandler<AppEnv> {
+  return async function authenticateOperatorByKey(c, next) {
+    const { adminKeyHash } = parseEnv(c.env)
+    if (adminKeyHash === undefined) {
+      throw new AppError(
+        'unauthorized',
+        'This edge has no operator key; `npm run keys -- operator` says how to set one',
+      )
+    }
+    if ((await apiKeyHash(bearerToken(c))) !== adminKeyHash) {
+      throw new AppError(
+        'unauthorized',
+        "The operator's key is missing or wrong; send it as `Authorization: Bearer KEY`",
+      )
+    }
+    return next()
+  }
+}
+
+async function callerOf(c: Context<AppEnv>, demand: Demand): Promise<Caller> {
+  if (parseEnv(c.env).access === 'open') return { tenant: OPEN_TENANT, keyId: undefined }
+  const token = bearerToken(c)
+  const key = parseApiKey(token)
+  if (!key) {
+    throw new AppError('unauthorized', 'The API key is missing or malformed; send it as `Authorization: Bearer KEY`')
+  }
+  const reply = await c.env.TENANT.getByName(key.tenant).enter(key.keyId, await apiKeyHash(token), demand)
+  if (reply.allowance) c.set('allowance', reply.allowance)
+  if (reply.outcome === 'refused') throw refusalError(reply.refusal)
+  return key
+}
+
+function bearerToken(c: Context<AppEnv>): string {
+  return /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
 }

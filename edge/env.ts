@@ -1,21 +1,25 @@
 import { z } from 'zod'
+import { ACCESS_MODES, type AccessMode } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
 import { Sha256Hex } from '../shared/job.ts'
 import { ModelCard } from '../shared/model-card.ts'
 import type { CacheEntry } from './objects/cache-entry.ts'
 import type { Job } from './objects/job.ts'
+import type { Tenant } from './objects/tenant.ts'
 
 /** Bindings of wrangler.toml; text variables are read by `parseEnv` only. */
 export interface Env {
   JOB: DurableObjectNamespace<Job>
   CACHE_ENTRY: DurableObjectNamespace<CacheEntry>
+  TENANT: DurableObjectNamespace<Tenant>
   IMAGES: R2Bucket
   SQS_REGION: string
   QUEUE_URL_INTERACTIVE: string
   QUEUE_URL_BATCH: string
   PUBLIC_URL: string
   MODELS: unknown
-  API_KEYS: unknown
+  ACCESS: string
+  ADMIN_KEY_SHA256: string
   CALLBACK_SECRET: string
   AWS_ACCESS_KEY_ID: string
   AWS_SECRET_ACCESS_KEY: string
@@ -33,8 +37,6 @@ const json = (value: unknown, context: z.core.$RefinementCtx): unknown => {
 
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })
 
-const TENANT = /^[A-Za-z0-9_-]{1,100}$/
-
 const Settings = z.object({
   SQS_REGION: z.string().min(1, 'expected an AWS region, such as us-east-1'),
   QUEUE_URL_INTERACTIVE: HttpUrl,
@@ -47,22 +49,11 @@ const Settings = z.object({
     .unknown()
     .transform(json)
     .pipe(z.array(ModelCard).min(1, 'expected at least one model card (`npm run models:sync` writes them)')),
-  API_KEYS: z
-    .unknown()
-    .transform(json)
-    .pipe(
-      z
-        .record(z.string(), z.string())
-        // Checked here rather than by schemas: their messages would name the key at fault, which may be a real one.
-        .refine(
-          (keys) => Object.keys(keys).every((key) => Sha256Hex.safeParse(key).success),
-          'expected SHA-256 hex digests as keys',
-        )
-        .refine(
-          (keys) => Object.values(keys).every((tenant) => TENANT.test(tenant)),
-          'expected tenants of A-Z a-z 0-9 _ -',
-        ),
-    ),
+  ACCESS: z.enum(ACCESS_MODES, `expected one of ${ACCESS_MODES.join(', ')}`),
+  // The message must not repeat the value, which may be the key itself, pasted by mistake.
+  ADMIN_KEY_SHA256: z
+    .string()
+    .refine((text) => text === '' || Sha256Hex.safeParse(text).success, 'expected a SHA-256 as lower-case hex, or nothing'),
   CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
   AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
   AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),
@@ -80,8 +71,9 @@ export interface Config {
   /** Origin for workers; undefined means the origin of the request that makes the job. */
   publicUrl: string | undefined
   callbackSecret: string
-  /** Lower-case hex SHA-256 of each API key -> tenant. Empty: anybody may call. */
-  tenants: ReadonlyMap<string, string>
+  access: AccessMode
+  /** Lower-case hex SHA-256 of the operator's key; undefined closes the operator's routes. */
+  adminKeyHash: string | undefined
 }
 
 const parsed = new WeakMap<object, Config>()
@@ -107,7 +99,8 @@ export function parseEnv(env: Env): Config {
     },
     publicUrl: values.PUBLIC_URL === '' ? undefined : values.PUBLIC_URL,
     callbackSecret: values.CALLBACK_SECRET,
-    tenants: new Map(Object.entries(values.API_KEYS)),
+    access: values.ACCESS,
+    adminKeyHash: values.ADMIN_KEY_SHA256 === '' ? undefined : values.ADMIN_KEY_SHA256,
   }
   parsed.set(env, config)
   return config

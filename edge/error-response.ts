@@ -13,6 +13,14 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   route_not_found: 404,
   method_not_allowed: 405,
   unauthorized: 401,
+  forbidden: 403,
+  budget_exhausted: 429,
+  rate_limited: 429,
+  too_many_jobs: 429,
+  tenant_not_found: 404,
+  key_not_found: 404,
+  idempotency_key_reused: 422,
+  idempotency_in_progress: 409,
   signature_invalid: 401,
   job_canceled: 409,
   job_expired: 504,
@@ -34,17 +42,21 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
 export const STATUS_TITLE: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
 }
 
-const RETRY_AFTER_SECONDS = 2
+/** Where nobody knows when it is worth trying again. */
+const RETRY_AFTER_MS = 2000
 
 /** Whatever was thrown, as an AppError; the text of an error that is not ours, or that is our bug, stays inside. */
 export function publicError(thrown: unknown): AppError {
@@ -69,10 +81,17 @@ export function openAiError(error: AppError): Problem['error'] {
   const status = HTTP_STATUS[error.code]
   return {
     message: error.message,
-    type: status === 401 ? 'authentication_error' : status < 500 ? 'invalid_request_error' : 'server_error',
+    type: errorType(status),
     code: error.code,
     param: error.problems[0]?.field || null,
   }
+}
+
+function errorType(status: number): Problem['error']['type'] {
+  if (status === 401) return 'authentication_error'
+  if (status === 403) return 'permission_error'
+  if (status === 429) return 'rate_limit_error'
+  return status < 500 ? 'invalid_request_error' : 'server_error'
 }
 
 /**
@@ -92,9 +111,15 @@ export function errorResponse(thrown: unknown, requestId: string): Response {
     errors: [...error.problems],
   }
   const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
-  // The official OpenAI clients retry 409 and 5xx by themselves; this says when that cannot help.
+  // The official OpenAI clients retry 409, 429 and 5xx by themselves; this says when that cannot help, or not soon.
   headers.set('x-should-retry', String(error.retryable))
-  if (error.retryable) headers.set('retry-after', String(RETRY_AFTER_SECONDS))
+  const retryAfterMs = error.retryAfterMs ?? (error.retryable ? RETRY_AFTER_MS : undefined)
+  if (retryAfterMs !== undefined) {
+    headers.set('retry-after', String(Math.ceil(retryAfterMs / 1000)))
+    // OpenAI's clients prefer it, and wait no longer than they must.
+    headers.set('retry-after-ms', String(retryAfterMs))
+  }
   if (status === 401) headers.set('www-authenticate', 'Bearer')
+  if (status === 403) headers.set('www-authenticate', 'Bearer error="insufficient_scope"')
   return new Response(JSON.stringify(problem), { status, headers })
 }

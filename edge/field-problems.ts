@@ -18,9 +18,14 @@ export function problemsOf(error: z.ZodError, schema: z.ZodType, body: unknown):
       const permitted = known ? `one of the fields ${Object.keys(known).join(', ')}` : 'no further fields'
       return issue.keys.map((key) => ({ field: [...path, key].join('.'), problem: 'is not a known field', permitted }))
     }
-    const problem = issue.code === 'custom' ? issue.message : describeValue(valueAt(body, path))
+    const problem = problemOf(issue, body, path)
     return [{ field: path.join('.'), problem, permitted: permittedAt(schema, path) }]
   })
+}
+
+function problemOf(issue: z.core.$ZodIssue, body: unknown, path: readonly string[]): string {
+  if (issue.code === 'custom') return issue.message
+  return issue.code === 'invalid_key' ? 'is not a permitted name' : describeValue(valueAt(body, path))
 }
 
 /** @throws never; builds the `invalid_request` error whose message is the first problem as a sentence. */
@@ -44,12 +49,15 @@ export function describeValue(value: unknown): string {
   return `is the string ${JSON.stringify(shown.toWellFormed())}`
 }
 
+/** Of the field itself, or of the nearest one around it: the entries of a record have no words of their own. */
 function permittedAt(schema: z.ZodType, path: readonly string[]): string {
-  let at = schemaAt(schema, path)
-  while (at) {
-    const entry = permittedValues.get(at)
-    if (entry) return entry.permitted
-    at = inner(at)
+  for (let depth = path.length; depth >= 0; depth--) {
+    let at = schemaAt(schema, path.slice(0, depth))
+    while (at) {
+      const entry = permittedValues.get(at)
+      if (entry) return entry.permitted
+      at = inner(at)
+    }
   }
   return 'see /openapi.json'
 }

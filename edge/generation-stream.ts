@@ -4,7 +4,6 @@ import type { JobSnapshot } from '../shared/job-record.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'
-import type { Env } from './env.ts'
 import { openAiError, publicError } from './error-response.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from './event-stream.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from './generation-result.ts'
@@ -17,6 +16,8 @@ export interface StreamOptions {
   partialImages: number
   /** Also send each of the job's events, named `parm.` and its type. */
   ownEvents: boolean
+  /** Called when the reader leaves before the end. */
+  onLeave: (() => void) | undefined
 }
 
 /**
@@ -31,6 +32,11 @@ export function generationStream(
   options: StreamOptions,
 ): Response {
   const leave = new AbortController()
+  const { onLeave } = options
+  if (onLeave) {
+    leave.signal.addEventListener('abort', onLeave)
+    c.req.raw.signal.addEventListener('abort', onLeave)
+  }
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
   const events = withErrors(streamEvents(c, snapshot, card, options, signal), c.var.requestId)
   c.header('cache-status', cacheStatus(snapshot.cache, false))
@@ -48,7 +54,7 @@ async function* streamEvents(
   options: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
-  if (!isTerminal(snapshot.status)) yield* liveEvents(c.env, snapshot, card, options, signal)
+  if (!isTerminal(snapshot.status)) yield* liveEvents(c, snapshot, card, options, signal)
   if (signal.aborted) return
   const ended = await endedJob(c.env, snapshot)
   const result = resultOf(ended)
@@ -63,14 +69,15 @@ async function* streamEvents(
 }
 
 async function* liveEvents(
-  env: Env,
+  c: Context<AppEnv>,
   { id, createdAt, parameters }: JobSnapshot,
   { imageSize: [height, width] }: ModelCard,
   { partialImages, ownEvents }: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
+  const job = { id, reader: c.var.caller.tenant }
   const partials = new PartialImages(partialImages, parameters.steps)
-  for await (const { event } of (await followJob(env, id, 0, signal)) ?? []) {
+  for await (const { event } of (await followJob(c.env, job, 0, signal)) ?? []) {
     if (ownEvents) yield { event: `parm.${event.type}`, data: { ...event, type: `parm.${event.type}` } }
     const partial = partials.offer(event)
     if (!partial) continue

@@ -11,6 +11,12 @@ type Subscription =
   | { outcome: 'events'; events: AsyncGenerator<LoggedEvent, 'ended' | 'lost'> }
   | { outcome: 'nothing' }
 
+/** A job, and the tenant that asks; undefined: whose right is proven otherwise. */
+export interface FollowedJob {
+  id: string
+  reader: string | undefined
+}
+
 /**
  * Follows a job's log. The job's object holds only a hibernatable WebSocket, so it may sleep, be evicted or be deployed
  * anew meanwhile; a broken connection is resumed from the last event seen.
@@ -22,18 +28,18 @@ type Subscription =
  */
 export async function followJob(
   env: Env,
-  id: string,
+  job: FollowedJob,
   after: number,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<LoggedEvent, void> | undefined> {
-  const open = (from: number) => subscribe(env, { id, after: String(from) }, signal)
+  const open = (from: number) => subscribe(env, job, { after: String(from) }, signal)
   const first = await open(after)
   return first.outcome === 'nothing' ? undefined : resume(open, after, signal, first)
 }
 
 /** Waits until the job has ended, or the caller has left. Sees no event but the last, so previews cost nothing. */
-export async function waitForEnd(env: Env, id: string, signal: AbortSignal): Promise<void> {
-  const open = () => subscribe(env, { id, only: END_ONLY }, signal)
+export async function waitForEnd(env: Env, job: FollowedJob, signal: AbortSignal): Promise<void> {
+  const open = () => subscribe(env, job, { only: END_ONLY }, signal)
   const first = await open()
   if (first.outcome === 'nothing') return
   for await (const _ of resume(open, 0, signal, first));
@@ -75,12 +81,14 @@ async function* resume(
 
 async function subscribe(
   env: Env,
-  query: { id: string; after?: string; only?: string },
+  { id, reader }: FollowedJob,
+  position: { after: string } | { only: string },
   signal: AbortSignal,
 ): Promise<Subscription> {
-  const stub = env.JOB.getByName(jobObjectName(query.id))
-  const response = await stub.fetch(`https://job/?${new URLSearchParams(query)}`, { headers: { upgrade: 'websocket' } })
-  if (response.status === 404) throw new AppError('job_not_found', `There is no job ${query.id}`)
+  const stub = env.JOB.getByName(jobObjectName(id))
+  const query = new URLSearchParams({ id, ...position, ...(reader === undefined ? {} : { reader }) })
+  const response = await stub.fetch(`https://job/?${query}`, { headers: { upgrade: 'websocket' } })
+  if (response.status === 404) throw new AppError('job_not_found', `There is no job ${id}`)
   if (response.status === 204) return { outcome: 'nothing' }
   const socket = response.webSocket
   if (!socket) throw new AppError('edge_unavailable', 'The job did not open its event log')

@@ -1,13 +1,16 @@
 import { z } from 'zod'
+import { ApiKey, CreatedApiKey, KeyId, TenantAccount, TenantName } from '../shared/api-key.ts'
 import type { ErrorCode } from '../shared/error-code.ts'
-import { JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
+import { JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
-import { JobRecord } from '../shared/job-record.ts'
+import { JobList, JobRecord, JobSummary, VerdictLedger, WebhookMessage } from '../shared/job-record.ts'
+import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import { Verdict } from '../shared/verdict.ts'
+import { BudgetRequest, KeyRequest } from './admin-schema.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
 import { ImageRequest, JobRequest } from './request-schema.ts'
-import { Health, ImageResponse, ImageStreamEvent, ModelList, Problem } from './response-schema.ts'
+import { Health, ImageResponse, ImageStreamEvent, ModelList, Problem, WebhookSecret } from './response-schema.ts'
 
 type Json = Record<string, unknown>
 
@@ -27,6 +30,16 @@ const SCHEMAS = {
   ModelList,
   Health,
   Problem,
+  JobSummary,
+  JobList,
+  VerdictLedger,
+  WebhookSecret,
+  WebhookMessage,
+  KeyRequest,
+  BudgetRequest,
+  ApiKey,
+  CreatedApiKey,
+  TenantAccount,
 } as const
 type SchemaName = keyof typeof SCHEMAS
 
@@ -46,7 +59,25 @@ const HEADERS = {
       schema: { type: 'string' },
     },
   },
+  replayed: {
+    'idempotency-replayed': {
+      description: 'true: the Idempotency-Key had been seen; this is the job of its first request.',
+      schema: { type: 'string', enum: ['true'] },
+    },
+  },
+  rateLimit: {
+    'ratelimit-policy': {
+      description: 'draft-ietf-httpapi-ratelimit-headers: what the key may do. Absent where no key is asked for.',
+      schema: { type: 'string' },
+    },
+    ratelimit: { description: 'The same draft: what is left of it.', schema: { type: 'string' } },
+    'x-ratelimit-limit-requests': { description: "As OpenAI's.", schema: { type: 'string' } },
+    'x-ratelimit-remaining-requests': { description: "As OpenAI's.", schema: { type: 'string' } },
+    'x-ratelimit-reset-requests': { description: "As OpenAI's: `1.5s`, `6m0s`.", schema: { type: 'string' } },
+  },
 } as const
+
+const WORK_ANSWER_HEADERS = [HEADERS.location, HEADERS.cacheStatus, HEADERS.replayed, HEADERS.rateLimit]
 
 const ok = (description: string, content: Json | undefined, ...headers: Json[]): Json => ({
   description,
@@ -88,7 +119,15 @@ const BODY_FAILURES = [
   'model_not_found',
   'body_too_large',
   'unsupported_media_type',
+  'forbidden',
+  'rate_limited',
+  'too_many_jobs',
+  'budget_exhausted',
+  'idempotency_key_reused',
+  'idempotency_in_progress',
 ] as const satisfies ErrorCode[]
+/** What a key can be refused for where no work is asked. */
+const KEY_FAILURES = ['unauthorized', 'forbidden'] as const satisfies ErrorCode[]
 /** How a job can end without a picture; who waits for one gets it as a status. */
 const JOB_FAILURES = [
   'job_canceled',
@@ -98,7 +137,35 @@ const JOB_FAILURES = [
   'model_failed',
 ] as const satisfies ErrorCode[]
 
+const ADMIN_FAILURES = [
+  'invalid_request',
+  'invalid_json',
+  'unauthorized',
+  'tenant_not_found',
+  'body_too_large',
+  'unsupported_media_type',
+] as const satisfies ErrorCode[]
+
 const KEY = [{}, { apiKey: [] }]
+const OPERATOR = [{ operatorKey: [] }]
+const inHeader = (name: string, description: string): Json => ({
+  name,
+  in: 'header',
+  description,
+  schema: { type: 'string' },
+})
+const inQuery = (name: string, description: string, schema: Json): Json => ({ name, in: 'query', description, schema })
+const WORK_HEADERS = [
+  inHeader(
+    'Idempotency-Key',
+    'Requests with the same key make one job, for a day. With another body the key is refused (422).',
+  ),
+  inHeader('Cancel-After', 'Gives the job up by itself after so long: `30`, `30s`, `1m30s`.'),
+]
+const tenantParameter = inPath('tenant', TenantName, 'Malformed is answered like unknown.')
+const readTokenParameter = inQuery('token', "Stands in for a key: it is in the job's own `eventsUrl`.", {
+  type: 'string',
+})
 const jobIdParameter = inPath('id', JobId, 'A malformed id is answered like an unknown one.')
 
 /**
@@ -124,11 +191,9 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           operationId: 'generateImage',
           summary: "OpenAI's image generation: waits for the picture, or streams it with `stream: true`.",
           description:
-            "With `Prefer: respond-async` the job is answered at once (200 when it was in cache). A caller who leaves stops waiting; the job goes on. In a stream a failure is an `error` event holding OpenAI's `error` member.",
+            "With `Prefer: respond-async` the job is answered at once (200 when it was in cache). A caller who leaves gives the job up, unless it sent an Idempotency-Key; work that others joined goes on for them. In a stream a failure is an `error` event holding OpenAI's `error` member.",
           security: KEY,
-          parameters: [
-            { name: 'Prefer', in: 'header', description: 'RFC 7240: respond-async.', schema: { type: 'string' } },
-          ],
+          parameters: [inHeader('Prefer', 'RFC 7240: respond-async.'), ...WORK_HEADERS],
           requestBody: { required: true, content: json('ImageRequest', { prompt, parm: { candidates: 4 } }) },
           responses: {
             200: ok(
@@ -137,10 +202,9 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
                 'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
                 'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('ImageStreamEvent') },
               },
-              HEADERS.location,
-              HEADERS.cacheStatus,
+              ...WORK_ANSWER_HEADERS,
             ),
-            202: ok('Accepted, with respond-async.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
+            202: ok('Accepted, with respond-async.', json('JobRecord'), ...WORK_ANSWER_HEADERS),
             ...failures(...BODY_FAILURES, 'image_not_found', ...JOB_FAILURES),
           },
         },
@@ -172,20 +236,39 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           description:
             'Once accepted a job ends in exactly one of succeeded, failed, canceled, expired, whatever happens to queue and workers. A cached answer is the record of the job that made the picture, with `cache` hit and a cost of 0.',
           security: KEY,
+          parameters: WORK_HEADERS,
           requestBody: { required: true, content: json('JobRequest', { prompt, seed: 7, candidates: 8 }) },
           responses: {
-            200: ok('Answered from cache.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
-            202: ok('Accepted.', json('JobRecord'), HEADERS.location, HEADERS.cacheStatus),
+            200: ok('Answered from cache, or the ended job of a repeat.', json('JobRecord'), ...WORK_ANSWER_HEADERS),
+            202: ok('Accepted.', json('JobRecord'), ...WORK_ANSWER_HEADERS),
             ...failures(...BODY_FAILURES),
           },
+        },
+        get: {
+          operationId: 'listJobs',
+          summary: "The caller's jobs, newest first.",
+          description: 'A page of queued or running jobs may hold fewer than `limit` and still have a next.',
+          security: KEY,
+          parameters: [
+            inQuery('limit', `Entries on a page. Default: ${LIMITS.pageJobs.default}.`, {
+              type: 'integer',
+              minimum: LIMITS.pageJobs.min,
+              maximum: LIMITS.pageJobs.max,
+            }),
+            inQuery('cursor', 'The nextCursor of the page before.', { type: 'string' }),
+            inQuery('status', 'Only jobs of this status.', { type: 'string', enum: JOB_STATUSES }),
+            inQuery('label', 'Only jobs with this label, NAME:VALUE.', { type: 'string', pattern: '^[^:]+:' }),
+          ],
+          responses: { 200: ok('A page.', json('JobList')), ...failures('invalid_request', ...KEY_FAILURES) },
         },
       },
       '/v1/jobs/{id}': {
         get: {
           operationId: 'getJob',
           summary: 'The job as it stands.',
-          parameters: [jobIdParameter],
-          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found') },
+          security: KEY,
+          parameters: [jobIdParameter, readTokenParameter],
+          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found', ...KEY_FAILURES) },
         },
         delete: {
           operationId: 'cancelJob',
@@ -194,7 +277,16 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
             'Ends this request only: work that other identical requests joined goes on for them and stops when the last one has left.',
           security: KEY,
           parameters: [jobIdParameter],
-          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found', 'unauthorized') },
+          responses: { 200: ok('The record.', json('JobRecord')), ...failures('job_not_found', ...KEY_FAILURES) },
+        },
+      },
+      '/v1/jobs/{id}/verdicts': {
+        get: {
+          operationId: 'explainJob',
+          summary: 'Why this picture: every candidate, its verdicts and its end, and what decided.',
+          security: KEY,
+          parameters: [jobIdParameter, readTokenParameter],
+          responses: { 200: ok('The ledger.', json('VerdictLedger')), ...failures('job_not_found', ...KEY_FAILURES) },
         },
       },
       '/v1/jobs/{id}/events': {
@@ -203,8 +295,10 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           summary: "The job's events, live, as server-sent events; ends after the terminal one.",
           description:
             '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient.',
+          security: KEY,
           parameters: [
             jobIdParameter,
+            readTokenParameter,
             {
               name: 'Last-Event-ID',
               in: 'header',
@@ -223,7 +317,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('JobEvent') },
             }),
             204: ok('Nothing can follow the position asked for.', undefined),
-            ...failures('job_not_found', 'invalid_request'),
+            ...failures('job_not_found', 'invalid_request', ...KEY_FAILURES),
           },
         },
       },
@@ -234,11 +328,73 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           responses: { 200: ok('The list.', json('ModelList')), ...failures() },
         },
       },
+      '/v1/webhook-secret': {
+        get: {
+          operationId: 'getWebhookSecret',
+          summary: "What the caller's tenant checks its webhooks with.",
+          security: KEY,
+          responses: { 200: ok('The secret.', json('WebhookSecret')), ...failures(...KEY_FAILURES) },
+        },
+      },
       '/healthz': {
         get: {
           operationId: 'getHealth',
           summary: 'Whether the edge runs and is configured; says nothing about workers.',
           responses: { 200: ok('It does.', json('Health')), ...failures() },
+        },
+      },
+      '/admin/v1/tenants/{tenant}': {
+        get: {
+          operationId: 'getTenant',
+          summary: 'Keys, budget and spending of a tenant.',
+          security: OPERATOR,
+          parameters: [tenantParameter],
+          responses: {
+            200: ok('The account.', json('TenantAccount')),
+            ...failures('tenant_not_found', 'unauthorized'),
+          },
+        },
+      },
+      '/admin/v1/tenants/{tenant}/budget': {
+        put: {
+          operationId: 'setBudget',
+          summary: 'Bounds the row-steps of new work; what was spent in the window under way counts.',
+          security: OPERATOR,
+          parameters: [tenantParameter],
+          requestBody: { required: true, content: json('BudgetRequest', { rowSteps: 1_000_000 }) },
+          responses: { 200: ok('The account.', json('TenantAccount')), ...failures(...ADMIN_FAILURES) },
+        },
+        delete: {
+          operationId: 'removeBudget',
+          summary: 'Work without bound.',
+          security: OPERATOR,
+          parameters: [tenantParameter],
+          responses: {
+            200: ok('The account.', json('TenantAccount')),
+            ...failures('tenant_not_found', 'unauthorized'),
+          },
+        },
+      },
+      '/admin/v1/tenants/{tenant}/keys': {
+        post: {
+          operationId: 'createKey',
+          summary: 'A new key; this answer alone holds it.',
+          security: OPERATOR,
+          parameters: [tenantParameter],
+          requestBody: { required: true, content: json('KeyRequest', { note: 'the shop', concurrentJobs: 4 }) },
+          responses: { 201: ok('The key.', json('CreatedApiKey')), ...failures(...ADMIN_FAILURES) },
+        },
+      },
+      '/admin/v1/tenants/{tenant}/keys/{keyId}': {
+        delete: {
+          operationId: 'revokeKey',
+          summary: 'The key opens nothing from now on; jobs it opened go on.',
+          security: OPERATOR,
+          parameters: [tenantParameter, inPath('keyId', KeyId, 'Malformed is answered like unknown.')],
+          responses: {
+            200: ok('The key as it was, with revokedAt.', json('ApiKey')),
+            ...failures('tenant_not_found', 'key_not_found', 'unauthorized'),
+          },
         },
       },
       '/openapi.json': {
@@ -249,9 +405,21 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
         },
       },
     },
+    webhooks: {
+      jobEnded: {
+        post: {
+          summary: 'How a job ended, to the `webhook` of its request.',
+          description:
+            'Signed as Standard Webhooks has it (webhook-id, webhook-timestamp, webhook-signature: v1). Any 2xx takes it, 410 ends it, all else is tried again for three days. The webhook-id is the same for all deliveries of a message.',
+          requestBody: { required: true, content: json('WebhookMessage') },
+          responses: { '2XX': { description: 'Taken.' } },
+        },
+      },
+    },
     components: {
       securitySchemes: {
-        apiKey: { type: 'http', scheme: 'bearer', description: 'Needed only where the operator has set API keys.' },
+        apiKey: { type: 'http', scheme: 'bearer', description: 'Needed where `GET /healthz` says `access: keys`.' },
+        operatorKey: { type: 'http', scheme: 'bearer', description: "The operator's key." },
       },
       schemas: componentSchemas(),
     },

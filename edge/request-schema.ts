@@ -1,27 +1,13 @@
 import { z } from 'zod'
 import { ACCEPT_RULES, LANES, STRATEGIES } from '../shared/job.ts'
+import { Labels } from '../shared/job-record.ts'
 import { IMAGES_PER_REQUEST, LIMITS, PARTIAL_IMAGES } from '../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../shared/prompt.ts'
 import { permittedValues } from './field-problems.ts'
+import { choice, field, integer } from './request-field.ts'
+import { WEBHOOK_TARGET_PERMITTED, webhookTargetProblem } from './webhook-target.ts'
 
 /** What callers may send. Unknown fields are refused and nothing is coerced; defaults are filled in by job-parameters.ts. */
-
-interface Range {
-  min: number
-  max: number
-}
-
-const field = <S extends z.ZodType>(schema: S, permitted: string, about: string): S => {
-  const described = schema.meta({ ...schema.meta(), description: `${about} Permitted: ${permitted}.` }) as S
-  permittedValues.add(described, { permitted })
-  return described
-}
-
-const integer = ({ min, max }: Range, about: string) =>
-  field(z.int().min(min).max(max), `an integer from ${min} to ${max}`, about)
-
-const choice = <const T extends readonly string[]>(values: T, about: string) =>
-  field(z.enum(values), `one of ${values.map((value) => `"${value}"`).join(', ')}`, about)
 
 const PROMPT_PERMITTED = `a string of ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters, not only white space or control characters`
 
@@ -65,7 +51,29 @@ const JOB_OPTIONS = {
   lane: choice(LANES, 'Scheduling lane. Default: interactive.'),
 }
 
-const optionalOptions = z.object(JOB_OPTIONS).partial().shape
+const LABELS_PERMITTED = `an object of at most ${LIMITS.labels.max} strings: names of 1 to ${LIMITS.labels.keyChars} of A-Z a-z 0-9 . _ -, values of at most ${LIMITS.labels.valueChars} characters`
+
+const optionalOptions = z
+  .object({
+    ...JOB_OPTIONS,
+    labels: field(
+      Labels.refine((labels) => Object.keys(labels).length <= LIMITS.labels.max, 'has too many entries'),
+      LABELS_PERMITTED,
+      "The caller's own, to find the job again by: `GET /v1/jobs?label=NAME:VALUE`. They change nothing else.",
+    ),
+    webhook: field(
+      z
+        .string()
+        .superRefine((text, context) => {
+          const message = webhookTargetProblem(text)
+          if (message) context.addIssue({ code: 'custom', message })
+        })
+        .meta({ format: 'uri', pattern: '^[hH][tT][tT][pP][sS]:' }),
+      WEBHOOK_TARGET_PERMITTED,
+      'Called once when the job has ended, signed as Standard Webhooks has it; `GET /v1/webhook-secret` has the secret.',
+    ),
+  })
+  .partial().shape
 
 const body = (name: string) => ({ permitted: `a JSON object, see ${name} in /openapi.json` })
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ACCESS_MODES } from '../shared/api-key.ts'
 import { ERROR_CODES } from '../shared/error-code.ts'
 import { JobId, WIN_REASONS } from '../shared/job.ts'
 import { JobRecord, JobSnapshot } from '../shared/job-record.ts'
@@ -16,7 +17,13 @@ export const Problem = z.strictObject({
   error: z
     .strictObject({
       message: z.string(),
-      type: z.enum(['invalid_request_error', 'authentication_error', 'server_error']),
+      type: z.enum([
+        'invalid_request_error',
+        'authentication_error',
+        'permission_error',
+        'rate_limit_error',
+        'server_error',
+      ]),
       code: z.enum(ERROR_CODES),
       param: z.string().nullable().meta({ description: 'The first field at fault.' }),
     })
@@ -105,4 +112,12 @@ export const ModelList = z.strictObject({
     .meta({ description: 'The first is the default model.' }),
 })
 
-export const Health = z.strictObject({ status: z.literal('ok'), models: z.array(z.string()).min(1) })
+export const Health = z.strictObject({
+  status: z.literal('ok'),
+  access: z.enum(ACCESS_MODES).meta({ description: 'open: no API key is needed. keys: only holders of one may call.' }),
+  models: z.array(z.string()).min(1),
+})
+
+export const WebhookSecret = z.strictObject({
+  secret: z.string().meta({ description: 'whsec_ and base64 of 32 bytes, as Standard Webhooks has it.' }),
+})

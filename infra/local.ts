@@ -86,7 +86,7 @@ async function main(): Promise<number> {
       onEdgeLog: (level, message) => console.error(`edge ${level}: ${message}`),
     })
     stack = await start
-    if (!stopping.signal.aborted) console.log(`ready: ${stack.url}  (Ctrl-C stops it)`)
+    if (!stopping.signal.aborted) console.log(`ready: ${stack.url}  (no API key needed; Ctrl-C stops it)`)
     const dead = await Promise.race([asked, stack.partDied])
     if (dead !== undefined) {
       console.error(dead)

@@ -14,12 +14,25 @@ export const ERROR_GROUPS = {
     'route_not_found',
     'method_not_allowed',
     'unauthorized',
+    'forbidden',
+    'budget_exhausted',
+    'tenant_not_found',
+    'key_not_found',
+    'idempotency_key_reused',
     'signature_invalid',
     'job_canceled',
     'job_expired',
     'attempt_superseded',
   ],
-  transient: ['queue_unavailable', 'edge_unavailable', 'worker_lost', 'service_unavailable'],
+  transient: [
+    'rate_limited',
+    'too_many_jobs',
+    'idempotency_in_progress',
+    'queue_unavailable',
+    'edge_unavailable',
+    'worker_lost',
+    'service_unavailable',
+  ],
   poison: ['message_invalid', 'bundle_mismatch', 'bundle_invalid', 'config_invalid'],
   bug: ['internal', 'invariant_broken', 'model_failed'],
 } as const
@@ -56,12 +69,19 @@ export interface FieldProblem {
 export class AppError extends Error {
   readonly code: ErrorCode
   readonly problems: readonly FieldProblem[]
+  /** When the same request could succeed, milliseconds from now; undefined where nobody knows. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; problems?: readonly FieldProblem[] } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; problems?: readonly FieldProblem[]; retryAfterMs?: number | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AppError'
     this.code = code
     this.problems = options.problems ?? []
+    this.retryAfterMs = options.retryAfterMs
   }
 
   /** Whether the same request may succeed later without any change. */

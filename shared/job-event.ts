@@ -23,6 +23,8 @@ const CandidateChanged = z.strictObject({
   stepsDone: z.int().min(0),
 })
 
+export type CandidateEvent = z.infer<typeof CandidateChanged>
+
 const VerdictGiven = z.strictObject({ type: z.literal('verdict'), ...Verdict.shape })
 
 /** The full x0 prediction of a candidate after `stepIndex`, as the verifier saw it. */

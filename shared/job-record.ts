@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { type ImageRef, JOB_STATUSES, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
+import { type ImageRef, JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
+import { LIMITS } from './limits.ts'
 import { Verdict } from './verdict.ts'
 
 /**
@@ -12,6 +13,14 @@ export type CacheOutcome = (typeof CACHE_OUTCOMES)[number]
 /** Milliseconds since the epoch. */
 const Instant = z.int().positive()
 
+const LABEL_NAME = /^[A-Za-z0-9._-]+$/
+
+export const Labels = z.record(
+  z.string().min(1).max(LIMITS.labels.keyChars).regex(LABEL_NAME),
+  z.string().max(LIMITS.labels.valueChars),
+)
+export type Labels = z.infer<typeof Labels>
+
 /** A job as its Durable Object tells it; the public record adds addresses. */
 export const JobSnapshot = z.strictObject({
   id: JobId,
@@ -19,6 +28,8 @@ export const JobSnapshot = z.strictObject({
   cache: z.enum(CACHE_OUTCOMES),
   parameters: JobParameters,
   lane: z.enum(LANES),
+  /** What its caller hung on it; absent when nothing. */
+  labels: Labels.optional(),
   createdAt: Instant,
   /** When a worker first claimed it; absent while it waits. */
   startedAt: Instant.optional(),
@@ -48,6 +59,95 @@ export const JobRecord = z.strictObject({
 })
 export type JobRecord = z.infer<typeof JobRecord>
 
+/**
+ * What became of a candidate. waiting: it has no slot yet. running. finished: all steps done, not decided yet. won. lost:
+ * finished, another was better. pruned: judged hopeless. stopped: not needed any more. unstarted: never needed.
+ */
+export const CANDIDATE_OUTCOMES = [
+  'waiting',
+  'running',
+  'finished',
+  'won',
+  'lost',
+  'pruned',
+  'stopped',
+  'unstarted',
+] as const
+
+export const CandidateAccount = z.strictObject({
+  candidate: z.int().min(0),
+  outcome: z.enum(CANDIDATE_OUTCOMES),
+  /** As of its last change of phase. */
+  stepsDone: z.int().min(0),
+  /** In the order in which they were given. */
+  verdicts: z.array(Verdict.omit({ candidate: true })),
+})
+export type CandidateAccount = z.infer<typeof CandidateAccount>
+
+/** `GET /v1/jobs/:id/verdicts`: what there is to know about why this picture was chosen, enough to decide anew. */
+export const VerdictLedger = z.strictObject({
+  jobId: JobId,
+  status: z.enum(JOB_STATUSES),
+  ...JobParameters.pick({ model: true, revision: true, strategy: true, accept: true, verifier: true, steps: true })
+    .shape,
+  /** All that were asked for, by number. */
+  candidates: z.array(CandidateAccount),
+  /** Present when `succeeded`. */
+  choice: z
+    .strictObject({
+      ...JobResult.pick({ candidate: true, reason: true, alignment: true }).shape,
+      /** The reason as a sentence. */
+      because: z.string(),
+    })
+    .optional(),
+  cost: JobCost.optional(),
+})
+export type VerdictLedger = z.infer<typeof VerdictLedger>
+
+/** One line of `GET /v1/jobs`. */
+export const JobSummary = z.strictObject({
+  id: JobId,
+  status: z.enum(JOB_STATUSES),
+  cache: z.enum(CACHE_OUTCOMES),
+  prompt: JobParameters.shape.prompt,
+  lane: z.enum(LANES),
+  labels: Labels.optional(),
+  createdAt: Instant,
+  finishedAt: Instant.optional(),
+})
+export type JobSummary = z.infer<typeof JobSummary>
+
+export const JobList = z.strictObject({
+  object: z.literal('list'),
+  /** Newest first. */
+  data: z.array(JobSummary),
+  /** Send it as `cursor` for the next page; absent on the last. */
+  nextCursor: z.string().optional(),
+})
+export type JobList = z.infer<typeof JobList>
+
+/** What a webhook says, in the shape of Standard Webhooks: how a job ended. */
+export const WebhookMessage = z.strictObject({
+  /** `job.` and the status. */
+  type: z.string().regex(/^job\.(succeeded|failed|canceled|expired)$/),
+  /** When it ended, ISO 8601. */
+  timestamp: z.iso.datetime(),
+  data: z.strictObject({
+    id: JobId,
+    status: z.enum(JOB_STATUSES),
+    cache: z.enum(CACHE_OUTCOMES),
+    labels: Labels.optional(),
+    createdAt: Instant,
+    finishedAt: Instant,
+    jobUrl: z.url(),
+    imageUrl: z.url().optional(),
+    result: JobResult.optional(),
+    error: JobFailure.optional(),
+  }),
+})
+export type WebhookMessage = z.infer<typeof WebhookMessage>
+
 export const imageRoute = (image: Pick<ImageRef, 'sha256'>): string => `/v1/images/${image.sha256}`
 export const jobRoute = (id: string): string => `/v1/jobs/${id}`
+export const jobVerdictsRoute = (id: string): string => `/v1/jobs/${id}/verdicts`
 export const jobEventsRoute = (id: string): string => `/v1/jobs/${id}/events`

@@ -30,6 +30,24 @@ export const LIMITS = {
   signatureSkewMs: 300_000,
   /** An attempt not heard from for this long is given up: the next claim supersedes it. Heartbeats come several times faster. */
   attemptLeaseMs: 15_000,
+  /** An API key's token bucket: how many requests, in how long. A day is the longest anybody calls a rate. */
+  keyRequests: { min: 1, max: 1_000_000, default: 60 },
+  keyWindowSeconds: { min: 1, max: 86_400, default: 60 },
+  /** Jobs of one key under way at once. */
+  keyConcurrentJobs: { min: 1, max: 10_000, default: 8 },
+  /** For the operator's own words about a key. */
+  keyNoteChars: 200,
+  /** 0 stops a tenant's work without revoking its keys; the maximum keeps sums of them exact. */
+  budgetRowSteps: { min: 0, max: 1_000_000_000_000 },
+  budgetWindowSeconds: { min: 60, max: 31_536_000, default: 86_400 },
+  /** Cancel-After: as long as a deadline may be, which ends the job anyway. */
+  cancelAfterMs: { min: 1000, max: 600_000 },
+  /** Labels that a caller hangs on a job to find it again. */
+  labels: { max: 16, keyChars: 64, valueChars: 256 },
+  /** One page of a list of jobs. */
+  pageJobs: { min: 1, max: 100, default: 20 },
+  /** An Idempotency-Key; a UUID has 36. */
+  idempotencyKeyChars: { min: 1, max: 255 },
 } as const
 
 /** Images in one answer of the OpenAI route: `n` is accepted at 1 only, because candidates compete for one place. */

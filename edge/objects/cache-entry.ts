@@ -2,7 +2,11 @@ import { DurableObject } from 'cloudflare:workers'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import type { Env } from '../env.ts'
 import { jobObjectName } from '../job-id.ts'
+import type { KeptResult } from './job.ts'
+import { asHit } from './job-snapshot.ts'
 import type { JobSpec } from './job-store.ts'
+import type { Refusal } from './tenant.ts'
+import { mostRowSteps, newJobEntry } from './tenant-entry.ts'
 
 /** How long a result answers repeats. Shorter than JOB_RETENTION_MS. */
 export const CACHE_TTL_MS = 7 * 24 * 3600 * 1000
@@ -18,7 +22,14 @@ const IMAGE_CHECK_MS = 60_000
  *   empty ──request──> open ──succeeded──> kept ──CACHE_TTL_MS, or its image is gone──> empty
  *                        └──failed, canceled, expired, or cut short by its deadline──> empty
  */
-type EntryState = { phase: 'empty' } | { phase: 'open'; jobId: string } | { phase: 'kept'; snapshot: JobSnapshot }
+type EntryState =
+  | { phase: 'empty' }
+  | { phase: 'open'; jobId: string }
+  /** `ids`: the name under which each tenant may ask for the job. */
+  | { phase: 'kept'; snapshot: JobSnapshot; ids: Readonly<Record<string, string>> }
+type KeptState = Extract<EntryState, { phase: 'kept' }>
+
+export type ResolveReply = { outcome: 'accepted'; snapshot: JobSnapshot } | { outcome: 'refused'; refusal: Refusal }
 
 /**
  * Who makes the picture of one cache key; the object's name is the key. Being one object per key it serialises that
@@ -26,11 +37,11 @@ type EntryState = { phase: 'empty' } | { phase: 'open'; jobId: string } | { phas
  */
 export class CacheEntry extends DurableObject<Env> {
   /** Set while the job of an `open` state is being created: joiners must not find it missing. */
-  #opening: Promise<JobSnapshot> | undefined
+  #opening: Promise<ResolveReply> | undefined
   #imageSeenAt = 0
 
   /** Answers `spec` from the kept result, joins the open job, or opens `spec` as a new one. */
-  async resolve(spec: JobSpec): Promise<JobSnapshot> {
+  async resolve(spec: JobSpec): Promise<ResolveReply> {
     for (;;) {
       // Its failure is its own caller's; this request tries again by itself.
       await this.#opening?.catch(() => undefined)
@@ -38,15 +49,17 @@ export class CacheEntry extends DurableObject<Env> {
       switch (state.phase) {
         case 'empty':
           return this.#open(spec)
-        case 'kept':
-          if (await this.#hasImage(state.snapshot)) return asHit(state.snapshot)
+        case 'kept': {
+          const snapshot = (await this.#hasImage(state.snapshot)) ? await this.#hitFor(spec, state) : undefined
+          if (snapshot) return accepted(snapshot)
           this.#forget(state)
           break
+        }
         case 'open': {
           const job = this.env.JOB.getByName(jobObjectName(state.jobId))
           const reply = await job.join(spec)
-          if (reply.outcome === 'joined') return reply.snapshot
-          if (reply.outcome === 'succeeded') this.settle(state.jobId, reply.snapshot)
+          if (reply.outcome === 'joined') return accepted(reply.snapshot)
+          if (reply.outcome === 'succeeded') this.settle(state.jobId, reply.kept)
           else this.#forget(state)
           break
         }
@@ -63,13 +76,15 @@ export class CacheEntry extends DurableObject<Env> {
    * key make the same picture, but for those that their deadline cut short. An end without a picture to keep concerns only
    * the job that is open here.
    *
-   * @param snapshot  its record if its picture is every repeat's
+   * @param kept  its record if its picture is every repeat's
    */
-  settle(jobId: string, snapshot: JobSnapshot | undefined): void {
+  settle(jobId: string, kept: KeptResult | undefined): void {
     const state = this.#read()
     if (state.phase === 'kept') return
-    if (snapshot) {
-      this.#write({ phase: 'kept', snapshot })
+    if (kept) {
+      // Labels are its caller's own business; later callers may be anybody.
+      const { labels: _, ...snapshot } = kept.snapshot
+      this.#write({ phase: 'kept', snapshot, ids: { [kept.tenant]: snapshot.id } })
     } else if (state.phase === 'open' && state.jobId === jobId) {
       this.#forget(state)
     }
@@ -79,17 +94,48 @@ export class CacheEntry extends DurableObject<Env> {
     await this.ctx.storage.deleteAll()
   }
 
-  async #open(spec: JobSpec): Promise<JobSnapshot> {
+  async #open(spec: JobSpec): Promise<ResolveReply> {
     this.#write({ phase: 'open', jobId: spec.id })
-    this.#opening = this.env.JOB.getByName(jobObjectName(spec.id)).open(spec)
+    this.#opening = this.#reserveAndOpen(spec)
     try {
-      return await this.#opening
+      const reply = await this.#opening
+      if (reply.outcome === 'refused') this.#forget({ phase: 'open', jobId: spec.id })
+      return reply
     } catch (error) {
       this.#forget({ phase: 'open', jobId: spec.id })
       throw error
     } finally {
       this.#opening = undefined
     }
+  }
+
+  /** Entered in the tenant's books first: what is opened must have been paid for. */
+  async #reserveAndOpen(spec: JobSpec): Promise<ResolveReply> {
+    const tenant = this.env.TENANT.getByName(spec.tenant)
+    const reservation = { keyId: spec.keyId, rowSteps: mostRowSteps(spec.parameters) }
+    const reply = await tenant.reserve(newJobEntry(spec), reservation)
+    if (reply.outcome === 'refused') return reply
+    try {
+      return accepted(await this.env.JOB.getByName(jobObjectName(spec.id)).open(spec))
+    } catch (error) {
+      await tenant.release(spec.id)
+      throw error
+    }
+  }
+
+  /** @returns the kept record under a name of the asking tenant's own; undefined when the job is gone */
+  async #hitFor(spec: JobSpec, state: KeptState): Promise<JobSnapshot | undefined> {
+    const known = state.ids[spec.tenant]
+    if (known !== undefined && !wantsOwnTicket(spec)) return asHit(state.snapshot, known)
+    const own = await this.env.JOB.getByName(jobObjectName(state.snapshot.id)).adopt(spec)
+    const current = this.#read()
+    if (own && known === undefined && current.phase === 'kept' && isSame(current, state)) {
+      this.ctx.storage.kv.put('state', {
+        ...current,
+        ids: { ...current.ids, [spec.tenant]: own.id },
+      } satisfies KeptState)
+    }
+    return own
   }
 
   /** Images can be expired in R2 by age, behind our back; but asking R2 at every hit would cost more than the hit. */
@@ -119,18 +165,17 @@ export class CacheEntry extends DurableObject<Env> {
   }
 }
 
+function accepted(snapshot: JobSnapshot): ResolveReply {
+  return { outcome: 'accepted', snapshot }
+}
+
 function isSame(state: EntryState, other: EntryState): boolean {
   if (state.phase === 'open' && other.phase === 'open') return state.jobId === other.jobId
   if (state.phase === 'kept' && other.phase === 'kept') return state.snapshot.id === other.snapshot.id
   return state.phase === other.phase
 }
 
-/** The same record, but this answer cost nothing. */
-function asHit(snapshot: JobSnapshot): JobSnapshot {
-  const hit: JobSnapshot = { ...snapshot, cache: 'hit' }
-  if (snapshot.result) {
-    const cost = { rowSteps: 0, rowStepsSaved: 0, judgeCalls: 0, candidatesStarted: 0, workMs: 0 }
-    hit.result = { ...snapshot.result, cost }
-  }
-  return hit
+/** A caller who hung labels on the request wants to find it by them; one who named a webhook, to be called. */
+function wantsOwnTicket({ labels, webhook }: JobSpec): boolean {
+  return Object.keys(labels).length > 0 || webhook !== undefined
 }

@@ -1,6 +1,7 @@
 import { InvariantError } from '../../shared/error-code.ts'
 import type { JobParameters, Lane } from '../../shared/job.ts'
 import type { JobEvent } from '../../shared/job-event.ts'
+import type { CacheOutcome } from '../../shared/job-record.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import type { CloseReason, JobState } from './job-state.ts'
 
@@ -12,9 +13,16 @@ export interface JobSpec {
   parameters: JobParameters
   lane: Lane
   tenant: string
+  /** The API key it was asked for with; undefined where none is needed. */
+  keyId?: string
+  labels: Readonly<Record<string, string>>
   /** Milliseconds since the epoch. */
   createdAt: number
   deadline: number
+  /** When the caller gives up by itself. */
+  cancelAt?: number
+  /** Whom to tell of the end. */
+  webhook?: string
   callbackUrl: string
   traceparent?: string
 }
@@ -25,38 +33,57 @@ export interface JobSpec {
  */
 export interface Ticket {
   id: string
-  cache: 'miss' | 'collapsed'
+  cache: CacheOutcome
   tenant: string
+  labels: Readonly<Record<string, string>>
   createdAt: number
   deadline: number
+  cancelAt?: number
+  webhook?: string
   closed?: { why: CloseReason; at: number; after: number }
 }
 
-/** queue: put the message into SQS. settle: tell the cache entry how the job ended. */
-export type DeliveryKind = 'queue' | 'settle'
+/**
+ * queue: put the message into SQS. settle: tell the cache entry how the job ended. record: tell the tenant that is the
+ * subject about its tickets. webhook: tell the target of the ticket that is the subject how it ended.
+ */
+export type DeliveryKind = 'queue' | 'settle' | 'record' | 'webhook'
 export interface Delivery {
+  /** Booking anew what is being delivered makes another delivery of it. */
+  id: number
   kind: DeliveryKind
+  subject: string
   tries: number
 }
+
+/** How much of a ticket its tenant has been told. */
+export const TOLD = { nothing: 0, open: 1, end: 2 } as const
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS job (only INTEGER PRIMARY KEY CHECK (only = 1), spec TEXT NOT NULL, state TEXT NOT NULL,
     preview_bytes INTEGER NOT NULL DEFAULT 0);
   CREATE TABLE IF NOT EXISTS ticket (
-    id TEXT PRIMARY KEY, cache TEXT NOT NULL, tenant TEXT NOT NULL, created_at INTEGER NOT NULL,
-    deadline INTEGER NOT NULL, closed_why TEXT, closed_at INTEGER, closed_after INTEGER);
+    id TEXT PRIMARY KEY, cache TEXT NOT NULL, tenant TEXT NOT NULL, labels TEXT NOT NULL, created_at INTEGER NOT NULL,
+    deadline INTEGER NOT NULL, cancel_at INTEGER, webhook TEXT, closed_why TEXT, closed_at INTEGER, closed_after INTEGER,
+    told INTEGER NOT NULL DEFAULT ${TOLD.nothing});
+  CREATE INDEX IF NOT EXISTS ticket_by_tenant ON ticket (tenant, told);
   CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, attempt INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
   CREATE INDEX IF NOT EXISTS event_by_type ON event (type, attempt);
-  CREATE TABLE IF NOT EXISTS outbox (kind TEXT PRIMARY KEY, tries INTEGER NOT NULL, due_at INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL,
+    due_at INTEGER NOT NULL, UNIQUE (kind, subject));
 `
 
 type TicketRow = {
   id: string
-  cache: 'miss' | 'collapsed'
+  cache: CacheOutcome
   tenant: string
+  labels: string
   created_at: number
   deadline: number
+  cancel_at: number | null
+  webhook: string | null
   closed_why: CloseReason | null
   closed_at: number | null
   closed_after: number | null
@@ -101,14 +128,18 @@ export class JobStore {
   }
 
   addTicket(ticket: Ticket): void {
-    const { id, cache, tenant, createdAt, deadline } = ticket
+    const { id, cache, tenant, labels, createdAt, deadline, cancelAt, webhook } = ticket
     this.#sql.exec(
-      'INSERT INTO ticket (id, cache, tenant, created_at, deadline) VALUES (?, ?, ?, ?, ?)',
+      `INSERT INTO ticket (id, cache, tenant, labels, created_at, deadline, cancel_at, webhook)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       id,
       cache,
       tenant,
+      JSON.stringify(labels),
       createdAt,
       deadline,
+      cancelAt ?? null,
+      webhook ?? null,
     )
   }
 
@@ -123,6 +154,34 @@ export class JobStore {
       .exec<TicketRow>('SELECT * FROM ticket WHERE closed_why IS NULL ORDER BY deadline')
       .toArray()
       .map(ticketOf)
+  }
+
+  /** When the first of the open tickets expires or cancels itself. */
+  nextTicketDueAt(): number | undefined {
+    const { next } = this.#sql
+      .exec<{ next: number | null }>(
+        'SELECT min(min(deadline, coalesce(cancel_at, deadline))) AS next FROM ticket WHERE closed_why IS NULL',
+      )
+      .one()
+    return next ?? undefined
+  }
+
+  /** Tickets of which `tenant` has not been told all: of those that have ended the end, of the others that they are. */
+  untoldTickets(tenant: string, workHasEnded: boolean, limit: number): Ticket[] {
+    return this.#sql
+      .exec<TicketRow>(
+        `SELECT * FROM ticket WHERE tenant = ? AND told < iif(? OR closed_why IS NOT NULL, ${TOLD.end}, ${TOLD.open})
+         LIMIT ?`,
+        tenant,
+        Number(workHasEnded),
+        limit,
+      )
+      .toArray()
+      .map(ticketOf)
+  }
+
+  setTold(id: string, told: number): void {
+    this.#sql.exec('UPDATE ticket SET told = max(told, ?) WHERE id = ?', told, id)
   }
 
   closeTicket(id: string, closed: NonNullable<Ticket['closed']>): void {
@@ -167,6 +226,19 @@ export class JobStore {
       .map(({ data }) => JSON.parse(data))
   }
 
+  /** How far candidates had come by event `upTo`, as each event says. */
+  stepsTold(attempt: number, upTo: number): { candidate: number; steps: number }[] {
+    return this.#sql
+      .exec<{ candidate: number; steps: number }>(
+        `SELECT json_extract(data, '$.candidate') AS candidate,
+                coalesce(json_extract(data, '$.stepsDone'), json_extract(data, '$.stepIndex') + 1) AS steps
+         FROM event WHERE attempt = ? AND type IN ('candidate', 'verdict', 'preview') AND id <= ?`,
+        attempt,
+        upTo,
+      )
+      .toArray()
+  }
+
   lastEventId(): number {
     return this.#sql.exec<{ last: number | null }>('SELECT max(id) AS last FROM event').one().last ?? 0
   }
@@ -181,22 +253,37 @@ export class JobStore {
     return rowsWritten > 0
   }
 
-  addDelivery(kind: DeliveryKind, dueAt: number): void {
-    this.#sql.exec('INSERT OR REPLACE INTO outbox (kind, tries, due_at) VALUES (?, 0, ?)', kind, dueAt)
+  /** Books a delivery; one of the same kind and subject that is booked or on its way is replaced. */
+  addDelivery(kind: DeliveryKind, dueAt: number, subject = ''): void {
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO outbox (kind, subject, tries, due_at) VALUES (?, ?, 0, ?)',
+      kind,
+      subject,
+      dueAt,
+    )
   }
 
   /** Takes what is due and books it for `retryAt`, so that a crash or a second taker in between does no harm. */
-  takeDeliveries(now: number, retryAt: (tries: number) => number): Delivery[] {
+  takeDeliveries(now: number, retryAt: (kind: DeliveryKind, tries: number) => number): Delivery[] {
     const due = this.#sql
-      .exec<{ kind: DeliveryKind; tries: number }>('SELECT kind, tries FROM outbox WHERE due_at <= ?', now)
+      .exec<{ id: number; kind: DeliveryKind; subject: string; tries: number }>(
+        'SELECT id, kind, subject, tries FROM outbox WHERE due_at <= ? ORDER BY id',
+        now,
+      )
       .toArray()
-    for (const { kind, tries } of due) {
-      this.#sql.exec('UPDATE outbox SET tries = ?, due_at = ? WHERE kind = ?', tries + 1, retryAt(tries + 1), kind)
+    for (const { id, kind, tries } of due) {
+      this.#sql.exec('UPDATE outbox SET tries = ?, due_at = ? WHERE id = ?', tries + 1, retryAt(kind, tries + 1), id)
     }
-    return due
+    return due.map((delivery) => ({ ...delivery, tries: delivery.tries + 1 }))
   }
 
-  removeDelivery(kind: DeliveryKind): void {
+  /** It arrived. What was booked anew meanwhile stays. */
+  removeDelivery(id: number): void {
+    this.#sql.exec('DELETE FROM outbox WHERE id = ?', id)
+  }
+
+  /** It is not wanted any more. */
+  cancelDelivery(kind: DeliveryKind): void {
     this.#sql.exec('DELETE FROM outbox WHERE kind = ?', kind)
   }
 
@@ -207,7 +294,9 @@ export class JobStore {
 
 function ticketOf(row: TicketRow): Ticket {
   const { id, cache, tenant, created_at: createdAt, deadline } = row
-  const ticket: Ticket = { id, cache, tenant, createdAt, deadline }
+  const ticket: Ticket = { id, cache, tenant, labels: JSON.parse(row.labels), createdAt, deadline }
+  if (row.cancel_at !== null) ticket.cancelAt = row.cancel_at
+  if (row.webhook !== null) ticket.webhook = row.webhook
   if (row.closed_why !== null && row.closed_at !== null && row.closed_after !== null) {
     ticket.closed = { why: row.closed_why, at: row.closed_at, after: row.closed_after }
   }

@@ -1,16 +1,16 @@
 import { DurableObject } from 'cloudflare:workers'
 import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
-import type { JobFailure, JobMessage } from '../../shared/job.ts'
-import { isTerminalEvent, type WorkerEvent } from '../../shared/job-event.ts'
+import type { JobFailure } from '../../shared/job.ts'
+import type { CandidateEvent, WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ClaimReply, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
-import { callbackKey } from '../callback-signature.ts'
-import { type Env, parseEnv } from '../env.ts'
+import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
-import { sendJobMessage } from '../job-queue.ts'
-import { END_ONLY, LOG_ENDED, type LoggedEvent } from '../logged-event.ts'
+import { END_ONLY, type LoggedEvent } from '../logged-event.ts'
 import { batchProblem } from './event-batch.ts'
+import { EventLog } from './event-log.ts'
+import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
 import { snapshotOf } from './job-snapshot.ts'
 import {
   abandoned,
@@ -26,7 +26,8 @@ import {
   released,
   succeeded,
 } from './job-state.ts'
-import { type Delivery, type JobSpec, JobStore, type Ticket } from './job-store.ts'
+import { type JobSpec, JobStore, type Ticket, TOLD } from './job-store.ts'
+import { Outbox } from './outbox.ts'
 
 /** How long a finished job can be asked for. Longer than its cache entry lives, so that a hit never names a lost job. */
 export const JOB_RETENTION_MS = 8 * 24 * 3600 * 1000
@@ -34,14 +35,19 @@ export const JOB_RETENTION_MS = 8 * 24 * 3600 * 1000
 const PREVIEW_BYTES_PER_JOB = 64 * 1024 * 1024
 /** How far a worker's clock and ours may differ about whether the time has run out. */
 const EXPIRY_SLACK_MS = 1500
-/** First repair of a delivery; doubles up to the maximum. Longer than one send may take. */
-const REDELIVER_MS = { first: 6000, max: 60_000 }
 
 export type JoinReply =
   | { outcome: 'joined'; snapshot: JobSnapshot }
-  | { outcome: 'succeeded'; snapshot: JobSnapshot }
+  /** It has a picture for all repeats. */
+  | { outcome: 'succeeded'; kept: KeptResult }
   /** Ended without a picture for repeats, or never existed: the cache entry must open another. */
   | { outcome: 'gone' }
+
+/** A record that answers repeats, and whose it is. */
+export interface KeptResult {
+  snapshot: JobSnapshot
+  tenant: string
+}
 
 export type ReportReply =
   | { outcome: 'taken'; reply: ControlReply }
@@ -55,8 +61,7 @@ export type ReportReply =
  * the others joined it. Cancelling or missing a deadline closes that ticket only; the work ends as `canceled` or `expired`
  * when the last ticket closes. So nobody can end what others still wait for, and nobody pays for what nobody wants.
  *
- * Delivery. What must reach the outside (the SQS message, the news for the cache entry) is written to the outbox in the
- * same transaction as the state change that calls for it. It is tried at once; the alarm repairs what failed, with backoff.
+ * Delivery. What must reach the outside (the SQS message, the news for cache entry and tenants) goes through the outbox.
  *
  * Fencing. SQS delivers at least once, so two workers may hold the same message. A claim hands out the next attempt number;
  * reports under a lower one are refused, and batches of one attempt are taken once and in order.
@@ -65,48 +70,90 @@ export type ReportReply =
  */
 export class Job extends DurableObject<Env> {
   readonly #store: JobStore
+  readonly #log: EventLog
+  readonly #outbox: Outbox
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env)
     this.#store = new JobStore(context.storage.sql)
+    this.#log = new EventLog(context, this.#store)
+    this.#outbox = new Outbox(context, env, this.#store, () => this.#schedule())
   }
 
-  /** Accepts the job. Opening it again changes nothing. */
+  /** Accepts the job, which its tenant has entered in the books. Opening it again changes nothing. */
   open(spec: JobSpec): JobSnapshot {
-    const { id, tenant, createdAt, deadline } = spec
+    const opener = ticketOfOpener(spec)
     if (!this.#store.exists()) {
       this.ctx.storage.transactionSync(() => {
         this.#store.create(spec)
-        this.#store.addTicket({ id, cache: 'miss', tenant, createdAt, deadline })
+        this.#store.addTicket(opener)
+        this.#store.setTold(opener.id, TOLD.open)
         this.#store.append({ type: 'queued' }, 0)
-        this.#store.addDelivery('queue', createdAt)
+        this.#store.addDelivery('queue', spec.createdAt)
       })
-      this.#deliverSoon()
+      this.#outbox.deliverSoon()
     }
-    return this.#snapshot(this.#ticketOfOpener())
+    return this.#snapshot(this.#store.ticket(opener.id) ?? opener)
   }
 
   /** Another request for the same picture wants to wait for this work. */
-  async join({ tenant, createdAt, deadline, lane }: JobSpec): Promise<JoinReply> {
+  join(request: JobSpec): JoinReply {
     if (!this.#store.exists()) return { outcome: 'gone' }
     const state = this.#store.state()
-    if (answersRepeats(state)) return { outcome: 'succeeded', snapshot: this.#snapshot(this.#witness()) }
+    if (answersRepeats(state)) {
+      const witness = witnessOf(this.#store)
+      return { outcome: 'succeeded', kept: { snapshot: this.#snapshot(witness), tenant: witness.tenant } }
+    }
     if (hasEnded(state)) return { outcome: 'gone' }
-    const spec = this.#store.spec()
-    const ticket: Ticket = { id: siblingJobId(spec.id), cache: 'collapsed', tenant, createdAt, deadline }
-    this.#store.addTicket(ticket)
-    if (state.phase === 'queued' && spec.lane === 'batch' && lane === 'interactive') {
-      // Who joined must not wait behind the batch. Of the two messages one is claimed, the other is answered `busy` or `done`.
-      this.#store.setLane(lane)
-      this.#store.addDelivery('queue', 0)
-      this.#deliverSoon()
-    } else await this.#schedule()
+    const { lane } = this.#store.spec()
+    const ticket = this.ctx.storage.transactionSync(() => {
+      const added = this.#addTicket(request, 'collapsed')
+      if (state.phase === 'queued' && lane === 'batch' && request.lane === 'interactive') {
+        // Who joined must not wait behind the batch. Of the two messages one is claimed, the other is answered `busy` or `done`.
+        this.#store.setLane(request.lane)
+        this.#store.addDelivery('queue', 0)
+      }
+      return added
+    })
+    this.#outbox.deliverSoon()
     return { outcome: 'joined', snapshot: this.#snapshot(ticket) }
   }
 
-  snapshot(id: string): JobSnapshot | undefined {
+  /**
+   * A ticket for a request that was answered from this job's result, so that its tenant can ask for it by a name of its own.
+   *
+   * @returns undefined when the job is gone
+   */
+  adopt(request: JobSpec): JobSnapshot | undefined {
+    if (!this.#store.exists() || !answersRepeats(this.#store.state())) return undefined
+    const ticket = this.ctx.storage.transactionSync(() => {
+      const added = this.#addTicket(request, 'hit')
+      this.#bookEnd(added, 0)
+      return added
+    })
+    this.#outbox.deliverSoon()
+    return this.#snapshot(ticket)
+  }
+
+  /** @param reader  the tenant that asks; undefined: whose right is proven otherwise */
+  snapshot(id: string, reader?: string): JobSnapshot | undefined {
     const ticket = this.#ticket(id)
-    return ticket && this.#snapshot(ticket)
+    return ticket && mayRead(ticket, reader) ? this.#snapshot(ticket) : undefined
+  }
+
+  /** As `snapshot`, with how the candidates of the current attempt changed, oldest first. */
+  ledger(id: string, reader?: string): { snapshot: JobSnapshot; phases: CandidateEvent[] } | undefined {
+    const snapshot = this.snapshot(id, reader)
+    return snapshot && { snapshot, phases: this.#store.eventsOf(snapshot.attempt, 'candidate') }
+  }
+
+  /** As `snapshot`, without the verdicts and all. */
+  status(id: string): Pick<JobSnapshot, 'status' | 'finishedAt'> | undefined {
+    const ticket = this.#ticket(id)
+    if (!ticket) return undefined
+    const state = this.#store.state()
+    if (ticket.closed) return { status: ticket.closed.why, finishedAt: ticket.closed.at }
+    return { status: state.phase, ...(hasEnded(state) ? { finishedAt: state.finishedAt } : {}) }
   }
 
   /** @returns undefined when `tenant` has no such job; a job that has ended stays as it is */
@@ -136,7 +183,7 @@ export class Job extends DurableObject<Env> {
     }
     const running = claimed(state, worker, now)
     this.#store.setState(running)
-    return { decision: 'go', attempt: running.attempt, deadline: this.#deadline() }
+    return { decision: 'go', attempt: running.attempt, deadline: latestDeadline(this.#store) }
   }
 
   /** Takes a batch of the live attempt; see EventBatch for what is refused. */
@@ -159,24 +206,16 @@ export class Job extends DurableObject<Env> {
   }
 
   /**
-   * Subscribes a hibernatable WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`; with `&only=end`, to its terminal event.
-   * 204 when nothing can follow.
+   * Subscribes a WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`; with `&only=end`, to its terminal event; with
+   * `&reader=TENANT`, only if the job is that tenant's. 204 when nothing can follow.
    */
   override fetch(request: Request): Response {
     const { searchParams } = new URL(request.url)
     const ticket = this.#ticket(searchParams.get('id') ?? '')
-    if (!ticket) return new Response(null, { status: 404 })
-    const after = Number(searchParams.get('after') ?? 0)
-    const ended = ticket.closed !== undefined || hasEnded(this.#store.state())
+    if (!ticket || !mayRead(ticket, searchParams.get('reader') ?? undefined)) return new Response(null, { status: 404 })
+    const over = ticket.closed !== undefined || hasEnded(this.#store.state())
     const endOnly = searchParams.get('only') === END_ONLY
-    const backlog = [...this.#visibleEvents(ticket, after)].filter(({ event }) => !endOnly || isTerminalEvent(event))
-    if (ended && backlog.length === 0) return new Response(null, { status: 204 })
-    const { 0: client, 1: server } = new WebSocketPair()
-    // Hibernatable: the object may sleep between two steps of the generator while callers stay connected.
-    this.ctx.acceptWebSocket(server, endOnly ? [ticket.id, END_ONLY] : [ticket.id])
-    for (const logged of backlog) server.send(JSON.stringify(logged))
-    if (ended) server.close(LOG_ENDED, 'the log has ended')
-    return new Response(null, { status: 101, webSocket: client })
+    return this.#log.subscribe(ticket, Number(searchParams.get('after') ?? 0), over, endOnly)
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
@@ -192,7 +231,15 @@ export class Job extends DurableObject<Env> {
       return
     }
     if (!hasEnded(state)) this.#closeDueTickets(now)
-    await this.#deliver()
+    await this.#outbox.deliver()
+  }
+
+  /** Inside a transaction; the caller sends what is booked after it. */
+  #addTicket(request: JobSpec, cache: 'collapsed' | 'hit'): Ticket {
+    const ticket: Ticket = { ...ticketOfOpener(request), id: siblingJobId(this.#store.spec().id), cache }
+    this.#store.addTicket(ticket)
+    this.#store.addDelivery('record', 0, ticket.tenant)
+    return ticket
   }
 
   #take(state: RunningState, batch: EventBatch): void {
@@ -206,8 +253,9 @@ export class Job extends DurableObject<Env> {
       this.#store.setState(heard(state, now, true))
       return batch.events.flatMap((event) => this.#record(state, event, now) ?? [])
     })
-    this.#broadcast(logged)
-    if (hasEnded(this.#store.state())) this.#deliverSoon()
+    const over = hasEnded(this.#store.state())
+    this.#log.broadcast(logged, over)
+    if (over) this.#outbox.deliverSoon()
   }
 
   #record(state: RunningState, event: WorkerEvent, now: number): LoggedEvent | undefined {
@@ -238,7 +286,7 @@ export class Job extends DurableObject<Env> {
 
   /** The worker saw its time run out before a picture was begun. */
   #runOut(state: RunningState, now: number): LoggedEvent | undefined {
-    if (this.#deadline() - now > LIMITS.reportReserveMs + EXPIRY_SLACK_MS) {
+    if (latestDeadline(this.#store) - now > LIMITS.reportReserveMs + EXPIRY_SLACK_MS) {
       // Somebody with more time joined and the worker had not heard of it yet. Their wait goes on.
       this.#store.setState(released(state))
       this.#store.addDelivery('queue', now)
@@ -249,46 +297,38 @@ export class Job extends DurableObject<Env> {
   }
 
   #closeDueTickets(now: number): void {
-    for (const ticket of this.#store.openTickets()) if (ticket.deadline <= now) this.#close(ticket, 'expired', now)
+    for (const ticket of this.#store.openTickets()) {
+      const { deadline, cancelAt = Number.POSITIVE_INFINITY } = ticket
+      if (Math.min(deadline, cancelAt) <= now) this.#close(ticket, cancelAt < deadline ? 'canceled' : 'expired', now)
+    }
   }
 
   #close(ticket: Ticket, why: CloseReason, at: number): void {
     const after = this.#store.lastEventId()
     this.ctx.storage.transactionSync(() => {
       this.#store.closeTicket(ticket.id, { why, at, after })
+      this.#bookEnd(ticket, at)
       if (this.#store.openTickets().length > 0) return
       const state = this.#store.state()
       this.#end(abandoned(state, why, at))
       this.#store.append({ type: why }, attemptOf(state))
     })
-    for (const socket of this.ctx.getWebSockets(ticket.id)) {
-      send(socket, JSON.stringify({ id: after + 1, event: { type: why } } satisfies LoggedEvent))
-      socket.close(LOG_ENDED, 'the log has ended')
-    }
-    if (hasEnded(this.#store.state())) this.#deliverSoon()
+    this.#log.end(ticket.id, after + 1, { type: why })
+    this.#outbox.deliverSoon()
   }
 
   #end(state: JobState): void {
+    const now = Date.now()
     this.#store.setState(state)
-    this.#store.removeDelivery('queue')
-    this.#store.addDelivery('settle', Date.now())
+    this.#store.cancelDelivery('queue')
+    this.#store.addDelivery('settle', now)
+    for (const ticket of this.#store.openTickets()) this.#bookEnd(ticket, now)
   }
 
-  #broadcast(events: readonly LoggedEvent[]): void {
-    const ended = hasEnded(this.#store.state())
-    const texts = events.map((logged) => ({ text: JSON.stringify(logged), isEnd: isTerminalEvent(logged.event) }))
-    for (const socket of this.ctx.getWebSockets()) {
-      const endOnly = this.ctx.getTags(socket).includes(END_ONLY)
-      for (const { text, isEnd } of texts) if (isEnd || !endOnly) send(socket, text)
-      if (ended) socket.close(LOG_ENDED, 'the log has ended')
-    }
-  }
-
-  *#visibleEvents(ticket: Ticket, after: number): Generator<LoggedEvent> {
-    yield* this.#store.events(after, ticket.closed?.after)
-    if (ticket.closed && after <= ticket.closed.after) {
-      yield { id: ticket.closed.after + 1, event: { type: ticket.closed.why } }
-    }
+  /** Whom the end of a request concerns. */
+  #bookEnd({ id, tenant, webhook }: Ticket, at: number): void {
+    this.#store.addDelivery('record', at, tenant)
+    if (webhook !== undefined) this.#store.addDelivery('webhook', at, id)
   }
 
   #snapshot(ticket: Ticket): JobSnapshot {
@@ -299,97 +339,20 @@ export class Job extends DurableObject<Env> {
     return this.#store.exists() ? this.#store.ticket(id) : undefined
   }
 
-  #ticketOfOpener(): Ticket {
-    const { id, tenant, createdAt, deadline } = this.#store.spec()
-    return this.#store.ticket(id) ?? { id, cache: 'miss', tenant, createdAt, deadline }
-  }
-
-  /** The ticket whose view stands for the work itself: the opener's may have been closed while others went on. */
-  #witness(): Ticket {
-    const opener = this.#ticketOfOpener()
-    return opener.closed ? (this.#store.openTickets()[0] ?? opener) : opener
-  }
-
-  /** The work may go on until the last of those who wait gives up. */
-  #deadline(): number {
-    return this.#store.openTickets().at(-1)?.deadline ?? this.#store.spec().deadline
-  }
-
   #control(): ControlReply {
-    return { continue: !hasEnded(this.#store.state()), cancel: [], deadline: this.#deadline() }
-  }
-
-  /** Tries the outbox now without making the caller wait. */
-  #deliverSoon(): void {
-    this.ctx.waitUntil(this.#deliver())
-  }
-
-  async #deliver(): Promise<void> {
-    const now = Date.now()
-    const deliveries = this.#store.takeDeliveries(now, (tries) => now + backoffMs(tries))
-    // Before the first send: should this object die while sending, the alarm finds the delivery still booked.
-    await this.#schedule()
-    for (const delivery of deliveries) {
-      try {
-        await this.#send(delivery)
-        this.#store.removeDelivery(delivery.kind)
-      } catch (error) {
-        console.warn(JSON.stringify({ at: 'outbox', kind: delivery.kind, tries: delivery.tries, error: String(error) }))
-      }
-    }
-    if (deliveries.length > 0) await this.#schedule()
-  }
-
-  async #send({ kind }: Delivery): Promise<void> {
-    const spec = this.#store.spec()
-    switch (kind) {
-      case 'queue':
-        return sendJobMessage(parseEnv(this.env).queue, await this.#message(spec))
-      case 'settle': {
-        const snapshot = this.#snapshot(this.#witness())
-        const kept = answersRepeats(this.#store.state()) ? snapshot : undefined
-        return this.env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
-      }
-      default: {
-        const never: never = kind
-        return never
-      }
-    }
-  }
-
-  async #message(spec: JobSpec): Promise<JobMessage> {
-    const { id, parameters, lane, tenant, callbackUrl, traceparent } = spec
-    return {
-      version: 1,
-      jobId: id,
-      parameters,
-      lane,
-      tenant,
-      deadline: this.#deadline(),
-      callbackUrl,
-      callbackKey: await callbackKey(parseEnv(this.env).callbackSecret, id),
-      ...(traceparent === undefined ? {} : { traceparent }),
-    }
+    return { continue: !hasEnded(this.#store.state()), cancel: [], deadline: latestDeadline(this.#store) }
   }
 
   async #schedule(): Promise<void> {
     const state = this.#store.state()
-    const end = hasEnded(state) ? state.finishedAt + JOB_RETENTION_MS : this.#store.openTickets()[0]?.deadline
+    const end = hasEnded(state) ? state.finishedAt + JOB_RETENTION_MS : this.#store.nextTicketDueAt()
     const times = [end, this.#store.nextDeliveryAt()].filter((time) => time !== undefined)
     if (times.length > 0) await this.ctx.storage.setAlarm(Math.min(...times))
   }
 }
 
-function backoffMs(tries: number): number {
-  return Math.min(REDELIVER_MS.max, REDELIVER_MS.first * 2 ** (tries - 1))
-}
-
-function send(socket: WebSocket, text: string): void {
-  try {
-    socket.send(text)
-  } catch {
-    // The reader left between two events; it can resume from the log.
-  }
+function mayRead({ tenant }: Ticket, reader: string | undefined): boolean {
+  return reader === undefined || reader === tenant
 }
 
 function superseded(message: string): ReportReply {

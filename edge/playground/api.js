@@ -53,8 +53,15 @@ export async function createJob(body) {
     headers: { 'content-type': 'application/json', ...authorization() },
     body: JSON.stringify(body),
   })
-  return response.json()
+  /** @type {JobRecord} */
+  const record = await response.json()
+  // An EventSource cannot send a key; where one is needed, the job's own address holds what stands in for it.
+  readTokens.set(record.id, new URL(record.eventsUrl).searchParams.get('token'))
+  return record
 }
+
+/** @type {Map<string, string | null>} by job id; null where none is needed */
+const readTokens = new Map()
 
 /** @param {string} jobId */
 export async function cancelJob(jobId) {
@@ -65,8 +72,13 @@ export async function cancelJob(jobId) {
  * @param {string} jobId
  * @param {number} lastEventId  position already seen; 0 for none
  */
-export const eventsUrl = (jobId, lastEventId) =>
-  `/v1/jobs/${jobId}/events${lastEventId > 0 ? `?lastEventId=${lastEventId}` : ''}`
+export function eventsUrl(jobId, lastEventId) {
+  const query = new URLSearchParams()
+  const token = readTokens.get(jobId)
+  if (token) query.set('token', token)
+  if (lastEventId > 0) query.set('lastEventId', String(lastEventId))
+  return query.size > 0 ? `/v1/jobs/${jobId}/events?${query}` : `/v1/jobs/${jobId}/events`
+}
 
 /** @param {string} sha256 */
 export const imageUrl = (sha256) => `/v1/images/${sha256}`

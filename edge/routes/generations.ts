@@ -1,51 +1,66 @@
-import { type Context, Hono } from 'hono'
+import { waitUntil } from 'cloudflare:workers'
+import { Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import { isTerminal } from '../../shared/job.ts'
-import { imageRoute, jobRoute } from '../../shared/job-record.ts'
+import { imageRoute, type JobSnapshot, jobRoute } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
-import type { AppEnv } from '../app-env.ts'
+import { acceptedJob } from '../accepted-job.ts'
+import type { AppEnv, Caller } from '../app-env.ts'
 import { authenticate } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
-import { parseEnv } from '../env.ts'
+import { type Env, parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream } from '../generation-stream.ts'
+import { onceByKey } from '../idempotency.ts'
 import { waitForEnd } from '../job-events.ts'
+import { jobObjectName } from '../job-id.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
-import { jobRecord, submitJob } from '../job-submission.ts'
+import { submitJob } from '../job-submission.ts'
 import { readJson } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
+import { cancelAfterMs, idempotencyKey, prefersAsync } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
 
 /**
  * `POST /v1/images/generations` in OpenAI's shape: waits for the picture, streams it (`stream: true`), or answers with
- * the job at once (`Prefer: respond-async`). A caller who leaves stops waiting; the job goes on for the cache's sake.
+ * the job at once (`Prefer: respond-async`). A caller who leaves gives the job up, unless its Idempotency-Key says that it
+ * may come back; work that others joined goes on for them.
  */
 export const generations = new Hono<AppEnv>()
 
 /** nginx's code for it; nobody is there to read it but the log. */
 const CALLER_LEFT = 499
 
-generations.post('/', authenticate(), async (c) => {
+generations.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => {
+  const { caller } = c.var
+  const { signal, headers } = c.req.raw
   const request = await readJson(c.req.raw, ImageRequest, LIMITS.requestBodyBytes)
   const card = chooseModel(parseEnv(c.env).models, request.model)
   requireSize(card, request.size)
-  const { events = false, ...options } = request.parm ?? {}
+  const { events = false, labels = {}, webhook, ...options } = request.parm ?? {}
   const complete = completeRequest(card, request.prompt, options, 'parm.')
-  const snapshot = await submitJob(c.env, c.req.raw, c.var.tenant, complete)
+  const terms = { labels, webhook, cancelAfterMs: cancelAfterMs(headers) }
+  const key = idempotencyKey(headers)
+  const { snapshot, isRepeat } = await onceByKey(c.env, caller.tenant, key, { generations: request }, () =>
+    submitJob(c.env, c.req.raw, caller, complete, terms),
+  )
+  if (!request.stream && prefersAsync(headers)) {
+    c.header('preference-applied', 'respond-async')
+    return acceptedJob(c, snapshot, isRepeat)
+  }
   c.header('location', jobRoute(snapshot.id))
+  if (isRepeat) c.header('idempotency-replayed', 'true')
+  const giveUp =
+    key === undefined && !isTerminal(snapshot.status) ? () => cancelJob(c.env, snapshot, caller) : undefined
   if (request.stream) {
     const partialImages = request.partial_images ?? 0
-    return generationStream(c, snapshot, card, { partialImages, ownEvents: events })
+    return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave: giveUp })
   }
-  if (prefersAsync(c)) {
-    c.header('preference-applied', 'respond-async')
-    c.header('cache-status', cacheStatus(snapshot.cache, false))
-    return c.json(jobRecord(snapshot, c.req.raw), snapshot.cache === 'hit' ? 200 : 202)
-  }
-  if (!isTerminal(snapshot.status)) await waitForEnd(c.env, snapshot.id, c.req.raw.signal)
-  if (c.req.raw.signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
+  if (giveUp) signal.addEventListener('abort', giveUp)
+  if (!isTerminal(snapshot.status)) await waitForEnd(c.env, { id: snapshot.id, reader: caller.tenant }, signal)
+  if (signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
   const ended = await endedJob(c.env, snapshot)
   const { image } = resultOf(ended)
   c.header('cache-status', cacheStatus(ended.cache, true))
@@ -71,9 +86,7 @@ function requireSize(card: ModelCard, size: string | null | undefined): void {
   throw invalidRequest([{ field: 'size', problem: describeValue(size), permitted }])
 }
 
-/** RFC 7240. */
-function prefersAsync(c: Context<AppEnv>): boolean {
-  return (c.req.header('prefer') ?? '')
-    .split(/[,;]/)
-    .some((preference) => preference.trim().toLowerCase() === 'respond-async')
+/** Outlives the request that is gone. Whether others still wait is the job's own business. */
+function cancelJob(env: Env, { id }: JobSnapshot, { tenant }: Caller): void {
+  waitUntil(env.JOB.getByName(jobObjectName(id)).cancel(id, tenant))
 }

@@ -6,6 +6,6 @@ import { parseEnv } from '../env.ts'
 export const health = new Hono<AppEnv>()
 
 health.get('/', (c) => {
-  const { models } = parseEnv(c.env)
-  return c.json({ status: 'ok' as const, models: [...models.keys()] }, 200, { 'cache-control': 'no-store' })
+  const { access, models } = parseEnv(c.env)
+  return c.json({ status: 'ok' as const, access, models: [...models.keys()] }, 200, { 'cache-control': 'no-store' })
 })

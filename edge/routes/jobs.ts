@@ -1,55 +1,78 @@
 import { type Context, Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
 import { JobId } from '../../shared/job.ts'
-import { jobRoute } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
+import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv } from '../app-env.ts'
-import { authenticate } from '../auth.ts'
-import { cacheStatus } from '../cache-status.ts'
+import { authenticate, authenticateReader } from '../auth.ts'
 import { parseEnv } from '../env.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from '../event-stream.ts'
 import { invalidRequest } from '../field-problems.ts'
+import { onceByKey } from '../idempotency.ts'
 import { followJob } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
+import { listJobs, parseJobListQuery } from '../job-list.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { jobRecord, submitJob } from '../job-submission.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import { readJson } from '../request-body.ts'
 import { JobRequest } from '../request-schema.ts'
+import { cancelAfterMs, idempotencyKey } from '../request-terms.ts'
+import { verdictLedger } from '../verdict-ledger.ts'
 
-/** `/v1/jobs`: ask, look, follow, cancel. A malformed id is answered like an unknown one, 404. */
+/**
+ * `/v1/jobs`: ask, list, look, follow, explain, cancel. A malformed id, and another tenant's, is answered like an unknown one, 404.
+ */
 export const jobs = new Hono<AppEnv>()
 
-jobs.post('/', authenticate(), async (c) => {
-  const { prompt, model, ...options } = await readJson(c.req.raw, JobRequest, LIMITS.requestBodyBytes)
+jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => {
+  const request = await readJson(c.req.raw, JobRequest, LIMITS.requestBodyBytes)
+  const { prompt, model, labels = {}, webhook, ...options } = request
   const card = chooseModel(parseEnv(c.env).models, model)
   const complete = completeRequest(card, prompt, options, '')
-  const snapshot = await submitJob(c.env, c.req.raw, c.var.tenant, complete)
-  c.header('location', jobRoute(snapshot.id))
-  c.header('cache-status', cacheStatus(snapshot.cache, false))
-  return c.json(jobRecord(snapshot, c.req.raw), snapshot.cache === 'hit' ? 200 : 202)
+  const terms = { labels, webhook, cancelAfterMs: cancelAfterMs(c.req.raw.headers) }
+  const key = idempotencyKey(c.req.raw.headers)
+  const { snapshot, isRepeat } = await onceByKey(c.env, c.var.caller.tenant, key, { jobs: request }, () =>
+    submitJob(c.env, c.req.raw, c.var.caller, complete, terms),
+  )
+  return acceptedJob(c, snapshot, isRepeat)
 })
 
-jobs.get('/:id', async (c) => {
+jobs.get('/', authenticate({ scope: 'read', metered: false }), async (c) => {
+  const query = parseJobListQuery(c.req.query())
+  c.header('cache-control', 'no-store')
+  return c.json(await listJobs(c.env, c.var.caller.tenant, query))
+})
+
+jobs.get('/:id', authenticateReader(), async (c) => {
   const id = jobIdOf(c)
-  const snapshot = await c.env.JOB.getByName(jobObjectName(id)).snapshot(id)
+  const snapshot = await c.env.JOB.getByName(jobObjectName(id)).snapshot(id, c.var.reader)
   if (!snapshot) throw notFound(id)
   c.header('cache-control', 'no-store')
-  return c.json(jobRecord(snapshot, c.req.raw))
+  return c.json(await jobRecord(c.env, snapshot, c.req.raw))
 })
 
-jobs.delete('/:id', authenticate(), async (c) => {
+jobs.get('/:id/verdicts', authenticateReader(), async (c) => {
   const id = jobIdOf(c)
-  const snapshot = await c.env.JOB.getByName(jobObjectName(id)).cancel(id, c.var.tenant)
-  if (!snapshot) throw notFound(id)
-  return c.json(jobRecord(snapshot, c.req.raw))
+  const ledger = await c.env.JOB.getByName(jobObjectName(id)).ledger(id, c.var.reader)
+  if (!ledger) throw notFound(id)
+  c.header('cache-control', 'no-store')
+  return c.json(verdictLedger(ledger.snapshot, ledger.phases))
 })
 
-jobs.get('/:id/events', async (c) => {
+jobs.delete('/:id', authenticate({ scope: 'generate', metered: false }), async (c) => {
+  const id = jobIdOf(c)
+  const snapshot = await c.env.JOB.getByName(jobObjectName(id)).cancel(id, c.var.caller.tenant)
+  if (!snapshot) throw notFound(id)
+  return c.json(await jobRecord(c.env, snapshot, c.req.raw))
+})
+
+jobs.get('/:id/events', authenticateReader(), async (c) => {
   const id = jobIdOf(c)
   const after = lastEventId(c)
   const leave = new AbortController()
-  const events = await followJob(c.env, id, after, AbortSignal.any([leave.signal, c.req.raw.signal]))
+  const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
+  const events = await followJob(c.env, { id, reader: c.var.reader }, after, signal)
   // 204 tells an EventSource to stop reconnecting after the terminal event.
   if (!events) return c.body(null, 204)
   if (c.req.raw.method === 'HEAD') {

@@ -2,8 +2,10 @@ import { reset } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { HTTP_STATUS } from '../../edge/error-response.ts'
 import { Problem } from '../../edge/response-schema.ts'
-import { JobRecord } from '../../shared/job-record.ts'
+import { CreatedApiKey, TenantAccount, tenantBudgetRoute, tenantKeysRoute } from '../../shared/api-key.ts'
+import { JobList, JobRecord } from '../../shared/job-record.ts'
 import { call, postJson } from './support/api.ts'
+import { asJson, bearer, closedEdge, OPERATOR_KEY } from './support/keys.ts'
 
 beforeEach(() => {
   vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
@@ -42,6 +44,8 @@ const FIELDS = [
   'partial_images',
   'response_format',
   'user',
+  'labels',
+  'webhook',
   'constructor',
   'toString',
   '',
@@ -76,11 +80,19 @@ const VALUES: unknown[] = [
   {},
   { seed: 1 },
   { toString: 1 },
+  { order: '7' },
+  { '': '' },
+  'https://hooks.example.org/',
+  'https://[::1]/',
 ]
 
-function bodies(count: number, seed: number): unknown[] {
+function picker(seed: number) {
   const next = random(seed)
-  const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T
+  return { next, pick: <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T }
+}
+
+function bodies(count: number, seed: number): unknown[] {
+  const { next, pick } = picker(seed)
   return Array.from({ length: count }, () => {
     const body: Record<string, unknown> = next() < 0.8 ? { prompt: 'a cat' } : {}
     for (let fields = Math.floor(next() * 4); fields > 0; fields--) body[pick(FIELDS)] = pick(VALUES)
@@ -119,6 +131,64 @@ describe.each(['/v1/jobs', '/v1/images/generations'])('any JSON sent to %s', (pa
   })
 })
 
+describe('any headers of a request for work', () => {
+  it('are followed, or refused with the header at fault', async () => {
+    const { pick } = picker(11)
+    const texts = ['', '1', '30s', '9999999999', '-1', '1m30s', '""', '"a"', '"a', 'a"b', '\\', 'x'.repeat(300), ';', ',']
+    const seen = new Set<number>()
+    for (let round = 0; round < 60; round++) {
+      const headers = { 'cancel-after': pick(texts), 'idempotency-key': pick(texts), prefer: pick(texts) }
+      const response = await postJson('/v1/jobs', { prompt: 'a cat', seed: round }, headers)
+      seen.add(response.status)
+      const answer: unknown = await response.json()
+      if (response.status === 202) JobRecord.parse(answer)
+      else expect(Problem.parse(answer).error.code).toMatch(/^(invalid_request|idempotency_key_reused)$/)
+    }
+    expect([...seen].sort()).toEqual([202, 400, 422])
+  })
+})
+
+describe('any query of the list of jobs', () => {
+  it('is answered with a list, or refused with the parameter at fault', async () => {
+    const { pick } = picker(5)
+    await postJson('/v1/jobs', { prompt: 'a cat', labels: { order: '7' } })
+    const texts = ['', '0', '1', '100', '101', 'queued', 'ended', 'order:7', ':', 'é', '%00', '%ff', 'MQ', "'; --"]
+    const seen = new Set<number>()
+    for (let round = 0; round < 80; round++) {
+      const names = ['limit', 'cursor', 'status', 'label', 'other'].filter(() => pick([true, false, false]))
+      const query = names.map((name) => `${name}=${pick(texts)}`).join('&')
+      const response = await call(`/v1/jobs?${query}`)
+      seen.add(response.status)
+      const answer: unknown = await response.json()
+      if (response.status === 200) JobList.parse(answer)
+      else expect(Problem.parse(answer).errors[0]?.field).toBeOneOf(names)
+    }
+    expect([...seen].sort()).toEqual([200, 400])
+  })
+})
+
+describe("any JSON sent to the operator's routes", () => {
+  it('is taken, or refused with the field at fault', async () => {
+    const edge = await closedEdge()
+    const { next, pick } = picker(3)
+    const fields = ['scopes', 'note', 'requests', 'windowSeconds', 'concurrentJobs', 'rowSteps', 'constructor']
+    const values = [...VALUES, ['read'], ['read', 'all'], 60, 86_400, 1_000_000_000_001]
+    const seen = new Set<number>()
+    for (let round = 0; round < 100; round++) {
+      const body: Record<string, unknown> = {}
+      for (let count = Math.floor(next() * 3); count > 0; count--) body[pick(fields)] = pick(values)
+      const [method, path] = pick([['POST', tenantKeysRoute('acme')] as const, ['PUT', tenantBudgetRoute('acme')] as const])
+      const response = await edge(path, { ...asJson(body, bearer(OPERATOR_KEY)), method })
+      seen.add(response.status)
+      const answer: unknown = await response.json()
+      if (response.status === 201) CreatedApiKey.parse(answer)
+      else if (response.status === 200) TenantAccount.parse(answer)
+      else for (const { permitted } of Problem.parse(answer).errors) expect(permitted).not.toBe('see /openapi.json')
+    }
+    expect([...seen].sort()).toEqual([200, 201, 400])
+  })
+})
+
 describe('any address', () => {
   it('is answered in the one error shape, with a status of the table', async () => {
     const parts = [
@@ -135,6 +205,10 @@ describe('any address', () => {
       'job_',
       '*',
       'internal',
+      'admin',
+      'tenants',
+      'keys',
+      'webhook-secret',
       'é',
     ]
     const next = random(7)

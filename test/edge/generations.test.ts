@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { base64 } from '../../edge/bytes.ts'
 import { ImageResponse, ImageStreamEvent, Problem } from '../../edge/response-schema.ts'
 import type { JobMessage } from '../../shared/job.ts'
-import { JobRecord } from '../../shared/job-record.ts'
+import { JobList, JobRecord } from '../../shared/job-record.ts'
 import { call, postJson } from './support/api.ts'
 import { cancel, jobObject, look, submit } from './support/job.ts'
 import { receiveMessage, ScriptedWorker, TINY_PNG, verdict } from './support/scripted-worker.ts'
@@ -11,17 +11,21 @@ import { allFrames, frames } from './support/sse.ts'
 
 afterEach(reset)
 
+/** For a busy machine; no time has to pass. */
+const PATIENT = { timeout: 20_000 }
+
 const GENERATIONS = '/v1/images/generations'
 
-/** The same request as a job, to learn the id of the job that `request` waits for. */
+/** The message of the job that a request for `prompt` opened. */
 async function messageOf(prompt: string): Promise<JobMessage> {
-  let opener: JobRecord | undefined
-  await vi.waitFor(async () => {
-    const joined = await submit({ prompt })
-    expect(joined.cache).toBe('collapsed')
-    opener = joined
-  })
-  return receiveMessage(openerPrefix(opener?.id ?? ''))
+  return receiveMessage(await vi.waitFor(() => jobFor(prompt), PATIENT))
+}
+
+async function jobFor(prompt: string): Promise<string> {
+  const { data } = JobList.parse(await (await call('/v1/jobs')).json())
+  const opener = data.find((job) => job.prompt === prompt && job.cache === 'miss')
+  if (!opener) throw new Error(`nobody has asked for ${prompt} yet`)
+  return opener.id
 }
 
 /** All handles of one job share their beginning. */
@@ -111,21 +115,60 @@ describe('POST /v1/images/generations', () => {
     log.mockRestore()
   })
 
-  it('leaves the job running when its caller goes away', async () => {
-    const caller = new AbortController()
-    const answer = call(GENERATIONS, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ prompt: 'a tie' }),
-      signal: caller.signal,
-    }).catch((error: unknown) => error)
-    const worker = new ScriptedWorker(await messageOf('a tie'))
-    caller.abort()
-    await answer
-    await worker.claim()
-    expect(await worker.reportOk([worker.started()])).toMatchObject({ continue: true })
-    await worker.finish()
-    expect((await look(worker.message.jobId)).status).toBe('succeeded')
+  describe('whose caller goes away', () => {
+    /** Asks, and leaves once the job's message is in the queue. */
+    async function askAndLeave(headers: Record<string, string> = {}): Promise<ScriptedWorker> {
+      const caller = new AbortController()
+      const answer = call(GENERATIONS, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ prompt: 'a tie' }),
+        signal: caller.signal,
+      }).catch((error: unknown) => error)
+      const worker = new ScriptedWorker(await messageOf('a tie'))
+      await worker.claim()
+      caller.abort()
+      await answer
+      return worker
+    }
+
+    it('is canceled when nobody else waits for it', async () => {
+      const worker = await askAndLeave()
+      await vi.waitFor(async () => expect((await look(worker.message.jobId)).status).toBe('canceled'), PATIENT)
+      expect(await worker.reportOk([worker.started()])).toMatchObject({ continue: false })
+    })
+
+    it('goes on for those who joined it', async () => {
+      const other = postJson(GENERATIONS, { prompt: 'a tie' })
+      const opener = await messageOf('a tie')
+      const caller = new AbortController()
+      const joined = call(GENERATIONS, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'a tie' }),
+        signal: caller.signal,
+      }).catch((error: unknown) => error)
+      const tickets = () =>
+        runInDurableObject(jobObject(opener.jobId), (_, { storage }) =>
+          storage.sql.exec<{ why: string | null }>('SELECT closed_why AS why FROM ticket').toArray(),
+        )
+      await vi.waitFor(async () => expect(await tickets()).toHaveLength(2), PATIENT)
+      caller.abort()
+      await joined
+      await vi.waitFor(async () => expect(await tickets()).toContainEqual({ why: 'canceled' }), PATIENT)
+      await new ScriptedWorker(opener).finish()
+      expect((await other).status).toBe(200)
+    })
+
+    it('goes on when an Idempotency-Key says that the caller may come back', async () => {
+      const worker = await askAndLeave({ 'idempotency-key': 'order-7' })
+      expect(await worker.reportOk([worker.started()])).toMatchObject({ continue: true })
+      await worker.finish()
+      const response = await postJson(GENERATIONS, { prompt: 'a tie' }, { 'idempotency-key': 'order-7' })
+      expect(response.headers.get('idempotency-replayed')).toBe('true')
+      const body = ImageResponse.parse(await response.json())
+      expect(body.parm).toMatchObject({ jobId: worker.message.jobId, cache: 'miss' })
+    })
   })
 })
 
@@ -209,6 +252,15 @@ describe('a streamed generation', () => {
       ['parm.canceled', undefined],
       ['error', 'job_canceled'],
     ])
+  })
+
+  it('gives the job up when its reader leaves', async () => {
+    const response = await stream({ parm: { events: true } })
+    const reader = frames(response)
+    expect((await reader.next()).value).toMatchObject({ event: 'parm.queued' })
+    await reader.return(undefined)
+    const id = response.headers.get('location')?.split('/').at(-1) ?? ''
+    await vi.waitFor(async () => expect((await look(id)).status).toBe('canceled'), PATIENT)
   })
 
   it('refuses wrong fields by status, before any stream', async () => {

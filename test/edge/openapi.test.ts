@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
+import { BudgetRequest, KeyRequest } from '../../edge/admin-schema.ts'
 import { ImageRequest, JobRequest } from '../../edge/request-schema.ts'
 import { call } from './support/api.ts'
 
@@ -26,15 +27,23 @@ describe('the OpenAPI document', () => {
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     )
     expect(operations.sort()).toEqual([
+      'DELETE /admin/v1/tenants/{tenant}/budget',
+      'DELETE /admin/v1/tenants/{tenant}/keys/{keyId}',
       'DELETE /v1/jobs/{id}',
+      'GET /admin/v1/tenants/{tenant}',
       'GET /healthz',
       'GET /openapi.json',
       'GET /v1/images/{sha256}',
+      'GET /v1/jobs',
       'GET /v1/jobs/{id}',
       'GET /v1/jobs/{id}/events',
+      'GET /v1/jobs/{id}/verdicts',
       'GET /v1/models',
+      'GET /v1/webhook-secret',
+      'POST /admin/v1/tenants/{tenant}/keys',
       'POST /v1/images/generations',
       'POST /v1/jobs',
+      'PUT /admin/v1/tenants/{tenant}/budget',
     ])
   })
 
@@ -65,7 +74,7 @@ describe('the OpenAPI document', () => {
 
   it('gives examples that its own schemas take', async () => {
     const { paths } = await document()
-    const schemas: Record<string, z.ZodType> = { JobRequest, ImageRequest }
+    const schemas: Record<string, z.ZodType> = { JobRequest, ImageRequest, KeyRequest, BudgetRequest }
     let checked = 0
     for (const { value } of walk(paths)) {
       const { schema, example } = (value ?? {}) as { schema?: { $ref?: string }; example?: unknown }
@@ -74,7 +83,7 @@ describe('the OpenAPI document', () => {
       expect(schemas[name]?.safeParse(example).error).toBeUndefined()
       checked++
     }
-    expect(checked).toBe(2)
+    expect(checked).toBe(4)
   })
 
   it('states the limits that requests are held to', async () => {

@@ -1,0 +1,87 @@
+import { isTerminal, JOB_STATUSES, type JobStatus } from '../shared/job.ts'
+import type { JobList, JobSummary } from '../shared/job-record.ts'
+import { LIMITS } from '../shared/limits.ts'
+import { base64url, fromBase64url } from './bytes.ts'
+import type { Env } from './env.ts'
+import { describeValue, invalidRequest } from './field-problems.ts'
+import { jobObjectName } from './job-id.ts'
+import type { JobEntry, JobQuery } from './objects/tenant-store.ts'
+
+export interface JobListQuery {
+  limit: number
+  before: { createdAt: number; id: string } | undefined
+  status: JobStatus | undefined
+  label: { name: string; value: string } | undefined
+}
+
+/**
+ * @param query  of the address; a repeated parameter's first value counts
+ * @throws AppError `invalid_request`
+ */
+export function parseJobListQuery(query: Record<string, string | undefined>): JobListQuery {
+  const { min, max, default: fallback } = LIMITS.pageJobs
+  const { limit = String(fallback), cursor, status, label } = query
+  const count = Number(limit)
+  if (!/^\d{1,9}$/.test(limit) || count < min || count > max) {
+    throw wrong('limit', limit, `an integer from ${min} to ${max}`)
+  }
+  const before = cursor === undefined ? undefined : decodeCursor(cursor)
+  if (cursor !== undefined && !before) throw wrong('cursor', cursor, 'the nextCursor of an earlier page')
+  const known = JOB_STATUSES.find((name) => name === status)
+  if (status !== undefined && !known) throw wrong('status', status, `one of ${JOB_STATUSES.join(', ')}`)
+  const colon = label?.indexOf(':') ?? -1
+  if (label !== undefined && colon < 1) throw wrong('label', label, 'a name, a colon and a value')
+  return {
+    limit: count,
+    before,
+    status: known,
+    label: label === undefined ? undefined : { name: label.slice(0, colon), value: label.slice(colon + 1) },
+  }
+}
+
+/**
+ * One page of a tenant's jobs, newest first. Whether an unfinished job waits or runs is asked of the job itself, so a page
+ * of `queued` or `running` ones may hold fewer than `limit` and still have a next.
+ */
+export async function listJobs(env: Env, tenant: string, query: JobListQuery): Promise<JobList> {
+  const { limit, before, status, label } = query
+  const state = status === undefined ? undefined : isTerminal(status) ? status : 'open'
+  const tenantQuery: JobQuery = { limit: limit + 1, before, state, label }
+  const entries = await env.TENANT.getByName(tenant).list(tenantQuery)
+  const page = entries.slice(0, limit)
+  const summaries = await Promise.all(page.map((entry) => summaryOf(env, entry)))
+  const last = page.at(-1)
+  return {
+    object: 'list',
+    data: summaries.filter(
+      (summary) => summary !== undefined && (!status || summary.status === status),
+    ) as JobSummary[],
+    ...(entries.length > limit && last ? { nextCursor: encodeCursor(last) } : {}),
+  }
+}
+
+/** @returns undefined for a job that was never opened: the edge died between the tenant's books and the job */
+async function summaryOf(env: Env, entry: JobEntry): Promise<JobSummary | undefined> {
+  const { id, cache, prompt, lane, labels, createdAt, ended } = entry
+  const now = ended ? { status: ended.status, finishedAt: ended.at } : await liveStatus(env, id)
+  if (!now) return undefined
+  return { id, ...now, cache, prompt, lane, ...(Object.keys(labels).length > 0 ? { labels } : {}), createdAt }
+}
+
+async function liveStatus(env: Env, id: string): Promise<Pick<JobSummary, 'status' | 'finishedAt'> | undefined> {
+  return env.JOB.getByName(jobObjectName(id)).status(id)
+}
+
+function encodeCursor({ createdAt, id }: JobEntry): string {
+  return base64url(new TextEncoder().encode(`${createdAt} ${id}`))
+}
+
+function decodeCursor(cursor: string): JobListQuery['before'] {
+  const bytes = fromBase64url(cursor)
+  const [, createdAt, id] = /^(\d{1,15}) (job_[0-9a-z]{26})$/.exec(new TextDecoder().decode(bytes)) ?? []
+  return createdAt !== undefined && id !== undefined ? { createdAt: Number(createdAt), id } : undefined
+}
+
+function wrong(field: string, value: string, permitted: string) {
+  return invalidRequest([{ field, problem: describeValue(value), permitted }])
+}

@@ -1,0 +1,139 @@
+import { InvariantError } from '../../shared/error-code.ts'
+import type { JobMessage } from '../../shared/job.ts'
+import { callbackKey } from '../callback-signature.ts'
+import { type Env, parseEnv } from '../env.ts'
+import { sendJobMessage } from '../job-queue.ts'
+import { sendWebhook, webhookMessage } from '../webhook.ts'
+import { latestDeadline, witnessOf } from './interest.ts'
+import { snapshotOf } from './job-snapshot.ts'
+import { answersRepeats, hasEnded } from './job-state.ts'
+import { type Delivery, type DeliveryKind, type JobSpec, type JobStore, TOLD } from './job-store.ts'
+import { jobEntryOf, rowStepsToPay } from './tenant-entry.ts'
+
+/** First repair of a delivery; doubles up to the maximum. Longer than one send may take. */
+const REDELIVER_MS = { first: 6000, max: 60_000 }
+/**
+ * Waits after each failed delivery of a webhook, then it is given up; the table of the Standard Webhooks specification, with
+ * a first wait longer than one delivery may take. All of it passes well before the job is forgotten.
+ */
+const WEBHOOK_WAITS_MINUTES = [0.5, 5, 30, 2 * 60, 5 * 60, 10 * 60, 14 * 60, 20 * 60, 24 * 60]
+/** Up to so much longer, so that a target that was down is not met by all at once. */
+const WEBHOOK_JITTER = 0.2
+/** Tickets told to a tenant in one call. */
+const TICKETS_PER_CALL = 100
+
+/**
+ * What must reach the outside of a job. It is booked in the same transaction as the state change that calls for it, tried
+ * at once, and repaired by the job's alarm with backoff.
+ */
+export class Outbox {
+  readonly #context: DurableObjectState
+  readonly #env: Env
+  readonly #store: JobStore
+  readonly #schedule: () => Promise<void>
+
+  /** @param schedule  sets the job's alarm to what is due next */
+  constructor(context: DurableObjectState, env: Env, store: JobStore, schedule: () => Promise<void>) {
+    this.#context = context
+    this.#env = env
+    this.#store = store
+    this.#schedule = schedule
+  }
+
+  /** Tries what is due now without making the caller wait. */
+  deliverSoon(): void {
+    this.#context.waitUntil(this.deliver())
+  }
+
+  async deliver(): Promise<void> {
+    const now = Date.now()
+    const deliveries = this.#store.takeDeliveries(now, (kind, tries) => now + waitMs(kind, tries))
+    // Before the first send: should this object die while sending, the alarm finds the delivery still booked.
+    await this.#schedule()
+    // At once: a slow webhook must not hold up the queue.
+    await Promise.all(deliveries.map((delivery) => this.#try(delivery)))
+    if (deliveries.length > 0) await this.#schedule()
+  }
+
+  async #try(delivery: Delivery): Promise<void> {
+    const { id, kind, subject, tries } = delivery
+    try {
+      await this.#send(delivery)
+      this.#store.removeDelivery(id)
+    } catch (error) {
+      console.warn(JSON.stringify({ at: 'outbox', kind, subject, tries, error: String(error) }))
+      if (kind === 'webhook' && tries > WEBHOOK_WAITS_MINUTES.length) this.#store.removeDelivery(id)
+    }
+  }
+
+  async #send({ kind, subject }: Delivery): Promise<void> {
+    const spec = this.#store.spec()
+    switch (kind) {
+      case 'queue':
+        return sendJobMessage(parseEnv(this.#env).queue, await this.#message(spec))
+      case 'settle': {
+        const witness = witnessOf(this.#store)
+        const kept = answersRepeats(this.#store.state())
+          ? { snapshot: snapshotOf(this.#store, witness), tenant: witness.tenant }
+          : undefined
+        return this.#env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
+      }
+      case 'record':
+        return this.#tellTenant(subject)
+      case 'webhook':
+        return this.#callWebhook(subject)
+      default: {
+        const never: never = kind
+        return never
+      }
+    }
+  }
+
+  /** In rounds: hundreds may have joined. */
+  async #tellTenant(tenant: string): Promise<void> {
+    for (;;) {
+      const state = this.#store.state()
+      const tickets = this.#store.untoldTickets(tenant, hasEnded(state), TICKETS_PER_CALL)
+      if (tickets.length === 0) return
+      const records = tickets.map((ticket) => ({
+        entry: jobEntryOf(this.#store, ticket),
+        rowSteps: rowStepsToPay(this.#store, ticket),
+      }))
+      await this.#env.TENANT.getByName(tenant).record(records)
+      // By what was told, not by what is: a ticket may have been closed meanwhile.
+      for (const { entry } of records) this.#store.setTold(entry.id, entry.ended ? TOLD.end : TOLD.open)
+    }
+  }
+
+  /** A target that wants no more of it counts as told. */
+  async #callWebhook(ticketId: string): Promise<void> {
+    const ticket = this.#store.ticket(ticketId)
+    if (ticket?.webhook === undefined) throw new InvariantError(`ticket ${ticketId} has no webhook`)
+    const { tenant, webhook } = ticket
+    const message = webhookMessage(snapshotOf(this.#store, ticket), this.#store.spec().callbackUrl)
+    const outcome = await sendWebhook(webhook, message, { secret: parseEnv(this.#env).callbackSecret, tenant })
+    console.log(JSON.stringify({ at: 'webhook', job: ticketId, outcome }))
+  }
+
+  async #message(spec: JobSpec): Promise<JobMessage> {
+    const { id, parameters, lane, tenant, callbackUrl, traceparent } = spec
+    return {
+      version: 1,
+      jobId: id,
+      parameters,
+      lane,
+      tenant,
+      deadline: latestDeadline(this.#store),
+      callbackUrl,
+      callbackKey: await callbackKey(parseEnv(this.#env).callbackSecret, id),
+      ...(traceparent === undefined ? {} : { traceparent }),
+    }
+  }
+}
+
+/** @returns how long to wait after the `tries`-th try, 1, 2, 3 … */
+function waitMs(kind: DeliveryKind, tries: number): number {
+  if (kind !== 'webhook') return Math.min(REDELIVER_MS.max, REDELIVER_MS.first * 2 ** (tries - 1))
+  const minutes = WEBHOOK_WAITS_MINUTES[tries - 1] ?? 0
+  return minutes * 60_000 * (1 + Math.random() * WEBHOOK_JITTER)
+}

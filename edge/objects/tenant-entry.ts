@@ -1,0 +1,71 @@
+import type { JobParameters } from '../../shared/job.ts'
+import { attemptOf, hasEnded } from './job-state.ts'
+import type { JobSpec, JobStore, Ticket } from './job-store.ts'
+import type { JobEntry } from './tenant-store.ts'
+
+/** A job's end is heard of within this long after its deadline, or never. */
+const HEARD_OF_BY_MS = 300_000
+
+/** The entry of a job that is about to be opened. */
+export function newJobEntry({ id, labels, createdAt, deadline, parameters, lane }: JobSpec): JobEntry {
+  const { prompt } = parameters
+  return { id, cache: 'miss', prompt, lane, labels, createdAt, expiresAt: deadline + HEARD_OF_BY_MS }
+}
+
+/** @returns row-steps that the work may take at most by the paper's search */
+export function mostRowSteps({ strategy, candidates, steps }: JobParameters): number {
+  return (strategy === 'baseline' ? 1 : candidates) * steps
+}
+
+/** A request as its tenant's books should have it now. */
+export function jobEntryOf(store: JobStore, ticket: Ticket): JobEntry {
+  const state = store.state()
+  const { id, cache, labels, createdAt, deadline } = ticket
+  const spec = store.spec()
+  const entry: JobEntry = {
+    id,
+    cache,
+    prompt: spec.parameters.prompt,
+    lane: spec.lane,
+    labels,
+    createdAt,
+    expiresAt: deadline + HEARD_OF_BY_MS,
+  }
+  if (ticket.closed) entry.ended = { status: ticket.closed.why, at: ticket.closed.at }
+  else if (hasEnded(state)) entry.ended = { status: state.phase, at: Math.max(state.finishedAt, createdAt) }
+  return entry
+}
+
+/**
+ * What a request owes at its end; 0 before. Only who opened the work pays: all that a picture took; of work given up, the
+ * steps that had been seen of the live attempt; nothing for a failure of ours.
+ */
+export function rowStepsToPay(store: JobStore, ticket: Ticket): number {
+  const state = store.state()
+  if (ticket.cache !== 'miss') return 0
+  if (ticket.closed) return stepsSeen(store, attemptOf(state), ticket.closed.after)
+  switch (state.phase) {
+    case 'queued':
+    case 'running':
+    case 'failed':
+      return 0
+    case 'succeeded':
+      return state.result.cost.rowSteps
+    case 'canceled':
+    case 'expired':
+      return stepsSeen(store, state.attempt, store.lastEventId())
+    default: {
+      const never: never = state
+      return never
+    }
+  }
+}
+
+/** Row-steps of which `attempt` had told by event `upTo`. */
+function stepsSeen(store: JobStore, attempt: number, upTo: number): number {
+  const furthest = new Map<number, number>()
+  for (const { candidate, steps } of store.stepsTold(attempt, upTo)) {
+    furthest.set(candidate, Math.max(furthest.get(candidate) ?? 0, steps))
+  }
+  return [...furthest.values()].reduce((sum, steps) => sum + steps, 0)
+}

@@ -1,0 +1,254 @@
+import { DurableObject } from 'cloudflare:workers'
+import type { ApiKey, Budget, KeyLimits, Scope, TenantAccount } from '../../shared/api-key.ts'
+import type { ErrorCode } from '../../shared/error-code.ts'
+import { LIMITS } from '../../shared/limits.ts'
+import type { Env } from '../env.ts'
+import { JOB_RETENTION_MS } from './job.ts'
+import { type JobEntry, type JobQuery, type Reservation, TenantStore } from './tenant-store.ts'
+import { type BucketPolicy, readBucket, takeToken } from './token-bucket.ts'
+
+/** How long a finished request answers for its Idempotency-Key. */
+export const IDEMPOTENCY_MS = 24 * 3600 * 1000
+/** How long a request may take to be accepted before its Idempotency-Key is free again: it may have died on the way. */
+const IDEMPOTENCY_CLAIM_MS = 30_000
+/** When to look again for a free place, which nobody can foretell. */
+const PLACE_RETRY_MS = 2000
+
+/** Where a key stands, for the RateLimit headers. */
+export interface Allowance {
+  requests: { quota: number; windowSeconds: number; remaining: number; fullInMs: number }
+  concurrentJobs: { quota: number; remaining: number }
+  budget?: { quota: number; windowSeconds: number; remaining: number; resetMs: number }
+}
+
+export interface Refusal {
+  code: ErrorCode
+  message: string
+  retryAfterMs?: number
+}
+
+export type EnterReply =
+  | { outcome: 'welcome'; allowance: Allowance }
+  | { outcome: 'refused'; refusal: Refusal; allowance?: Allowance }
+
+export type ReserveReply = { outcome: 'reserved' } | { outcome: 'refused'; refusal: Refusal }
+
+/** new: go on, and say how it ended. repeat: answer with this job. */
+export type IdempotencyReply =
+  | { outcome: 'new' }
+  | { outcome: 'repeat'; jobId: string }
+  | { outcome: 'refused'; refusal: Refusal }
+
+/**
+ * The books of one tenant: its keys, what they may do and have done, its budget, and the list of its jobs. The object's
+ * name is the tenant. Being one object per tenant it counts exactly, whichever of Cloudflare's places a request enters by.
+ *
+ * A job's row-steps are reserved in full (candidates × steps) when it is opened, and replaced by what it really used when
+ * it ends. Only who opens a job pays: hits and joined jobs add no work. A job that fails costs nothing; one that was given
+ * up costs what had been seen of it.
+ */
+export class Tenant extends DurableObject<Env> {
+  readonly #store: TenantStore
+
+  constructor(context: DurableObjectState, env: Env) {
+    super(context, env)
+    this.#store = new TenantStore(context.storage.sql)
+  }
+
+  /**
+   * Checks a key, and takes one request from its bucket where the route is metered.
+   *
+   * @param keyHash  what is stored of the key; comparing hashes gives nothing away by its timing
+   */
+  enter(keyId: string, keyHash: string, { scope, metered }: { scope: Scope; metered: boolean }): EnterReply {
+    const known = this.#store.exists() ? this.#store.key(keyId) : undefined
+    if (!known || known.hash !== keyHash || known.key.revokedAt !== undefined) {
+      const why = known?.hash === keyHash ? 'was revoked' : 'is unknown'
+      return refused({ code: 'unauthorized', message: `The API key ${why}; send one as \`Authorization: Bearer KEY\`` })
+    }
+    const { key, bucket } = known
+    if (!key.scopes.includes(scope)) {
+      const message = `The API key ${key.id} has no scope ${scope}; it has ${key.scopes.join(', ')}`
+      return refused({ code: 'forbidden', message })
+    }
+    const now = Date.now()
+    const policy = bucketPolicy(key.limits)
+    if (!metered) {
+      return { outcome: 'welcome', allowance: this.#allowance(key, readBucket(bucket, policy, now), now) }
+    }
+    const { granted, reading } = takeToken(bucket, policy, now)
+    const allowance = this.#allowance(key, reading, now)
+    if (granted) {
+      this.#store.setBucket(keyId, reading.bucket)
+      return { outcome: 'welcome', allowance }
+    }
+    const { requests, windowSeconds } = key.limits
+    const message = `The API key ${key.id} may ask ${requests} times in ${windowSeconds} s`
+    const refusal: Refusal = { code: 'rate_limited', message, retryAfterMs: reading.nextInMs }
+    return { outcome: 'refused', refusal, allowance }
+  }
+
+  /** Enters a job that is about to be opened and holds its work against key and budget. */
+  reserve(entry: JobEntry, reservation: Reservation): ReserveReply {
+    this.#store.create()
+    const now = Date.now()
+    this.#forgetOld(now)
+    const refusal = this.#refusalOf(reservation, now)
+    if (refusal) return { outcome: 'refused', refusal }
+    this.#store.addJob(entry, reservation)
+    return { outcome: 'reserved' }
+  }
+
+  /** Takes back a reservation whose job was not opened after all. */
+  release(jobId: string): void {
+    this.#store.removeJob(jobId)
+  }
+
+  /** What became of requests; told at least once, and again when they end. `rowSteps` are to be paid for then. */
+  record(records: readonly { entry: JobEntry; rowSteps: number }[]): void {
+    this.#store.create()
+    this.ctx.storage.transactionSync(() => {
+      for (const { entry, rowSteps } of records) {
+        this.#store.addJob(entry, { keyId: undefined, rowSteps: 0 })
+        if (entry.ended && this.#store.endJob(entry.id, entry.ended)) this.#spend(rowSteps, Date.now())
+      }
+    })
+  }
+
+  list(query: JobQuery): JobEntry[] {
+    return this.#store.exists() ? this.#store.jobs(query) : []
+  }
+
+  /** @param fingerprint  of everything the request asks for */
+  claimIdempotencyKey(key: string, fingerprint: string): IdempotencyReply {
+    this.#store.create()
+    const now = Date.now()
+    this.#store.removeIdempotentRequestsBefore(now)
+    const known = this.#store.idempotentRequest(key, now)
+    if (!known) {
+      this.#store.setIdempotentRequest(key, { fingerprint, jobId: null, expiresAt: now + IDEMPOTENCY_CLAIM_MS })
+      return { outcome: 'new' }
+    }
+    if (known.fingerprint !== fingerprint) {
+      const message = 'The Idempotency-Key was sent with another request before; take a new one for a new request'
+      return refused({ code: 'idempotency_key_reused', message })
+    }
+    if (known.jobId !== null) return { outcome: 'repeat', jobId: known.jobId }
+    const message = 'The request with this Idempotency-Key is being accepted at this moment'
+    return refused({ code: 'idempotency_in_progress', message, retryAfterMs: 1000 })
+  }
+
+  /** @param jobId  undefined when no job came of the request, so that a repeat tries anew */
+  settleIdempotencyKey(key: string, fingerprint: string, jobId: string | undefined): void {
+    if (jobId === undefined) this.#store.removeIdempotentRequest(key)
+    else this.#store.setIdempotentRequest(key, { fingerprint, jobId, expiresAt: Date.now() + IDEMPOTENCY_MS })
+  }
+
+  addKey(key: ApiKey, hash: string): void {
+    this.#store.create()
+    this.#store.addKey(key, hash)
+  }
+
+  /** @returns undefined when the tenant has no such key; revoking again changes nothing */
+  revokeKey(keyId: string): ApiKey | undefined {
+    const known = this.#store.exists() ? this.#store.key(keyId) : undefined
+    if (!known || known.key.revokedAt !== undefined) return known?.key
+    const revoked: ApiKey = { ...known.key, revokedAt: Date.now() }
+    this.#store.updateKey(revoked)
+    return revoked
+  }
+
+  /** @param budget  undefined: no bound. What was spent in the window under way still counts. */
+  setBudget(tenant: string, budget: Budget | undefined): TenantAccount {
+    this.#store.create()
+    const now = Date.now()
+    const { spent } = this.#spending(now)
+    this.#store.setBudget(budget)
+    if (budget) this.#store.setSpent(windowStartOf(budget, now), spent)
+    return this.#account(tenant, now)
+  }
+
+  /** @returns undefined for a tenant that has neither keys nor a budget nor jobs */
+  account(tenant: string): TenantAccount | undefined {
+    return this.#store.exists() ? this.#account(tenant, Date.now()) : undefined
+  }
+
+  #account(tenant: string, now: number): TenantAccount {
+    const { budget } = this.#store.account()
+    const { jobs, rowSteps } = this.#store.atWork(undefined, now)
+    return {
+      tenant,
+      ...(budget ? { budget } : {}),
+      spentRowSteps: this.#spending(now).spent,
+      reservedRowSteps: rowSteps,
+      openJobs: jobs,
+      keys: this.#store.keys(),
+    }
+  }
+
+  #allowance(key: ApiKey, { remaining, fullInMs }: ReturnType<typeof readBucket>, now: number): Allowance {
+    const { requests, windowSeconds, concurrentJobs } = key.limits
+    const { ofKey, rowSteps } = this.#store.atWork(key.id, now)
+    const { budget, spent, resetMs } = this.#spending(now)
+    return {
+      requests: { quota: requests, windowSeconds, remaining, fullInMs },
+      concurrentJobs: { quota: concurrentJobs, remaining: Math.max(concurrentJobs - ofKey, 0) },
+      ...(budget
+        ? {
+            budget: {
+              quota: budget.rowSteps,
+              windowSeconds: budget.windowSeconds,
+              remaining: Math.max(budget.rowSteps - spent - rowSteps, 0),
+              resetMs,
+            },
+          }
+        : {}),
+    }
+  }
+
+  #refusalOf({ keyId, rowSteps }: Reservation, now: number): Refusal | undefined {
+    const atWork = this.#store.atWork(keyId, now)
+    const limits = keyId === undefined ? undefined : this.#store.key(keyId)?.key.limits
+    if (limits && atWork.ofKey >= limits.concurrentJobs) {
+      const message = `The API key ${keyId} has ${atWork.ofKey} jobs under way; permitted: ${limits.concurrentJobs}`
+      return { code: 'too_many_jobs', message, retryAfterMs: PLACE_RETRY_MS }
+    }
+    const { budget, spent, resetMs } = this.#spending(now)
+    if (!budget || spent + atWork.rowSteps + rowSteps <= budget.rowSteps) return undefined
+    const used = `${spent} spent and ${atWork.rowSteps} held for jobs under way`
+    const message = `The job may take ${rowSteps} row-steps; of ${budget.rowSteps} in ${budget.windowSeconds} s are ${used}`
+    // What is held comes back as jobs end; what is spent when the window does; what exceeds the whole budget, never.
+    if (spent + rowSteps <= budget.rowSteps) return { code: 'budget_exhausted', message, retryAfterMs: PLACE_RETRY_MS }
+    if (rowSteps <= budget.rowSteps) return { code: 'budget_exhausted', message, retryAfterMs: resetMs }
+    return { code: 'budget_exhausted', message }
+  }
+
+  #spending(now: number): { budget: Budget | undefined; spent: number; resetMs: number } {
+    const { budget, windowStart, spent } = this.#store.account()
+    if (!budget) return { budget, spent: 0, resetMs: 0 }
+    const start = windowStartOf(budget, now)
+    return { budget, spent: windowStart === start ? spent : 0, resetMs: start + budget.windowSeconds * 1000 - now }
+  }
+
+  #spend(rowSteps: number, now: number): void {
+    const { budget, spent } = this.#spending(now)
+    if (budget) this.#store.setSpent(windowStartOf(budget, now), spent + rowSteps)
+  }
+
+  #forgetOld(now: number): void {
+    this.#store.removeJobsBefore(now - JOB_RETENTION_MS - LIMITS.deadlineMs.max)
+  }
+}
+
+function refused(refusal: Refusal): { outcome: 'refused'; refusal: Refusal } {
+  return { outcome: 'refused', refusal }
+}
+
+function bucketPolicy({ requests, windowSeconds }: KeyLimits): BucketPolicy {
+  return { quota: requests, windowMs: windowSeconds * 1000 }
+}
+
+function windowStartOf({ windowSeconds }: Budget, now: number): number {
+  const windowMs = windowSeconds * 1000
+  return now - (now % windowMs)
+}

@@ -1,0 +1,120 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { AppError } from '../shared/error-code.ts'
+import { runCommand } from './command.ts'
+import { EdgeAdmin } from './keys/edge-admin.ts'
+import { accountLines } from './keys/wording.ts'
+
+const USAGE = `npm run keys -- COMMAND
+
+  operator                              makes an operator's key and prints what wrangler.toml must hold of it
+  create TENANT [--scopes generate,read] [--note TEXT] [--requests 60] [--window 60] [--jobs 8]
+                                        makes an API key; it is printed once and kept as a hash
+  show TENANT                           keys, budget and spending
+  revoke TENANT KEY_ID                  the key opens nothing from now on
+  budget TENANT ROW_STEPS [--window 86400]
+                                        bounds the row-steps of new work in each window; "none" takes the bound away
+
+All but the first speak to the edge at --url (variable PARM_EDGE_URL, default http://127.0.0.1:8787) with the operator's
+key in the variable PARM_OPERATOR_KEY.`
+
+const text = { type: 'string' } as const
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      url: text,
+      scopes: text,
+      note: text,
+      requests: text,
+      window: text,
+      jobs: text,
+      help: { type: 'boolean' },
+    },
+  })
+  const [command, tenant, subject, ...more] = positionals
+  if (values.help || command === undefined) {
+    console.log(USAGE)
+    return values.help ? 0 : 2
+  }
+  if (more.length > 0) throw wrong(`expected nothing after ${JSON.stringify(subject)}, got ${JSON.stringify(more[0])}`)
+  if (command === 'operator') {
+    for (const line of operatorKeyLines()) console.log(line)
+    return 0
+  }
+  const edge = new EdgeAdmin(values.url ?? process.env.PARM_EDGE_URL ?? 'http://127.0.0.1:8787', operatorKey())
+  const name = required('TENANT', tenant)
+  switch (command) {
+    case 'create': {
+      const created = await edge.createKey(name, {
+        ...(values.scopes === undefined ? {} : { scopes: values.scopes.split(',') }),
+        ...(values.note === undefined ? {} : { note: values.note }),
+        ...integer('requests', values.requests),
+        ...integer('windowSeconds', values.window),
+        ...integer('concurrentJobs', values.jobs),
+      })
+      console.error(`Key ${created.id} of ${created.tenant}: ${created.scopes.join(', ')}. It is not shown again:`)
+      console.log(created.key)
+      return 0
+    }
+    case 'show': {
+      for (const line of accountLines(await edge.account(name))) console.log(line)
+      return 0
+    }
+    case 'revoke': {
+      const { id, revokedAt = 0 } = await edge.revokeKey(name, required('KEY_ID', subject))
+      console.log(`key ${id} opens nothing since ${new Date(revokedAt).toISOString()}`)
+      return 0
+    }
+    case 'budget': {
+      const rowSteps = required('ROW_STEPS', subject)
+      const account =
+        rowSteps === 'none'
+          ? await edge.removeBudget(name)
+          : await edge.setBudget(name, {
+              ...integer('rowSteps', rowSteps),
+              ...integer('windowSeconds', values.window),
+            })
+      for (const line of accountLines(account)) console.log(line)
+      return 0
+    }
+    default:
+      throw wrong(`expected one of operator, create, show, revoke, budget, got ${JSON.stringify(command)}`)
+  }
+}
+
+function operatorKeyLines(): string[] {
+  const key = `operator_${randomBytes(32).toString('base64url')}`
+  const hash = createHash('sha256').update(key).digest('hex')
+  return [
+    `The operator's key; keep it, it is stored nowhere:`,
+    key,
+    'wrangler.toml, [vars] of the environment, and deploy again:',
+    `ADMIN_KEY_SHA256 = "${hash}"`,
+  ]
+}
+
+function operatorKey(): string {
+  const key = process.env.PARM_OPERATOR_KEY
+  if (!key) throw wrong("expected the operator's key in the variable PARM_OPERATOR_KEY, got nothing")
+  return key
+}
+
+function required(what: string, value: string | undefined): string {
+  if (value === undefined) throw wrong(`expected ${what}, got nothing`)
+  return value
+}
+
+/** Bounds are the edge's to check; here only that it is a whole number. */
+function integer<Name extends string>(name: Name, value: string | undefined): { [key in Name]?: number } {
+  if (value === undefined) return {}
+  if (!/^\d{1,15}$/.test(value)) throw wrong(`${name}: expected a whole number, got ${JSON.stringify(value)}`)
+  return { [name]: Number(value) } as { [key in Name]?: number }
+}
+
+function wrong(message: string): AppError {
+  return new AppError('config_invalid', message)
+}
+
+await runCommand(main, USAGE)

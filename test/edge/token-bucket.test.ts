@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import { type Bucket, type BucketPolicy, readBucket, takeToken } from '../../edge/objects/token-bucket.ts'
+
+const MINUTE: BucketPolicy = { quota: 60, windowMs: 60_000 }
+
+/** mulberry32 */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+describe('a token bucket', () => {
+  it('gives its quota at once, then one token each time one has come back', () => {
+    let bucket: Bucket | undefined
+    for (let left = 59; left >= 0; left--) {
+      const { granted, reading } = takeToken(bucket, MINUTE, 1000)
+      expect([granted, reading.remaining]).toEqual([true, left])
+      bucket = reading.bucket
+    }
+    expect(takeToken(bucket, MINUTE, 1999)).toMatchObject({ granted: false, reading: { nextInMs: 1 } })
+    expect(takeToken(bucket, MINUTE, 2000)).toMatchObject({ granted: true, reading: { remaining: 0, nextInMs: 1000 } })
+  })
+
+  it('says when it is full again', () => {
+    const { reading } = takeToken(undefined, MINUTE, 0)
+    expect(reading).toMatchObject({ remaining: 59, fullInMs: 1000 })
+    expect(readBucket(reading.bucket, MINUTE, 1000)).toMatchObject({ remaining: 60, fullInMs: 0 })
+  })
+
+  it('loses nothing to rounding: a third of a token three times is one', () => {
+    const policy = { quota: 1, windowMs: 3000 }
+    const { reading } = takeToken(undefined, policy, 0)
+    let { bucket } = reading
+    for (const now of [1000, 2000]) {
+      const refused = takeToken(bucket, policy, now)
+      expect(refused.granted).toBe(false)
+      bucket = refused.reading.bucket
+    }
+    expect(takeToken(bucket, policy, 3000).granted).toBe(true)
+  })
+
+  it('gives nothing for a clock that goes back, and takes nothing away', () => {
+    const { reading } = takeToken(undefined, MINUTE, 10_000)
+    expect(readBucket(reading.bucket, MINUTE, 0).remaining).toBe(59)
+    expect(readBucket(reading.bucket, MINUTE, 11_000).remaining).toBe(60)
+  })
+
+  it('never gives more than its quota and what has come back since, over any stretch of time', () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const next = random(seed)
+      const policy = { quota: 1 + Math.floor(next() * 50), windowMs: 1000 * (1 + Math.floor(next() * 90)) }
+      const grants: number[] = []
+      let bucket: Bucket | undefined
+      let now = 1_700_000_000_000
+      for (let round = 0; round < 400; round++) {
+        now += next() < 0.7 ? Math.floor(next() * 20) : Math.floor(next() * policy.windowMs)
+        const { granted, reading } = takeToken(bucket, policy, now)
+        if (granted) grants.push(now)
+        bucket = granted ? reading.bucket : bucket
+      }
+      const excess = grants.flatMap((from, first) =>
+        grants.slice(first + policy.quota).filter((until, index) => {
+          const came = ((until - from) * policy.quota) / policy.windowMs
+          return index + 1 > came
+        }),
+      )
+      expect({ policy, excess }).toEqual({ policy, excess: [] })
+    }
+  })
+})
