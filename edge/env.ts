@@ -53,7 +53,10 @@ const Settings = z.object({
   // The message must not repeat the value, which may be the key itself, pasted by mistake.
   ADMIN_KEY_SHA256: z
     .string()
-    .refine((text) => text === '' || Sha256Hex.safeParse(text).success, 'expected a SHA-256 as lower-case hex, or nothing'),
+    .refine(
+      (text) => text === '' || Sha256Hex.safeParse(text).success,
+      'expected a SHA-256 as lower-case hex, or nothing',
+    ),
   CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
   AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
   AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),

@@ -13,9 +13,13 @@ export function verdictLedger(snapshot: JobSnapshot, phases: readonly CandidateE
   const candidates = Array.from({ length: parameters.candidates }, (_, candidate): CandidateAccount => {
     const own = verdicts.filter((verdict) => verdict.candidate === candidate)
     const last = latest.get(candidate)
-    const outcome =
-      result?.candidate === candidate ? 'won' : outcomeOf(last?.phase, isTerminal(status))
-    return { candidate, outcome, stepsDone: last?.stepsDone ?? 0, verdicts: own.map(({ candidate: _, ...rest }) => rest) }
+    const outcome = result?.candidate === candidate ? 'won' : outcomeOf(last?.phase, isTerminal(status))
+    return {
+      candidate,
+      outcome,
+      stepsDone: last?.stepsDone ?? 0,
+      verdicts: own.map(({ candidate: _, ...rest }) => rest),
+    }
   })
   const { model, revision, strategy, accept, verifier, steps } = parameters
   const ledger: VerdictLedger = { jobId: id, status, model, revision, strategy, accept, verifier, steps, candidates }

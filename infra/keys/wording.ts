@@ -1,8 +1,17 @@
 import type { ApiKey, TenantAccount } from '../../shared/api-key.ts'
 
 /** A tenant's account for a terminal, one key a line. */
-export function accountLines({ tenant, budget, spentRowSteps, reservedRowSteps, openJobs, keys }: TenantAccount): string[] {
-  const bound = budget ? `${spentRowSteps} of ${budget.rowSteps} row-steps in ${budget.windowSeconds} s spent` : 'no budget'
+export function accountLines({
+  tenant,
+  budget,
+  spentRowSteps,
+  reservedRowSteps,
+  openJobs,
+  keys,
+}: TenantAccount): string[] {
+  const bound = budget
+    ? `${spentRowSteps} of ${budget.rowSteps} row-steps in ${budget.windowSeconds} s spent`
+    : 'no budget'
   const held = `${openJobs} jobs under way, ${reservedRowSteps} row-steps held for them`
   return [`${tenant}: ${bound}; ${held}`, ...keys.map(keyLine)]
 }

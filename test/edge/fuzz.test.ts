@@ -134,7 +134,22 @@ describe.each(['/v1/jobs', '/v1/images/generations'])('any JSON sent to %s', (pa
 describe('any headers of a request for work', () => {
   it('are followed, or refused with the header at fault', async () => {
     const { pick } = picker(11)
-    const texts = ['', '1', '30s', '9999999999', '-1', '1m30s', '""', '"a"', '"a', 'a"b', '\\', 'x'.repeat(300), ';', ',']
+    const texts = [
+      '',
+      '1',
+      '30s',
+      '9999999999',
+      '-1',
+      '1m30s',
+      '""',
+      '"a"',
+      '"a',
+      'a"b',
+      '\\',
+      'x'.repeat(300),
+      ';',
+      ',',
+    ]
     const seen = new Set<number>()
     for (let round = 0; round < 60; round++) {
       const headers = { 'cancel-after': pick(texts), 'idempotency-key': pick(texts), prefer: pick(texts) }
@@ -175,9 +190,12 @@ describe("any JSON sent to the operator's routes", () => {
     const values = [...VALUES, ['read'], ['read', 'all'], 60, 86_400, 1_000_000_000_001]
     const seen = new Set<number>()
     for (let round = 0; round < 100; round++) {
-      const body: Record<string, unknown> = {}
+      const [method, path, start] = pick([
+        ['POST', tenantKeysRoute('acme'), {}] as const,
+        ['PUT', tenantBudgetRoute('acme'), { rowSteps: 1000 }] as const,
+      ])
+      const body: Record<string, unknown> = { ...start }
       for (let count = Math.floor(next() * 3); count > 0; count--) body[pick(fields)] = pick(values)
-      const [method, path] = pick([['POST', tenantKeysRoute('acme')] as const, ['PUT', tenantBudgetRoute('acme')] as const])
       const response = await edge(path, { ...asJson(body, bearer(OPERATOR_KEY)), method })
       seen.add(response.status)
       const answer: unknown = await response.json()

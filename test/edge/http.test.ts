@@ -1,10 +1,7 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 import { createApp } from '../../edge/app.ts'
-import { sha256Hex } from '../../edge/bytes.ts'
-import type { Env } from '../../edge/env.ts'
 import { Health, ModelList, Problem } from '../../edge/response-schema.ts'
-import { JobRecord } from '../../shared/job-record.ts'
 import { TEST_MODEL } from '../support/model-card.ts'
 import { bindings, call, postJson } from './support/api.ts'
 
@@ -92,7 +89,11 @@ describe('GET /v1/models', () => {
 
 describe('GET /healthz', () => {
   it('names the models', async () => {
-    expect(Health.parse(await (await call('/healthz')).json())).toEqual({ status: 'ok', access: 'open', models: [TEST_MODEL.id] })
+    expect(Health.parse(await (await call('/healthz')).json())).toEqual({
+      status: 'ok',
+      access: 'open',
+      models: [TEST_MODEL.id],
+    })
   })
 })
 

@@ -111,9 +111,9 @@ describe('a key', () => {
     const response = await ask(reader.key)
     expect(response.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
     expect(await refusal(response)).toBe('403 forbidden')
-    expect(
-      await refusal(await edge(`/v1/jobs/${job.id}`, { method: 'DELETE', headers: bearer(reader.key) })),
-    ).toBe('403 forbidden')
+    expect(await refusal(await edge(`/v1/jobs/${job.id}`, { method: 'DELETE', headers: bearer(reader.key) }))).toBe(
+      '403 forbidden',
+    )
   })
 
   it('may ask as often as its bucket allows, and is told where it stands', async () => {
@@ -256,7 +256,10 @@ describe('a budget', () => {
       { type: 'candidate', candidate: 1, phase: 'pruned', stepsDone: 3 },
     ])
     await edge(`/v1/jobs/${first.id}`, { method: 'DELETE', headers: bearer(key) })
-    await vi.waitFor(async () => expect(await account('acme')).toMatchObject({ spentRowSteps: 9, openJobs: 0 }), PATIENT)
+    await vi.waitFor(
+      async () => expect(await account('acme')).toMatchObject({ spentRowSteps: 9, openJobs: 0 }),
+      PATIENT,
+    )
 
     const second = await accepted(await ask(key, { ...job, prompt: 'a fork' }))
     const failing = await workerFor(second.id)
@@ -266,7 +269,10 @@ describe('a budget', () => {
       { type: 'candidate', candidate: 1, phase: 'pruned', stepsDone: 3 },
       { type: 'failed', error: { code: 'bundle_mismatch', message: 'other revision' } },
     ])
-    await vi.waitFor(async () => expect(await account('acme')).toMatchObject({ spentRowSteps: 9, openJobs: 0 }), PATIENT)
+    await vi.waitFor(
+      async () => expect(await account('acme')).toMatchObject({ spentRowSteps: 9, openJobs: 0 }),
+      PATIENT,
+    )
   })
 
   it('can be taken away, and 0 stops all new work', async () => {

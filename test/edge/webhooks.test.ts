@@ -68,7 +68,8 @@ describe('a webhook', () => {
       data: { id, status: 'succeeded', labels: { order: '7' }, result: { image: result.image } },
     })
     expect(new URL(sent?.message.data.jobUrl ?? '').pathname).toBe(`/v1/jobs/${id}`)
-    const { headers, body, redirect } = sent?.delivery as Delivery
+    const [delivery = expect.fail('nothing was delivered')] = deliveries
+    const { headers, body, redirect } = delivery
     expect(redirect).toBe('manual')
     expect(headers.get('webhook-id')).toBe(`msg_${id}`)
     expect(Math.abs(Number(headers.get('webhook-timestamp')) * 1000 - Date.now())).toBeLessThan(60_000)
