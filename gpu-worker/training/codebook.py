@@ -17,9 +17,10 @@ from torch import Tensor
 from training.checkpoint import save_weights
 from training.config_file import CONFIGS, read_settings
 from training.drawing_patches import drawing_patches
-from training.models.quantizer import Quantizer, QuantizerConfig, from_tint_features, tint_features
+from training.models.quantizer import Quantizer, QuantizerConfig, nearest
 from training.run_log import RunLog
 from training.world.config import WorldConfig
+from training.world.recolor import palette
 from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
@@ -70,30 +71,31 @@ def weighted_kmeans(points: Tensor, weights: Tensor, count: int, settings: Codeb
 def find_codebook(world: World, config: QuantizerConfig, settings: CodebookSettings, log: RunLog | None = None) -> Quantizer:
     """A quantiser with codes and an untrained decoder.
 
-    Distance is that of pixels averaged over the backgrounds. Drawings in their own colours have codes of their own; a recoloured
-    patch is a point in all colours at once, so that its tone is the same whatever its colour.
+    Distance is that of pixels averaged over the backgrounds, and for tones over the colours as well.
     """
     torch.manual_seed(settings.seed)
     quantizer = Quantizer(config)
+    quantizer.set_palette(torch.from_numpy(palette()))
     drawn = drawing_patches(world, config.patch)
-    own = tint_features(drawn.own, quantizer.tints)  # (M, 4*patch^2)
-    colored = tint_features(drawn.colored.flatten(0, 1), quantizer.tints).view(len(drawn.colored), -1)  # (P, colours*4*patch^2)
-    own_codes = weighted_kmeans(own, drawn.own_weights, config.own_codes, settings, log)
-    tones = weighted_kmeans(colored, drawn.colored_weights, config.tones, settings, log)
-    # Codes of one colour lie together: colour times tones plus tone.
-    codes = torch.cat([own_codes, tones.view(config.tones, config.colors, -1).transpose(0, 1).flatten(0, 1)])
-    mean = codes.mean(0)
-    directions = torch.linalg.eigh((codes - mean).T @ (codes - mean)).eigenvectors.flip(1)[:, : config.components]
-    centroids = (codes - mean) @ directions
-    origin = from_tint_features(torch.zeros_like(mean)[None], quantizer.tints, config.patch)
-    nothing = tint_features(torch.zeros(1, config.patch, config.patch, 4), quantizer.tints)
-    quantizer.set_codebook(
-        centroids,
-        basis=from_tint_features(directions.T.contiguous(), quantizer.tints, config.patch) - origin,
-        mean_patch=from_tint_features(mean[None], quantizer.tints, config.patch)[0],
-        plain=((nothing - mean) @ directions)[0],
+    kinds = (
+        (quantizer.own_features(drawn.own), drawn.own, drawn.own_weights, config.own_codes),
+        (quantizer.tone_features(drawn.tones), drawn.tones, drawn.tone_weights, config.tones),
     )
+    codes = []
+    for features, patches, weights, count in kinds:
+        centroids = weighted_kmeans(features, weights, count, settings, log)
+        codes.append(_means(patches.flatten(1), weights, nearest(features, centroids), count))
+    patches = torch.cat(codes)  # (A + S, 4*patch^2)
+    mean = patches.mean(0)
+    directions = torch.linalg.eigh((patches - mean).T @ (patches - mean)).eigenvectors.flip(1)[:, : config.components]
+    quantizer.set_codebook((patches - mean) @ directions, basis=directions.T.contiguous(), mean_patch=mean)
     return quantizer
+
+
+def _means(points: Tensor, weights: Tensor, group: Tensor, count: int) -> Tensor:
+    """Weighted mean of the points float [M, D] of each group int64 [M], 0..count-1: float [count, D]."""
+    total = torch.zeros(count).index_add_(0, group, weights)
+    return torch.zeros(count, points.shape[1]).index_add_(0, group, points * weights[:, None]) / total[:, None]
 
 
 def main() -> None:

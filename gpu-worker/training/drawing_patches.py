@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.world.atlas import Atlas, Sprite
 from training.world.classes import CLASSES, COLORABLE, COLORS
 from training.world.world import World
 
@@ -19,19 +18,19 @@ _VISIBLE = 0.03
 
 @dataclass(frozen=True)
 class DrawingPatches:
-    """Patches that show something: colour times opacity and opacity, 0..1, and how much each counts, above 0.
+    """Patches that show something, and how much each counts, above 0.
 
     Attributes:
-        own: float32 [M, patch, patch, 4], of drawings in their own colours.
+        own: float32 [M, patch, patch, 4], of drawings in their own colours: colour times opacity and opacity, 0..1.
         own_weights: float32 [M].
-        colored: float32 [P, colours, patch, patch, 4], each in all of `COLORS`.
-        colored_weights: float32 [P].
+        tones: float32 [P, patch, patch, 4], of drawings that can be recoloured: `tone_layers`.
+        tone_weights: float32 [P].
     """
 
     own: Tensor
     own_weights: Tensor
-    colored: Tensor
-    colored_weights: Tensor
+    tones: Tensor
+    tone_weights: Tensor
 
 
 def emphasis(contrast: float) -> float:
@@ -48,11 +47,6 @@ def cut(rgba: np.ndarray, patch: int) -> np.ndarray:
     return rgba.reshape(count, patch, count, patch, 4).transpose(0, 2, 1, 3, 4).reshape(-1, patch, patch, 4)
 
 
-def cut_in_all_colors(atlas: Atlas, sprite: Sprite, size: int, patch: int) -> np.ndarray:
-    """Patches of a drawing in each of `COLORS`: float32 [(size/patch)^2, colours, patch, patch, 4]."""
-    return np.stack([cut(atlas.rgba(sprite, color, size), patch) for color in COLORS], axis=1)
-
-
 def shows_something(patches: np.ndarray) -> np.ndarray:
     """Which of float [M, patch, patch, 4] are not plain background: bool [M]."""
     return patches[..., 3].max((1, 2)) > _VISIBLE
@@ -61,11 +55,10 @@ def shows_something(patches: np.ndarray) -> np.ndarray:
 def drawing_patches(world: World, patch: int) -> DrawingPatches:
     """All patches that show something, of every drawing in every colour and size of a world.
 
-    Weights: the root of how often a drawing is drawn, times the square of its `emphasis` (for coloured ones its mean over
-    the colours).
+    Weights: the root of how often a drawing is drawn, times the square of its `emphasis` (for tones its mean over the colours).
     """
     background = np.asarray(world.config.backgrounds, np.float32).mean(0)
-    own, own_weights, colored, colored_weights = [], [], [], []
+    own, own_weights, tones, tone_weights = [], [], [], []
     for class_index, sprites in enumerate(world.atlas.by_class):
         share = len(sprites) ** -0.5
         for sprite in sprites:
@@ -76,12 +69,12 @@ def drawing_patches(world: World, patch: int) -> DrawingPatches:
                 weight = share * emphasis(_contrast(rgba, background)) ** 2
                 own_weights.append(np.full(len(own[-1]), weight, np.float32))
             for size in sorted(set(world.config.colored_sizes)) if CLASSES[class_index] in COLORABLE else ():
-                shown = cut_in_all_colors(world.atlas, sprite, size, patch)
-                colored.append(shown[shows_something(shown[:, 0])])
+                shown = cut(world.atlas.tones(sprite, size), patch)
+                tones.append(shown[shows_something(shown)])
                 contrasts = [_contrast(world.atlas.rgba(sprite, color, size), background) for color in COLORS]
                 weight = share * np.mean([emphasis(contrast) ** 2 for contrast in contrasts])
-                colored_weights.append(np.full(len(colored[-1]), weight, np.float32))
-    arrays = (own, own_weights, colored, colored_weights)
+                tone_weights.append(np.full(len(tones[-1]), weight, np.float32))
+    arrays = (own, own_weights, tones, tone_weights)
     return DrawingPatches(*(torch.from_numpy(np.concatenate(parts)) for parts in arrays))
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.drawing_patches import cut, cut_in_all_colors, shows_something
-from training.models.quantizer import Quantizer
+from training.drawing_patches import cut, shows_something
+from training.models.quantizer import Quantizer, nearest
 from training.world.classes import CLASSES, COLORABLE, COLORS
 from training.world.scene import SceneObject
 from training.world.world import World
@@ -41,7 +41,7 @@ class SceneCodes:
             raise ValueError(f"the quantiser has codes for {config.colors} colours, the world has {len(COLORS)}")
         self._world, self._quantizer = world, quantizer
         with torch.no_grad():
-            self._features = quantizer.drawing_features()
+            self._own_known, self._tones_known = quantizer.known_features()
         self._blocks: dict[Drawing, np.ndarray] = {}
         self._tones: dict[tuple[int, int], np.ndarray] = {}
 
@@ -81,7 +81,7 @@ class SceneCodes:
     def _own(self, drawing: Drawing) -> np.ndarray:
         atlas, config = self._world.atlas, self._quantizer.config
         patches = cut(atlas.rgba(atlas.sprites[drawing.sprite], None, drawing.size), config.patch)
-        codes = _encoded(self._quantizer.encode_own, patches, self._features)
+        codes = _nearest(self._quantizer.own_features, patches, self._own_known)
         return np.where(shows_something(patches), codes, -1).reshape(drawing.size // config.patch, -1)
 
     def _colored(self, drawing: Drawing) -> np.ndarray:
@@ -92,13 +92,13 @@ class SceneCodes:
         """Tones of a drawing in whatever colour: int64 [size / patch, size / patch], -1 where it leaves a patch empty."""
         if (sprite, size) not in self._tones:
             atlas, config = self._world.atlas, self._quantizer.config
-            patches = cut_in_all_colors(atlas, atlas.sprites[sprite], size, config.patch)
-            tones = _encoded(self._quantizer.tones_of, patches, self._features)
-            self._tones[sprite, size] = np.where(shows_something(patches[:, 0]), tones, -1).reshape(size // config.patch, -1)
+            patches = cut(atlas.tones(atlas.sprites[sprite], size), config.patch)
+            tones = _nearest(self._quantizer.tone_features, patches, self._tones_known)
+            self._tones[sprite, size] = np.where(shows_something(patches), tones, -1).reshape(size // config.patch, -1)
         return self._tones[sprite, size]
 
 
-def _encoded(encode: Callable[[Tensor, Tensor], Tensor], patches: np.ndarray, features: Tensor) -> np.ndarray:
+def _nearest(features_of: Callable[[Tensor], Tensor], patches: np.ndarray, known: Tensor) -> np.ndarray:
     # Codes must not depend on whether training calls this inside its half-precision context.
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        return encode(torch.from_numpy(patches), features).numpy()
+        return nearest(features_of(torch.from_numpy(patches)), known).numpy()

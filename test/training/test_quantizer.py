@@ -9,7 +9,7 @@ from training.budget import rate_scale
 from training.checkpoint import load_checkpoint, load_weights, save_weights
 from training.codebook import CodebookSettings, weighted_kmeans
 from training.drawing_patches import cut, drawing_patches, emphasis
-from training.models.quantizer import Quantizer, QuantizerConfig, from_tint_features, tint_features
+from training.models.quantizer import Quantizer, QuantizerConfig, nearest, tint_features
 from training.scene_codes import SceneCodes
 from training.train_quantizer import QuantizerTraining, SceneBatch, measure_quantizer, quantizer_loss, scene_batch
 from training.world.classes import CLASSES, COLORS
@@ -54,7 +54,6 @@ def test_distance_of_features_is_that_of_pixels_averaged_over_the_backgrounds() 
     shown = [patch[..., :3] + (1 - patch[..., 3:]) * tint for tint in tints for patch in patches]
     expected = sum((shown[2 * index] - shown[2 * index + 1]).square().sum() for index in range(4)) / 4
     torch.testing.assert_close((first - second).square().sum(), expected)
-    torch.testing.assert_close(from_tint_features(tint_features(patches, tints), tints, 12), patches.flatten(1))
 
 
 def test_a_faint_drawing_counts_more_and_never_more_than_four_times() -> None:
@@ -70,9 +69,8 @@ def test_patches_are_cut_row_by_row() -> None:
 
 def test_every_drawing_gives_patches_and_white_ones_count_more(world: World) -> None:
     drawn = drawing_patches(world, 12)
-    assert drawn.own.shape[1:] == (12, 12, 4) and drawn.colored.shape[1:] == (len(COLORS), 12, 12, 4)
-    for patches, weights in ((drawn.own, drawn.own_weights), (drawn.colored, drawn.colored_weights)):
-        assert len(patches) == len(weights) and weights.min() > 0
+    for patches, weights in ((drawn.own, drawn.own_weights), (drawn.tones, drawn.tone_weights)):
+        assert patches.shape[1:] == (12, 12, 4) and len(patches) == len(weights) and weights.min() > 0
         assert patches.min() >= 0 and patches.max() <= 1
         assert (patches[..., :3] <= patches[..., 3:] + 1e-6).all(), "colour is multiplied by opacity"
     assert drawn.own_weights.max() > 4 * drawn.own_weights.min()
@@ -94,20 +92,15 @@ def test_a_drawing_in_another_colour_has_the_same_tones(world: World, scene_code
 
 def test_codes_of_own_colours_and_of_tones_are_the_nearest_of_their_kind(world: World) -> None:
     model, drawn = tiny_quantizer(), drawing_patches(world, 12)
-    features, config = model.drawing_features(), model.config
-    own = tint_features(drawn.own, model.tints)
-    codes = model.encode_own(drawn.own, features)
-    assert codes.max() < config.own_codes
-    assert (codes == torch.cdist(own, features[: config.own_codes]).argmin(1)).float().mean() > 0.99
-    tones = model.tones_of(drawn.colored, features)
-    shown = tint_features(drawn.colored.flatten(0, 1), model.tints).view(len(tones), config.colors, -1)
-    error = torch.stack(
-        [
-            sum((shown[:, color] - features[model.colored_code(tone, color)]).square().sum(1) for color in range(config.colors))
-            for tone in range(config.tones)
-        ]
-    )
-    assert (tones == error.argmin(0)).float().mean() > 0.99
+    own, tones = model.own_features(drawn.own), model.tone_features(drawn.tones)
+    own_known, tones_known = model.known_features()
+    shown = tint_features(model.centroid_patches(), model.tints)
+    torch.testing.assert_close(own_known, shown[: model.config.own_codes])
+    by_color = shown[model.config.own_codes :].view(model.config.colors, model.config.tones, -1)
+    torch.testing.assert_close(tones_known, by_color.transpose(0, 1).flatten(1))
+    for features, known in ((own, own_known), (tones, tones_known)):
+        found = torch.cdist(features, known).min(1)
+        assert (nearest(features, known) == found.indices).float().mean() > 0.99
 
 
 def test_groups_say_which_codes_share_a_tone_or_a_colour() -> None:
@@ -147,7 +140,7 @@ def test_codes_of_all_drawings_are_encoded_ahead_as_they_are_on_demand(world: Wo
     def refuse(*_: torch.Tensor) -> torch.Tensor:
         raise AssertionError("nothing is left to encode")
 
-    quantizer.encode_own = quantizer.tones_of = refuse
+    quantizer.own_features = quantizer.tone_features = refuse
     expected, found = (sample(world, codes, 16).codes for codes in (on_demand, ahead))
     assert (found == expected).all()
 

@@ -9,7 +9,7 @@ from training.world.atlas import Atlas
 from training.world.classes import CLASS_INDEX, CLASSES, COLORS, RELATIONS, TASKS
 from training.world.config import WorldConfig
 from training.world.prompts import correct_plural, geneval_plural, geneval_prompt
-from training.world.recolor import recolor
+from training.world.recolor import palette, recolor
 from training.world.scene import SceneObject
 from training.world.spec import relations, satisfies
 from training.world.world import World
@@ -75,6 +75,16 @@ def test_a_recolored_drawing_is_nearer_to_its_color_than_to_any_other(color: str
             wrong.append(CLASSES[choices[0].class_index])
     # A median per channel can fall between the tones of a drawing that is mostly outline.
     assert len(wrong) <= 2, wrong
+
+
+def test_the_palette_makes_of_tones_what_recolouring_makes_of_the_drawing() -> None:
+    atlas = Atlas(("twemoji",), ("noto",))
+    for class_index in (0, 12, 40):
+        (sprite,) = atlas.by_class[class_index]
+        tones = atlas.tones(sprite, 48)
+        for color, matrix in zip(COLORS, palette(), strict=True):
+            # Recolouring rounds every pixel, resizing rounds again.
+            np.testing.assert_allclose(tones @ matrix.T, atlas.rgba(sprite, color, 48), atol=2 / 255)
 
 
 def test_recoloring_keeps_the_order_of_light_and_dark() -> None:

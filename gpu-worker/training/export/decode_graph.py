@@ -2,7 +2,7 @@
 
 import numpy as np
 import onnx
-from torch import nn
+from torch import Tensor, nn
 
 from training.export.conv_layers import convolve, convolve_module, silu
 from training.export.graph_builder import GraphBuilder
@@ -13,26 +13,32 @@ from training.models.quantizer import Quantizer, ResidualBlock
 def build_decode_graph(model: Quantizer) -> onnx.ModelProto:
     """ids int64 [R, N] within 0..C-1 -> image uint8 [R, H, W, 3], as `Quantizer.decode`."""
     config = model.config
-    count, size, grid, patch = config.grid**2, config.image_size, config.grid, config.patch
+    count, size, grid, patch, side = config.grid**2, config.image_size, config.grid, config.patch, config.patch**2
     graph = GraphBuilder("decode")
     ids = graph.input("ids", "int64", ["R", count])
     # Components differ too much in size to share the scales of int8 blocks.
-    vectors = graph.op("Gather", half_stored(graph, model.table.weight), ids)  # (R, N, components)
+    vectors = graph.op("Gather", half_stored(graph, model.table.weight), _looked_up(graph, model.patch_of_code(), ids))
     own = graph.op("Add", graph.op("MatMul", vectors, half_stored(graph, model.basis)), half_stored(graph, model.mean_patch))
-    own = graph.op("Transpose", graph.reshape(own, [-1, grid, grid, patch, patch, 4]), perm=[0, 5, 1, 3, 2, 4])
+    own = graph.op("Transpose", graph.reshape(own, [-1, count, side, 4]), perm=[0, 1, 3, 2])  # (R, N, 4, patch^2)
     x = graph.op("Transpose", graph.reshape(vectors, [-1, grid, grid, config.components]), perm=[0, 3, 1, 2])
     for layer in model.decoder:
         x = _layer(graph, x, layer)
-    layers = graph.op("Add", graph.reshape(own, [-1, 4, size, size]), x)
-    drawn = graph.op("Cast", graph.op("Less", ids, graph.constant(np.int64(config.drawing_codes))), to=1)
-    cells = graph.reshape(layers, [-1, 4, grid, patch, grid, patch])
-    by_patch = graph.op("Mul", cells, graph.reshape(drawn, [-1, 1, grid, 1, grid, 1]))
-    layers = graph.reshape(by_patch, [-1, 4, size, size])
+    learned = graph.op("Transpose", graph.reshape(x, [-1, 4, grid, patch, grid, patch]), perm=[0, 2, 4, 1, 3, 5])
+    layers = graph.op("Add", own, graph.reshape(learned, [-1, count, 4, side]))
+    palette = graph.constant(model.palette.numpy())
+    shown = graph.op("MatMul", graph.op("Gather", palette, _looked_up(graph, model.color_of_code(), ids)), layers)
+    shown = graph.op("Transpose", graph.reshape(shown, [-1, grid, grid, 4, patch, patch]), perm=[0, 3, 1, 4, 2, 5])
+    layers = graph.reshape(shown, [-1, 4, size, size])
     color = graph.op("Slice", layers, *_bounds(graph, 0, 3))
     opacity = graph.op("Slice", layers, *_bounds(graph, 3, 4))
     behind = graph.op("Mul", graph.op("Sub", graph.constant(np.float32(1)), opacity), _tint(graph, model, ids))
     graph.output(_pixels(graph, graph.op("Add", color, behind)), "image", "uint8", ["R", size, size, 3])
     return graph.model()
+
+
+def _looked_up(graph: GraphBuilder, table: Tensor, ids: str) -> str:
+    """What a table int64 [C] says of each code: int32 [R, N]."""
+    return graph.op("Gather", graph.constant(table.numpy().astype(np.int32)), ids)
 
 
 def _bounds(graph: GraphBuilder, start: int, stop: int) -> list[str]:

@@ -6,7 +6,8 @@ wherever it stands, and the generator has one thing to learn where it would othe
 
 Codes are the centroids of a weighted k-means over the world's drawings (`training.codebook`). A drawing in one of the ten
 colours has, patch by patch, the same tones in each of them: its codes differ from those in another colour by a constant. So
-what a generator learns of a drawing in one colour it knows in all. The decoder starts from the
+what a generator learns of a drawing in one colour it knows in all, and so does the decoder, which makes tones and lets
+a linear map of each colour (`training.world.recolor.palette`) make pixels of them. The decoder starts from the
 centroid's own pixels and corrects them by what the neighbouring codes say, because patches that share a code differ in
 what stands beside them. It predicts colour and opacity; flat background is exact.
 
@@ -72,6 +73,11 @@ class QuantizerConfig:
         return self.codebook_size - len(self.tints)
 
     @property
+    def patches(self) -> int:
+        """Patches that codes show, tones once for all colours."""
+        return self.own_codes + self.tones
+
+    @property
     def code_groups(self) -> int:
         """Groups that codes belong to: tones, colours, and those without."""
         return self.tones + self.colors + 2
@@ -104,10 +110,13 @@ class Quantizer(nn.Module):
         base, fine = config.decoder_width, config.detail_width
         upscale = config.patch // DETAIL
         # What `training.codebook` found: centroids as principal components, the components, and the mean patch.
-        self.register_buffer("centroids", torch.zeros(config.drawing_codes, config.components))
+        self.register_buffer("centroids", torch.zeros(config.patches, config.components))
         self.register_buffer("basis", torch.zeros(config.components, config.patch_values))
         self.register_buffer("mean_patch", torch.zeros(config.patch_values))
-        self.table = nn.Embedding(config.codebook_size, config.components)
+        # What a colour makes of a patch's four layers. Own colours are left as they are, and of plain patches nothing is left.
+        identity, nothing = torch.eye(4)[None], torch.zeros(1, 4, 4)
+        self.register_buffer("palette", torch.cat([identity, identity.expand(config.colors, 4, 4), nothing]))
+        self.table = nn.Embedding(config.patches + 1, config.components)  # the last row is the plain patch
         self.decoder = nn.Sequential(
             nn.Conv2d(config.components, base, 3, padding=1),
             *(ResidualBlock(base, base, 3) for _ in range(config.decoder_blocks)),
@@ -122,32 +131,53 @@ class Quantizer(nn.Module):
         nn.init.zeros_(self.decoder[-2].weight)
         nn.init.zeros_(self.decoder[-2].bias)
         self.register_buffer("tints", torch.tensor(config.tints) / 255, persistent=False)  # (T, 3)
+        self.register_buffer("_patch_of", self.patch_of_code(), persistent=False)
+        self.register_buffer("_color_of", self.color_of_code(), persistent=False)
 
     @torch.no_grad()
-    def set_codebook(self, centroids: Tensor, basis: Tensor, mean_patch: Tensor, plain: Tensor) -> None:
+    def set_palette(self, palette: Tensor) -> None:
+        """Takes what each colour makes of tone layers: float [colors, 4, 4] of `training.world.recolor.palette`."""
+        self.palette[1:-1] = palette
+
+    @torch.no_grad()
+    def set_codebook(self, centroids: Tensor, basis: Tensor, mean_patch: Tensor) -> None:
         """Takes the codes of `training.codebook`; the decoder starts from their pixels.
 
         Args:
-            centroids: float [K, components].
+            centroids: float [A + S, components].
             basis: float [components, 4*patch*patch]: a patch is `mean_patch` plus centroid times basis.
             mean_patch: float [4*patch*patch].
-            plain: float [components], of a patch without a drawing.
         """
         self.centroids.copy_(centroids)
         self.basis.copy_(basis)
         self.mean_patch.copy_(mean_patch)
-        self.table.weight[: self.config.drawing_codes] = centroids
-        self.table.weight[self.config.drawing_codes :] = plain
+        self.table.weight[:-1] = centroids
+        self.table.weight[-1] = -mean_patch @ basis.T
+
+    def patch_of_code(self) -> Tensor:
+        """The row of `table` that each code shows, before it is coloured: int64 [codebook_size]."""
+        config, code = self.config, torch.arange(self.config.codebook_size)
+        tone = config.own_codes + (code - config.own_codes) % config.tones
+        return torch.where(code < config.own_codes, code, torch.where(code < config.drawing_codes, tone, config.patches))
+
+    def color_of_code(self) -> Tensor:
+        """The matrix of `palette` that colours each code: int64 [codebook_size], 0 for own colours, colors + 1 for plain."""
+        config, code = self.config, torch.arange(self.config.codebook_size)
+        color = 1 + (code - config.own_codes) // config.tones
+        return torch.where(code < config.own_codes, 0, torch.where(code < config.drawing_codes, color, config.colors + 1))
 
     @torch.no_grad()
     def code_features(self, count: int) -> Tensor:
         """What each code shows, for models that learn from codes: float [codebook_size, count].
 
-        The first principal components of its patch, scaled together so that the first one has unit deviation.
+        The first principal components of its pixels, scaled together so that the first one has unit deviation.
         """
-        plain = self.table.weight[self.config.drawing_codes :]
-        components = torch.cat([self.centroids, plain])[:, :count]
-        return (components / self.centroids[:, 0].std()).clone()
+        shown = tint_features(self.centroid_patches(), self.tints)  # (K, 4*patch^2)
+        mean = shown.mean(0)
+        directions = torch.linalg.eigh((shown - mean).T @ (shown - mean)).eigenvectors.flip(1)[:, :count]
+        plain = tint_features(torch.zeros(1, self.config.patch, self.config.patch, 4), self.tints)
+        components = torch.cat([shown, plain.expand(len(self.tints), -1)]) - mean
+        return (components @ directions) / ((shown - mean) @ directions[:, 0]).std()
 
     def code_groups(self) -> Tensor:
         """What codes have in common, for models that learn from codes: int64 [2, codebook_size], 0..`code_groups`-1.
@@ -155,41 +185,31 @@ class Quantizer(nn.Module):
         First the tone or that there is none, then the colour or that there is none; no number means both.
         """
         config = self.config
-        groups = torch.zeros(2, config.codebook_size, dtype=torch.int64)
-        place = torch.arange(config.colors * config.tones)
-        groups[0, config.own_codes : config.drawing_codes] = place % config.tones + 1
-        groups[1] = config.tones + 1
-        groups[1, config.own_codes : config.drawing_codes] += place // config.tones + 1
-        return groups
+        tone = (self.patch_of_code() - config.own_codes + 1).clamp(min=0)
+        color = self.color_of_code()
+        is_colored = (color > 0) & (color <= config.colors)
+        return torch.stack([tone * is_colored, config.tones + 1 + color * is_colored])
 
-    def drawing_features(self) -> Tensor:
-        """`tint_features` of all codes of drawings, for `encode_own` and `tones_of`: float [K, 4*patch*patch]."""
-        return tint_features(self.centroid_patches(), self.tints)
+    def own_features(self, patches: Tensor) -> Tensor:
+        """Rows whose squared distance is that of pixels averaged over the tints: float [M, patch, patch, 4] to [M, D]."""
+        return tint_features(patches, self.tints)
 
-    def encode_own(self, patches: Tensor, features: Tensor) -> Tensor:
-        """Codes of patches of drawings in their own colours, whatever tint they will stand on.
+    def tone_features(self, patches: Tensor) -> Tensor:
+        """Rows whose squared distance is that of pixels averaged over tints and summed over colours.
 
         Args:
-            patches: float [M, patch, patch, 4], 0..1: colour times opacity, and opacity.
-            features: what `drawing_features` returned; it costs more than many patches do.
+            patches: float [M, patch, patch, 4], `training.world.recolor.tone_layers`.
 
         Returns:
-            int64 [M], 0..A-1: the code that is nearest on average over the tints.
+            float [M, colors * 4 * patch * patch].
         """
-        return _nearest(tint_features(patches, self.tints), features[: self.config.own_codes])
+        colored = torch.einsum("cij,mhwj->mchwi", self.palette[1:-1], patches)
+        return tint_features(colored.flatten(0, 1), self.tints).view(len(patches), -1)
 
-    def tones_of(self, patches: Tensor, features: Tensor) -> Tensor:
-        """Tones of patches of a recoloured drawing, from which `colored_code` gives the code in any colour.
-
-        Args:
-            patches: float [M, colors, patch, patch, 4], each in every colour.
-            features: what `drawing_features` returned.
-
-        Returns:
-            int64 [M], 0..S-1: the tone that is nearest on average over tints and colours.
-        """
-        known = features[self.config.own_codes :].view(self.config.colors, self.config.tones, -1).transpose(0, 1).flatten(1)
-        return _nearest(tint_features(patches.flatten(0, 1), self.tints).view(len(patches), -1), known)
+    def known_features(self) -> tuple[Tensor, Tensor]:
+        """`own_features` of the codes for own colours, [A, D], and `tone_features` of the tones, [S, colors * D]."""
+        shown = self._row_patches()
+        return self.own_features(shown[: self.config.own_codes]), self.tone_features(shown[self.config.own_codes :])
 
     def colored_code(self, tones: np.ndarray, color: int) -> np.ndarray:
         """Codes of tones int64 [...], 0..S-1, in a colour, 0..colors-1."""
@@ -216,7 +236,7 @@ class Quantizer(nn.Module):
                 continue
             plain = self.tints[tint].expand(1, patch**2, 3)
             known = torch.cat([_compose(rgba, self.tints[tint]), plain]).flatten(1)
-            found = _nearest(patches[rows].flatten(0, 1), known)
+            found = nearest(patches[rows].flatten(0, 1), known)
             found[found == self.config.drawing_codes] += tint
             codes[rows] = found.view(len(rows), -1)
         return codes
@@ -227,15 +247,14 @@ class Quantizer(nn.Module):
         Both about 0..1, and exactly 0 in plain patches.
         """
         grid, patch = self.config.grid, self.config.patch
-        vectors = self.table(ids)  # (R, N, components)
-        own = (vectors @ self.basis + self.mean_patch).view(-1, grid, grid, patch, patch, 4)
-        own = own.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)  # (R, 4, H, W)
+        vectors = self.table(self._patch_of[ids])  # (R, N, components)
+        own = (vectors @ self.basis + self.mean_patch).unflatten(2, (patch**2, 4)).transpose(2, 3)  # (R, N, 4, patch^2)
         spatial = vectors.view(-1, grid, grid, self.config.components).permute(0, 3, 1, 2)
-        drawn = (ids < self.config.drawing_codes).view(-1, 1, grid, 1, grid, 1)
-        layers = own + self.decoder(spatial)
-        by_patch = layers.unflatten(3, (grid, patch)).unflatten(2, (grid, patch))  # (R, 4, grid, patch, grid, patch)
-        layers = (by_patch * drawn).flatten(4).flatten(2, 3)
-        return layers[:, :3], layers[:, 3:]
+        learned = self.decoder(spatial).view(-1, 4, grid, patch, grid, patch)
+        layers = own + learned.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)
+        shown = self.palette[self._color_of[ids]].to(layers.dtype) @ layers  # (R, N, 4, patch^2)
+        shown = shown.view(-1, grid, grid, 4, patch, patch).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)  # (R, 4, H, W)
+        return shown[:, :3], shown[:, 3:]
 
     def decode_pixels(self, ids: Tensor, tint: Tensor) -> Tensor:
         """Pictures float [R, 3, H, W], about 0..1, on given tints int64 [R]."""
@@ -262,6 +281,12 @@ class Quantizer(nn.Module):
 
     def centroid_patches(self) -> Tensor:
         """Colour times opacity, and opacity, of all codes of drawings: float [K, patch, patch, 4], 0..1."""
+        drawing = slice(self.config.drawing_codes)
+        shown, matrices = self._row_patches()[self._patch_of[drawing]], self.palette[self._color_of[drawing]]
+        return torch.einsum("kij,khwj->khwi", matrices, shown)
+
+    def _row_patches(self) -> Tensor:
+        """The four layers of all patches, tones without a colour: float [A + S, patch, patch, 4]."""
         patch = self.config.patch
         return (self.centroids @ self.basis + self.mean_patch).view(-1, patch, patch, 4)
 
@@ -287,20 +312,11 @@ def tint_features(patches: Tensor, tints: Tensor) -> Tensor:
     return torch.cat([patches[..., :3] + (1 - opacity) * mean, opacity * spread], -1).flatten(1)
 
 
-def from_tint_features(features: Tensor, tints: Tensor, patch: int) -> Tensor:
-    """Inverse of `tint_features`: float [M, 4*patch*patch] to float [M, 4*patch*patch], colour times opacity and opacity."""
-    mean = tints.mean(0)
-    spread = (tints - mean).square().mean(0).sum().sqrt()
-    values = features.view(-1, patch, patch, 4)
-    opacity = values[..., 3:] / spread
-    return torch.cat([values[..., :3] - (1 - opacity) * mean, opacity], -1).flatten(1)
-
-
 def _compose(rgba: Tensor, tint: Tensor) -> Tensor:
     return rgba[..., :3] + (1 - rgba[..., 3:]) * tint
 
 
-def _nearest(wanted: Tensor, known: Tensor) -> Tensor:
+def nearest(wanted: Tensor, known: Tensor) -> Tensor:
     """Index of the nearest row: float [M, D] and [K, D] to int64 [M]."""
     squares = known.square().sum(1)
     return torch.cat([(squares - 2 * part @ known.T).argmin(1) for part in wanted.split(4096)])

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from training.world.classes import CLASS_INDEX, CLASSES
-from training.world.recolor import recolor
+from training.world.recolor import recolor, tone_layers
 
 ATLAS_DIRECTORY = Path(__file__).parent.parent / "atlas"
 
@@ -66,6 +66,12 @@ class Atlas:
         opacity = (255 - transparency.astype(np.float32)) / 255
         return np.concatenate([premultiplied.astype(np.float32) / (255 * 255), opacity], axis=-1)
 
+    def tones(self, sprite: Sprite, size: int) -> np.ndarray:
+        """`tone_layers` of a drawing: float32 [size, size, 4]; `palette` makes of them what `rgba` gives in a colour."""
+        layers = tone_layers(self._drawing(sprite))
+        resized = [Image.fromarray(layer).resize((size, size), Image.Resampling.BOX) for layer in layers.transpose(2, 0, 1)]
+        return np.stack([np.asarray(layer) for layer in resized], axis=-1)
+
     def render(self, sprite: Sprite, color: str | None, size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
         """Pixels of a drawing, ready for compositing.
 
@@ -85,8 +91,7 @@ class Atlas:
         return self._rendered[key]
 
     def _render(self, sprite: Sprite, color: str | None, size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-        x, y = sprite.cell[0] * self._cell, sprite.cell[1] * self._cell
-        rgba = self._image[y : y + self._cell, x : x + self._cell]
+        rgba = self._drawing(sprite)
         if color is not None:
             rgba = recolor(rgba, color)
         # Pillow resizes RGBA with straight alpha through its premultiplied mode, which keeps dark fringes away.
@@ -96,3 +101,8 @@ class Atlas:
         columns, rows = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         return premultiplied[..., :3] * 255, 255 - premultiplied[..., 3:], box
+
+    def _drawing(self, sprite: Sprite) -> np.ndarray:
+        """The drawing at full size: uint8 [cell, cell, 4], straight alpha."""
+        x, y = sprite.cell[0] * self._cell, sprite.cell[1] * self._cell
+        return self._image[y : y + self._cell, x : x + self._cell]
