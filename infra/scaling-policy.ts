@@ -10,8 +10,13 @@ export interface ScalingPolicy {
   readonly tasks: { readonly min: number; readonly max: number }
   /** Row-steps that one busy task does in a second; `npm run bench:engine` on the task's machine says how many. */
   readonly rowStepsPerSecond: number
-  /** How long a lane's backlog may take to work off. Long for batch: it should fill tasks rather than start them. */
-  readonly acceptableWaitSeconds: Readonly<Record<Lane, number>>
+  /** Share of its time that a task should be busy with interactive work: the rest is for arrivals that come together. */
+  readonly targetUtilization: number
+  /**
+   * How long a lane's backlog may take to work off. Not less than a task takes to start: what waits then would be answered by
+   * tasks that come when it is gone. Long for batch, which should fill tasks rather than start them.
+   */
+  readonly drainSeconds: Readonly<Record<Lane, number>>
   /** Row-steps of a job before a worker has told; a fleet of no tasks has nobody to tell. */
   readonly assumedRowStepsPerJob: number
 }
@@ -47,20 +52,31 @@ export const TO_ZERO = { datapoints: 10 } as const
 
 /** A lane as the queue's metrics show it. */
 export interface LaneBacklog {
+  readonly sentPerSecond: number
   readonly waiting: number
   readonly inFlight: number
   readonly rowStepsPerJob: number
 }
 
-/** Row-steps that one task does within a lane's acceptable wait. */
-export function rowStepsPerTask(policy: ScalingPolicy, lane: Lane): number {
-  return policy.rowStepsPerSecond * policy.acceptableWaitSeconds[lane]
+/**
+ * Tasks for one message a second of a lane, 0 for batch: interactive work is followed as it arrives, batch work only by its
+ * backlog. Times `rowStepsPerJob`.
+ */
+export function tasksPerArrival({ targetUtilization, rowStepsPerSecond }: ScalingPolicy, lane: Lane): number {
+  return lane === 'interactive' ? 1 / (targetUtilization * rowStepsPerSecond) : 0
 }
 
-/** Tasks that would work off every lane's backlog within its acceptable wait; a fraction, 0 or more. */
+/** Tasks for one waiting message of a lane. Times `rowStepsPerJob`. */
+export function tasksPerWaiting({ rowStepsPerSecond, drainSeconds }: ScalingPolicy, lane: Lane): number {
+  return 1 / (rowStepsPerSecond * drainSeconds[lane])
+}
+
+/** Tasks that keep up with what arrives and work off what waits within each lane's time; a fraction, 0 or more. */
 export function wantedTasks(backlog: Readonly<Record<Lane, LaneBacklog>>, policy: ScalingPolicy): number {
   const lanes = Object.entries(backlog) as [Lane, LaneBacklog][]
-  return lanes.reduce((sum, [lane, { waiting, inFlight, rowStepsPerJob }]) => {
-    return sum + ((waiting + IN_FLIGHT_SHARE * inFlight) * rowStepsPerJob) / rowStepsPerTask(policy, lane)
+  return lanes.reduce((sum, [lane, { sentPerSecond, waiting, inFlight, rowStepsPerJob }]) => {
+    const arriving = sentPerSecond * tasksPerArrival(policy, lane)
+    const open = (waiting + IN_FLIGHT_SHARE * inFlight) * tasksPerWaiting(policy, lane)
+    return sum + rowStepsPerJob * (arriving + open)
   }, 0)
 }

@@ -14,8 +14,8 @@ import { LANES } from '../../shared/job.ts'
 import type { Deployment } from './deployment.ts'
 import type { FleetMetrics } from './fleet-metrics.ts'
 
-/** Waits that are worth waking somebody for, as multiples of what the scaling aims at: instances need minutes to start. */
-const WAIT_FACTOR = { interactive: 15, batch: 4 } as const
+/** Waits that are worth waking somebody for: longer than a fleet takes to start from zero and catch up. */
+const LONGEST_WAIT_SECONDS = { interactive: 600, batch: 7200 } as const
 const MINUTE = Duration.minutes(1)
 
 interface AlarmRule {
@@ -64,7 +64,7 @@ function rulesOf({ scaling }: Deployment, metrics: FleetMetrics): AlarmRule[] {
         label: 'seconds',
         period: MINUTE,
       }),
-      above: scaling.acceptableWaitSeconds[lane] * WAIT_FACTOR[lane],
+      above: LONGEST_WAIT_SECONDS[lane],
       minutes: 3,
     })),
     {

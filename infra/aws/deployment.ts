@@ -26,7 +26,8 @@ const ROW_STEPS_PER_SECOND = 400
 
 const SCALING = {
   rowStepsPerSecond: ROW_STEPS_PER_SECOND,
-  acceptableWaitSeconds: { interactive: 20, batch: 900 },
+  targetUtilization: 0.75,
+  drainSeconds: { interactive: 240, batch: 1800 },
   // The API's defaults: 4 candidates of 12 steps, of which accept `first` leaves about 40%.
   assumedRowStepsPerJob: 20,
 }

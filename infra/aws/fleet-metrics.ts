@@ -1,7 +1,7 @@
 import { Duration } from 'aws-cdk-lib'
 import { type IMetric, MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch'
 import { LANES, type Lane } from '../../shared/job.ts'
-import { IN_FLIGHT_SHARE, rowStepsPerTask } from '../scaling-policy.ts'
+import { IN_FLIGHT_SHARE, tasksPerArrival, tasksPerWaiting } from '../scaling-policy.ts'
 import { type Deployment, metricsNamespace } from './deployment.ts'
 import type { GpuFleet } from './gpu-fleet.ts'
 import type { JobQueues } from './job-queues.ts'
@@ -33,6 +33,10 @@ export class FleetMetrics {
   deadLetters(lane: Lane): Metric {
     const { deadLetters } = this.#lane(lane)
     return deadLetters.metricApproximateNumberOfMessagesVisible({ period: PERIOD, statistic: Stats.MAXIMUM })
+  }
+
+  sent(lane: Lane): Metric {
+    return this.#lane(lane).queue.metricNumberOfMessagesSent({ period: PERIOD, statistic: Stats.SUM })
   }
 
   received(lane: Lane): Metric {
@@ -79,14 +83,18 @@ export class FleetMetrics {
 
   /** `wantedTasks` of scaling-policy.ts, in CloudWatch's words. */
   get wantedTasks(): MathExpression {
+    const { scaling } = this.#deployment
     const usingMetrics: Record<string, IMetric> = {}
     const terms = LANES.map((lane) => {
       usingMetrics[`${lane}Waiting`] = this.waiting(lane)
       usingMetrics[`${lane}InFlight`] = this.inFlight(lane)
       usingMetrics[`${lane}PerJob`] = this.rowStepsPerJob(lane)
-      const messages = `(FILL(${lane}Waiting, 0) + ${IN_FLIGHT_SHARE} * FILL(${lane}InFlight, 0))`
-      const perJob = `FILL(${lane}PerJob, ${this.#deployment.scaling.assumedRowStepsPerJob})`
-      return `${messages} * ${perJob} / ${rowStepsPerTask(this.#deployment.scaling, lane)}`
+      const perJob = `FILL(${lane}PerJob, ${scaling.assumedRowStepsPerJob})`
+      const open = `(FILL(${lane}Waiting, 0) + ${IN_FLIGHT_SHARE} * FILL(${lane}InFlight, 0)) * ${tasksPerWaiting(scaling, lane)}`
+      const perArrival = tasksPerArrival(scaling, lane) / PERIOD.toSeconds()
+      if (perArrival === 0) return `${perJob} * ${open}`
+      usingMetrics[`${lane}Sent`] = this.sent(lane)
+      return `${perJob} * (FILL(${lane}Sent, 0) * ${perArrival} + ${open})`
     })
     return new MathExpression({ expression: terms.join(' + '), usingMetrics, label: 'wanted tasks', period: PERIOD })
   }

@@ -33,7 +33,7 @@ export interface FleetScalingProps {
 }
 
 /**
- * How many tasks there are: target tracking of wanted tasks per running task between one and the most, and a rule each from
+ * How many tasks there are: target tracking of wanted tasks per desired task between one and the most, and a rule each from
  * and to zero, where a ratio means nothing. What they do to waiting times and to the bill: `npm run simulate`.
  */
 export class FleetScaling extends Construct {
@@ -60,13 +60,15 @@ export class FleetScaling extends Construct {
   }
 
   #track(target: ScalableTarget, metrics: FleetMetrics): void {
+    // By desired tasks, which tracking multiplies by the ratio again: by running ones, a fleet whose instances are still
+    // starting would be asked for over and over.
     const load = new MathExpression({
-      expression: 'IF(FILL(running, 0) > 0, wanted / running, wanted)',
-      usingMetrics: { running: metrics.runningTasks, wanted: metrics.wantedTasks },
-      label: 'wanted tasks per running task',
+      expression: 'IF(FILL(desired, 0) > 0, wanted / desired, wanted)',
+      usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
+      label: 'wanted tasks per desired task',
     })
     new CfnScalingPolicy(this, 'Track', {
-      policyName: 'wanted-per-running-task',
+      policyName: 'wanted-per-desired-task',
       policyType: 'TargetTrackingScaling',
       scalingTargetId: target.scalableTargetId,
       targetTrackingScalingPolicyConfiguration: {

@@ -242,10 +242,11 @@ describe('the scaling', () => {
     const read = queries.flatMap(({ MetricStat }) => (MetricStat ? [MetricStat.Metric.MetricName] : []))
     expect(new Set(read)).toEqual(
       new Set([
+        'NumberOfMessagesSent',
         'ApproximateNumberOfMessagesVisible',
         'ApproximateNumberOfMessagesNotVisible',
         'ExpectedRowStepsPerJob',
-        'RunningTaskCount',
+        'DesiredTaskCount',
       ]),
     )
     const published = readFileSync(
@@ -259,10 +260,11 @@ describe('the scaling', () => {
 
   it('wants as many tasks as the simulated policy does', () => {
     const backlog = {
-      interactive: { waiting: 700, inFlight: 40, rowStepsPerJob: 33 },
-      batch: { waiting: 2000, inFlight: 6, rowStepsPerJob: 300 },
+      interactive: { sentPerSecond: 50, waiting: 700, inFlight: 40, rowStepsPerJob: 33 },
+      batch: { sentPerSecond: 9, waiting: 2000, inFlight: 6, rowStepsPerJob: 300 },
     }
     const values = {
+      interactiveSent: 50 * 60,
       interactiveWaiting: 700,
       interactiveInFlight: 40,
       interactivePerJob: 33,
@@ -272,10 +274,10 @@ describe('the scaling', () => {
     }
     const wanted = wantedTasks(backlog, production.scaling)
     expect(wanted).toBeGreaterThan(2)
-    expect(evaluate('load', trackedQueries(), { ...values, running: 3 })).toBeCloseTo(wanted / 3, 9)
+    expect(evaluate('load', trackedQueries(), { ...values, desired: 3 })).toBeCloseTo(wanted / 3, 9)
     // With nobody there to ask, and no data but the queue's.
     const { assumedRowStepsPerJob: rowStepsPerJob } = production.scaling
-    const unknown = { waiting: 700, inFlight: 0, rowStepsPerJob }
+    const unknown = { sentPerSecond: 0, waiting: 700, inFlight: 0, rowStepsPerJob }
     const alone = wantedTasks({ interactive: unknown, batch: { ...unknown, waiting: 0 } }, production.scaling)
     expect(evaluate('load', trackedQueries(), { interactiveWaiting: 700 })).toBeCloseTo(alone, 9)
   })

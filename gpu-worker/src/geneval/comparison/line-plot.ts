@@ -123,9 +123,12 @@ function frame({ x, y, yRange }: Scales, axes: Axes): string[] {
   ]
 }
 
+/** 1, 2 and 5 of every power of ten from hundredths to a hundred thousand. */
+const ROUND_STEPS = [-2, -1, 0, 1, 2, 3, 4, 5].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)))
+
 /** Multiples of a round number within the range, at most eight. */
 function roundTicks([low, high]: readonly [number, number]): number[] {
-  const step = [0.01, 0.02, 0.05, 0.1, 0.2].find((size) => (high - low) / size <= MOST_Y_TICKS + 1e-9) ?? high - low
+  const step = ROUND_STEPS.find((size) => (high - low) / size <= MOST_Y_TICKS + 1e-9) ?? high - low
   const first = Math.ceil(low / step - 1e-9)
   const count = Math.floor(high / step + 1e-9) - first + 1
   return Array.from({ length: count }, (_, index) => (first + index) * step)

@@ -1,0 +1,116 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { AppError } from '../shared/error-code.ts'
+import { runCommand } from './command.ts'
+import { makeTrace, TRACE_NAMES } from './simulate/arrival-traces.ts'
+import { compareSignals, simulatedPolicy } from './simulate/comparison.ts'
+import { growthLimits } from './simulate/growth-limits.ts'
+import { MeasuredBundle } from './simulate/measure-service.ts'
+import { checkService } from './simulate/service-check.ts'
+import { MEASURED_SERVICE_FILE, readMeasuredService, ServiceModel } from './simulate/service-model.ts'
+import { plotsOf, reportOf, summaryOf } from './simulate/simulation-report.ts'
+
+const USAGE = `npm run simulate -- [--out DIR] [--seed N] [--max-tasks N]
+npm run simulate -- --check
+npm run simulate -- --measure
+
+Plays arrivals against the scaling rules of infra/scaling-policy.ts in virtual time, once scaling on messages and once on expected
+row-steps; writes report.md and its plots to DIR (out/simulate). The last line is one JSON object.
+  --seed N       of the arrivals, 0..4294967295 (1)
+  --max-tasks N  the largest fleet (24)
+  --check        runs real jobs of the embedded bundle and says how far the model of service times is off
+  --measure      measures the service times and how much work jobs turn out to be, and writes infra/simulate/measured-service.json`
+
+/** Prompts of each kind of job. */
+const MEASURED_PROMPTS = 16
+const CHECKED_PROMPTS = 12
+/** Assumed of a busy public service; both only decide where its hottest objects end. */
+const LARGEST_TENANT = 0.2
+const HOTTEST_PICTURE = 0.01
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      out: { type: 'string', default: 'out/simulate' },
+      seed: { type: 'string', default: '1' },
+      'max-tasks': { type: 'string', default: '24' },
+      check: { type: 'boolean' },
+      measure: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help) {
+    console.log(USAGE)
+    return 0
+  }
+  if (values.measure) return measure()
+  if (values.check) return check()
+  const seed = integer('--seed', values.seed, 0, 2 ** 32 - 1)
+  const maxTasks = integer('--max-tasks', values['max-tasks'], 1, 1000)
+  return simulate(resolve(values.out), seed, maxTasks)
+}
+
+async function simulate(outDir: string, seed: number, maxTasks: number): Promise<number> {
+  const measured = readMeasuredService()
+  const model = new ServiceModel(measured)
+  const policy = simulatedPolicy(model, maxTasks)
+  const comparisons = TRACE_NAMES.map((name) => {
+    const comparison = compareSignals(makeTrace(name, model, seed), model, policy)
+    console.error(`${name}: ${comparison.trace.jobs.length} jobs`)
+    return comparison
+  })
+  const kind = model.kind('default')
+  const rowSteps = model.expectedRowSteps(kind)
+  const limits = growthLimits({
+    rowSteps,
+    rowStepsPerSecond: model.rowStepsPerSecond,
+    // With all slots in use, a job has its share of them.
+    inFlightSeconds: (rowSteps / Math.min(kind.candidates, model.slots)) * (model.tickMs(model.slots) / 1000),
+    largestTenant: LARGEST_TENANT,
+    hottestPicture: HOTTEST_PICTURE,
+  })
+  const about =
+    `Seed ${seed}, at most ${maxTasks} tasks, each as measured on ${measured.device} (${measured.date}, ${measured.bundle.id}): ` +
+    `${model.slots} slots, ${model.rowStepsPerSecond.toFixed(0)} row-steps a second.`
+  await mkdir(outDir, { recursive: true })
+  await writeFile(join(outDir, 'report.md'), reportOf(comparisons, limits, about))
+  for (const [name, svg] of plotsOf(comparisons)) await writeFile(join(outDir, name), svg)
+  console.error(`report: ${join(outDir, 'report.md')}`)
+  console.log(JSON.stringify(summaryOf(comparisons, limits)))
+  return 0
+}
+
+async function measure(): Promise<number> {
+  const bundle = await MeasuredBundle.open()
+  try {
+    const measured = await bundle.measure('npm run simulate -- --measure', MEASURED_PROMPTS)
+    await writeFile(MEASURED_SERVICE_FILE, `${JSON.stringify(measured, null, 2)}\n`)
+    console.log(JSON.stringify(measured))
+    return 0
+  } finally {
+    await bundle.close()
+  }
+}
+
+async function check(): Promise<number> {
+  const bundle = await MeasuredBundle.open()
+  try {
+    const real = await bundle.run(CHECKED_PROMPTS, 1)
+    console.log(JSON.stringify(checkService(new ServiceModel(readMeasuredService()), real)))
+    return 0
+  } finally {
+    await bundle.close()
+  }
+}
+
+function integer(name: string, text: string, min: number, max: number): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value
+  throw new AppError(
+    'config_invalid',
+    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
+  )
+}
+
+await runCommand(main, USAGE)

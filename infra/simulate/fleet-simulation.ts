@@ -1,0 +1,177 @@
+import { LANES, type Lane } from '../../shared/job.ts'
+import { type LaneBacklog, type ScalingPolicy, wantedTasks } from '../scaling-policy.ts'
+import type { Trace } from './arrival-traces.ts'
+import type { BacklogSignal } from './backlog-signals.ts'
+import { FleetController } from './fleet-controller.ts'
+import { FleetTask, type SimulatedJob } from './fleet-task.ts'
+import type { ServiceModel } from './service-model.ts'
+import { TenantQueue } from './tenant-queue.ts'
+
+/** From asking for a task to its first job: an instance starts, an image is pulled, models are loaded. */
+const START_MS = 210_000
+/** The simulation's grain. Workers poll, claim and report, so nothing finer would mean anything. */
+const STEP_MS = 1000
+const MINUTE_MS = 60_000
+
+/** One minute of a run. */
+export interface FleetMinute {
+  readonly atMs: number
+  readonly oldestWaitSeconds: number
+  readonly tasks: number
+  readonly waiting: number
+}
+
+export interface FleetRun {
+  readonly minutes: readonly FleetMinute[]
+  /** Seconds each interactive job waited for its first tick, rising; of those that came after the trace's warm-up. */
+  readonly waitSeconds: readonly number[]
+  /** The same by tenant. */
+  readonly waitSecondsByTenant: ReadonlyMap<string, readonly number[]>
+  /** Paid time of all tasks, starting included. */
+  readonly taskHours: number
+}
+
+interface RunningTask {
+  readonly task: FleetTask
+  /** Takes no new job and ends when it has none: what task protection makes of a scale-in. */
+  isLeaving: boolean
+}
+
+/** A fleet under a scaling policy, in virtual time; runs until every job of the trace is done. */
+export class FleetSimulation {
+  readonly #model: ServiceModel
+  readonly #policy: ScalingPolicy
+  readonly #signal: BacklogSignal
+  readonly #controller: FleetController
+  readonly #queues: Record<Lane, TenantQueue> = { interactive: new TenantQueue(), batch: new TenantQueue() }
+  /** When each task that was asked for will be there. */
+  readonly #starting: number[] = []
+  readonly #tasks: RunningTask[] = []
+  readonly #inFlight: Record<Lane, number> = { interactive: 0, batch: 0 }
+  /** Since the last minute began. */
+  readonly #sent: Record<Lane, number> = { interactive: 0, batch: 0 }
+  readonly #waits: { readonly job: SimulatedJob; readonly seconds: number }[] = []
+  readonly #minutes: FleetMinute[] = []
+  #paidMs = 0
+  #nowMs = 0
+
+  constructor(model: ServiceModel, policy: ScalingPolicy, signal: BacklogSignal) {
+    this.#model = model
+    this.#policy = policy
+    this.#signal = signal
+    this.#controller = new FleetController(policy.tasks)
+  }
+
+  run({ jobs, durationMs, warmUpMs }: Trace): FleetRun {
+    let next = 0
+    while (this.#nowMs < durationMs || this.#isBusy) {
+      for (; (jobs[next]?.arrivalMs ?? Number.POSITIVE_INFINITY) <= this.#nowMs; next++) {
+        const job = jobs[next] as SimulatedJob
+        this.#queues[job.lane].push(job)
+        this.#sent[job.lane] += 1
+      }
+      if (this.#nowMs % MINUTE_MS === 0) this.#minutePassed()
+      this.#step()
+    }
+    const counted = this.#waits.filter(({ job }) => job.arrivalMs >= warmUpMs)
+    const seconds = (tenant?: string) =>
+      counted
+        .filter(({ job }) => tenant === undefined || job.tenant === tenant)
+        .map((wait) => wait.seconds)
+        .sort((a, b) => a - b)
+    const tenants = [...new Set(counted.map(({ job }) => job.tenant))].sort()
+    return {
+      minutes: this.#minutes,
+      waitSeconds: seconds(),
+      waitSecondsByTenant: new Map(tenants.map((tenant) => [tenant, seconds(tenant)])),
+      taskHours: this.#paidMs / 3_600_000,
+    }
+  }
+
+  get #isBusy(): boolean {
+    return LANES.some((lane) => this.#queues[lane].length + this.#inFlight[lane] > 0)
+  }
+
+  #minutePassed(): void {
+    const backlog = Object.fromEntries(LANES.map((lane) => [lane, this.#backlog(lane)])) as Record<Lane, LaneBacklog>
+    this.#controller.minutePassed(wantedTasks(backlog, this.#policy))
+    this.#follow(this.#controller.desired)
+    const oldest = this.#queues.interactive.oldestMs ?? this.#nowMs
+    this.#minutes.push({
+      atMs: this.#nowMs,
+      oldestWaitSeconds: (this.#nowMs - oldest) / 1000,
+      tasks: this.#tasks.length + this.#starting.length,
+      waiting: LANES.reduce((sum, lane) => sum + this.#queues[lane].length, 0),
+    })
+  }
+
+  #backlog(lane: Lane): LaneBacklog {
+    const queue = this.#queues[lane]
+    const sentPerSecond = this.#sent[lane] / (MINUTE_MS / 1000)
+    this.#sent[lane] = 0
+    return {
+      sentPerSecond,
+      waiting: queue.length,
+      inFlight: this.#inFlight[lane],
+      rowStepsPerJob: this.#signal.rowStepsPerJob(lane, queue),
+    }
+  }
+
+  #follow(desired: number): void {
+    const staying = this.#tasks.filter(({ isLeaving }) => !isLeaving)
+    let missing = desired - staying.length - this.#starting.length
+    // Tasks that were to leave and have not are the cheapest to have back.
+    for (const task of this.#tasks) {
+      if (missing <= 0 || !task.isLeaving) continue
+      task.isLeaving = false
+      missing -= 1
+    }
+    for (; missing > 0; missing--) this.#starting.push(this.#nowMs + START_MS)
+    for (; missing < 0 && this.#starting.length > 0; missing++) this.#starting.pop()
+    const idlestFirst = staying.sort((a, b) => a.task.jobs - b.task.jobs)
+    for (const task of idlestFirst.slice(0, Math.max(0, -missing))) task.isLeaving = true
+  }
+
+  #step(): void {
+    while ((this.#starting[0] ?? Number.POSITIVE_INFINITY) <= this.#nowMs) {
+      this.#starting.shift()
+      this.#tasks.push({ task: new FleetTask(this.#model), isLeaving: false })
+    }
+    this.#receive()
+    this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
+    for (const { task } of this.#tasks) for (const job of task.advance(STEP_MS)) this.#inFlight[job.lane] -= 1
+    for (let place = this.#tasks.length - 1; place >= 0; place--) {
+      const { task, isLeaving } = this.#tasks[place] as RunningTask
+      if (isLeaving && task.jobs === 0) this.#tasks.splice(place, 1)
+    }
+    this.#nowMs += STEP_MS
+  }
+
+  /** The task with the most free slots: idle workers poll first. */
+  #emptiest(): RunningTask | undefined {
+    let best: RunningTask | undefined
+    for (const running of this.#tasks) {
+      const free = running.isLeaving ? 0 : running.task.freeSlots
+      if (free > (best?.task.freeSlots ?? 0)) best = running
+    }
+    return best
+  }
+
+  /** Free slots take the interactive lane's jobs first. */
+  #receive(): void {
+    for (const lane of LANES) {
+      const queue = this.#queues[lane]
+      while (queue.length > 0) {
+        const taker = this.#emptiest()
+        if (taker === undefined) return
+        const job = queue.shift() as SimulatedJob
+        taker.task.begin(job)
+        this.#signal.received(job)
+        this.#inFlight[lane] += 1
+        if (lane === 'interactive') {
+          this.#waits.push({ job, seconds: Math.max(0, this.#nowMs - job.arrivalMs) / 1000 })
+        }
+      }
+    }
+  }
+}
