@@ -12,7 +12,8 @@ export function cacheStatus(outcome: CacheOutcome, stored: boolean): string {
   const parameters: Parameters = new Map()
   if (outcome === 'hit') parameters.set('hit', true)
   else {
-    parameters.set('fwd', new Token('miss'))
+    // RFC 9211, 2.2: `request` says that the request's own directives did not allow what may be there.
+    parameters.set('fwd', new Token(outcome === 'bypass' ? 'request' : 'miss'))
     if (stored) parameters.set('stored', true)
     if (outcome === 'collapsed') parameters.set('collapsed', true)
   }

@@ -1,4 +1,4 @@
-import type { JobRecord, JobSnapshot, Labels } from '../shared/job-record.ts'
+import type { JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { imageRoute, jobEventsRoute } from '../shared/job-record.ts'
 import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'
@@ -8,38 +8,33 @@ import type { CompleteRequest } from './job-parameters.ts'
 import type { JobSpec } from './objects/job-store.ts'
 import { READ_TOKEN_PARAMETER, readToken } from './read-token.ts'
 import { refusalError } from './refusal.ts'
+import type { RequestTerms } from './request-terms.ts'
 
 /** W3C Trace Context, version 00. */
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
-
-/** What belongs to the request rather than to the picture. */
-export interface RequestTerms {
-  labels: Labels
-  /** Milliseconds from now after which the caller gives up by itself. */
-  cancelAfterMs: number | undefined
-  /** Whom to tell of the end; a target that was found permitted. */
-  webhook: string | undefined
-}
 
 /**
  * Accepts a checked request: answered from cache, joined to the running job, or opened as a new one. Once this returns,
  * the job is kept and will end in one terminal record, whether or not SQS can be reached right now.
  *
- * @throws AppError `too_many_jobs`, `budget_exhausted`
+ * @throws AppError `too_many_jobs`, `budget_exhausted`, `not_cached`
  */
 export async function submitJob(
   env: Env,
   request: Request,
   { tenant, keyId }: Caller,
   complete: CompleteRequest,
-  { labels, cancelAfterMs, webhook }: RequestTerms,
+  { labels, cancelAfterMs, webhook, isPrivate, reuse }: RequestTerms,
 ): Promise<JobSnapshot> {
   const createdAt = Date.now()
+  const id = newJobId(createdAt)
   const traceparent = request.headers.get('traceparent') ?? ''
   const key = await cacheKey(complete.parameters)
+  // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
+  const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
   const spec: JobSpec = {
-    id: newJobId(createdAt),
-    cacheKey: key,
+    id,
+    cacheKey: entry,
     parameters: complete.parameters,
     lane: complete.lane,
     tenant,
@@ -49,10 +44,11 @@ export async function submitJob(
     deadline: createdAt + complete.deadlineMs,
     ...(cancelAfterMs === undefined ? {} : { cancelAt: createdAt + cancelAfterMs }),
     ...(webhook === undefined ? {} : { webhook }),
+    reuse,
     callbackUrl: parseEnv(env).publicUrl ?? new URL(request.url).origin,
     ...(TRACEPARENT.test(traceparent) ? { traceparent } : {}),
   }
-  const reply = await env.CACHE_ENTRY.getByName(key).resolve(spec)
+  const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)
   return reply.snapshot
 }

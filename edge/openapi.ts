@@ -55,7 +55,7 @@ const HEADERS = {
   location: { location: { description: "The job's address.", schema: { type: 'string' } } },
   cacheStatus: {
     'cache-status': {
-      description: 'RFC 9211: hit; or fwd=miss, with stored and collapsed.',
+      description: 'RFC 9211: hit; or fwd=miss, with stored and collapsed; or fwd=request, where Cache-Control asked for work.',
       schema: { type: 'string' },
     },
   },
@@ -125,6 +125,7 @@ const BODY_FAILURES = [
   'budget_exhausted',
   'idempotency_key_reused',
   'idempotency_in_progress',
+  'not_cached',
 ] as const satisfies ErrorCode[]
 /** What a key can be refused for where no work is asked. */
 const KEY_FAILURES = ['unauthorized', 'forbidden'] as const satisfies ErrorCode[]
@@ -159,6 +160,10 @@ const WORK_HEADERS = [
   inHeader(
     'Idempotency-Key',
     'Requests with the same key make one job, for a day. With another body the key is refused (422).',
+  ),
+  inHeader(
+    'Cache-Control',
+    'no-cache, max-age: no older result. no-store: no result and no job of others, and none kept. only-if-cached: 504 unless there is a result.',
   ),
   inHeader('Cancel-After', 'Gives the job up by itself after so long: `30`, `30s`, `1m30s`.'),
 ]
@@ -221,11 +226,16 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               description: 'Entity tags seen before.',
               schema: { type: 'string' },
             },
+            inHeader('Range', 'One range of bytes; several are answered with the whole.'),
+            inHeader('If-Range', 'The entity tag that the range is of.'),
           ],
           responses: {
             200: ok('A PNG.', { 'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } } }),
+            206: ok('The part asked for.', {
+              'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } },
+            }),
             304: ok('The caller has it.', undefined),
-            ...failures('image_not_found'),
+            ...failures('image_not_found', 'range_not_satisfiable'),
           },
         },
       },

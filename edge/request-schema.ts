@@ -61,6 +61,11 @@ const optionalOptions = z
       LABELS_PERMITTED,
       "The caller's own, to find the job again by: `GET /v1/jobs?label=NAME:VALUE`. They change nothing else.",
     ),
+    private: field(
+      z.boolean(),
+      'true or false',
+      'Neither answered from what other tenants made nor kept for them. Default: false.',
+    ),
     webhook: field(
       z
         .string()

@@ -1,7 +1,28 @@
+import type { Labels } from '../shared/job-record.ts'
 import { LIMITS } from '../shared/limits.ts'
 import { invalidRequest } from './field-problems.ts'
+import type { Reuse } from './objects/job-store.ts'
+import type { JobOptions } from './request-schema.ts'
 
-/** What a request's headers say about how it wants to be served. */
+/** How a request wants to be served: what its headers say, and those of its options that do not change the picture. */
+
+/** What belongs to the request rather than to the picture. */
+export interface RequestTerms {
+  labels: Labels
+  /** Milliseconds from now after which the caller gives up by itself. */
+  cancelAfterMs: number | undefined
+  /** Whom to tell of the end; a target that was found permitted. */
+  webhook: string | undefined
+  /** Keep the picture among the tenant's own. */
+  isPrivate: boolean
+  reuse: Reuse
+}
+
+/** @throws AppError `invalid_request` naming the header at fault */
+export function requestTerms(options: JobOptions, headers: Headers): RequestTerms {
+  const { labels = {}, webhook, private: isPrivate = false } = options
+  return { labels, webhook, isPrivate, cancelAfterMs: cancelAfterMs(headers), reuse: reuseOf(headers) }
+}
 
 /** RFC 7240 `Prefer: respond-async`. */
 export function prefersAsync(headers: Headers): boolean {
@@ -19,7 +40,7 @@ const CANCEL_AFTER_PERMITTED = `a time from ${LIMITS.cancelAfterMs.min / 1000} s
  * @returns milliseconds, or undefined without the header
  * @throws AppError `invalid_request`
  */
-export function cancelAfterMs(headers: Headers): number | undefined {
+function cancelAfterMs(headers: Headers): number | undefined {
   const text = headers.get('cancel-after')?.trim()
   if (text === undefined) return undefined
   const [whole = '', hours = '0', minutes = '0', seconds = '0'] = CANCEL_AFTER.exec(text) ?? []
@@ -27,6 +48,23 @@ export function cancelAfterMs(headers: Headers): number | undefined {
   const { min, max } = LIMITS.cancelAfterMs
   if (whole === '' || ms < min || ms > max) throw wrongHeader('Cancel-After', text, CANCEL_AFTER_PERMITTED)
   return ms
+}
+
+/**
+ * The directives of a request's Cache-Control (RFC 9111, 5.2.1) that mean something here; unknown ones are ignored, as the
+ * standard asks.
+ */
+function reuseOf(headers: Headers): Reuse {
+  const directives = new Map<string, string>()
+  for (const directive of (headers.get('cache-control') ?? '').split(',')) {
+    const [name = '', value = ''] = directive.trim().toLowerCase().split('=')
+    directives.set(name, value.replaceAll('"', ''))
+  }
+  if (directives.has('no-store')) return { mode: 'none' }
+  if (directives.has('only-if-cached')) return { mode: 'only' }
+  const maxAge = directives.get('max-age') ?? ''
+  if (directives.has('no-cache')) return { mode: 'fresh', maxAgeMs: -1 }
+  return /^\d{1,9}$/.test(maxAge) ? { mode: 'fresh', maxAgeMs: Number(maxAge) * 1000 } : { mode: 'any' }
 }
 
 const { min: KEY_MIN, max: KEY_MAX } = LIMITS.idempotencyKeyChars

@@ -19,6 +19,8 @@ export const ERROR_GROUPS = {
     'tenant_not_found',
     'key_not_found',
     'idempotency_key_reused',
+    'not_cached',
+    'range_not_satisfiable',
     'signature_invalid',
     'job_canceled',
     'job_expired',

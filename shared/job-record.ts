@@ -5,9 +5,9 @@ import { Verdict } from './verdict.ts'
 
 /**
  * How a request was answered. hit: from an earlier job's result. collapsed: it joined a job already under way.
- * miss: it opened a job of its own.
+ * miss: it opened a job of its own. bypass: likewise, because it did not want to be answered from cache.
  */
-export const CACHE_OUTCOMES = ['hit', 'miss', 'collapsed'] as const
+export const CACHE_OUTCOMES = ['hit', 'miss', 'collapsed', 'bypass'] as const
 export type CacheOutcome = (typeof CACHE_OUTCOMES)[number]
 
 /** Milliseconds since the epoch. */

@@ -48,14 +48,17 @@ export class CacheEntry extends DurableObject<Env> {
       const state = this.#read()
       switch (state.phase) {
         case 'empty':
-          return this.#open(spec)
+          return spec.reuse.mode === 'only' ? notCached() : this.#open(spec)
         case 'kept': {
+          // The same parameters make the same picture, so what is kept stays.
+          if (!permits(spec, state.snapshot)) return this.#reserveAndOpen(spec)
           const snapshot = (await this.#hasImage(state.snapshot)) ? await this.#hitFor(spec, state) : undefined
           if (snapshot) return accepted(snapshot)
           this.#forget(state)
           break
         }
         case 'open': {
+          if (spec.reuse.mode === 'only') return notCached()
           const job = this.env.JOB.getByName(jobObjectName(state.jobId))
           const reply = await job.join(spec)
           if (reply.outcome === 'joined') return accepted(reply.snapshot)
@@ -163,6 +166,15 @@ export class CacheEntry extends DurableObject<Env> {
     this.#imageSeenAt = 0
     this.ctx.waitUntil(this.ctx.storage.setAlarm(Date.now() + CACHE_TTL_MS))
   }
+}
+
+function notCached(): ResolveReply {
+  const message = 'There is no finished picture for this request, and Cache-Control: only-if-cached permits no other'
+  return { outcome: 'refused', refusal: { code: 'not_cached', message } }
+}
+
+function permits({ reuse, createdAt }: JobSpec, { finishedAt = 0 }: JobSnapshot): boolean {
+  return reuse.mode !== 'fresh' || createdAt - finishedAt <= reuse.maxAgeMs
 }
 
 function accepted(snapshot: JobSnapshot): ResolveReply {

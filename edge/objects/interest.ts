@@ -4,8 +4,9 @@ import type { JobSpec, JobStore, Ticket } from './job-store.ts'
 
 /** The ticket of the request that opened the job. */
 export function ticketOfOpener(spec: JobSpec): Ticket {
-  const { id, tenant, labels, createdAt, deadline, cancelAt, webhook } = spec
-  const ticket: Ticket = { id, cache: 'miss', tenant, labels, createdAt, deadline }
+  const { id, tenant, labels, createdAt, deadline, cancelAt, webhook, reuse } = spec
+  const cache = reuse.mode === 'fresh' || reuse.mode === 'none' ? 'bypass' : 'miss'
+  const ticket: Ticket = { id, cache, tenant, labels, createdAt, deadline }
   if (cancelAt !== undefined) ticket.cancelAt = cancelAt
   if (webhook !== undefined) ticket.webhook = webhook
   return ticket

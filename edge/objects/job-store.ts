@@ -5,6 +5,13 @@ import type { CacheOutcome } from '../../shared/job-record.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import type { CloseReason, JobState } from './job-state.ts'
 
+/**
+ * What a request permits the cache, as its Cache-Control said. any: a result of any age. fresh: none that is older than
+ * `maxAgeMs`; a job under way may be joined. only: nothing but a result. none: neither a result nor a job of others, and its
+ * own is not kept.
+ */
+export type Reuse = { mode: 'any' | 'only' | 'none' } | { mode: 'fresh'; maxAgeMs: number }
+
 /** What a job is made of. Fixed when it is opened, but for the lane, which a request that joins can raise. */
 export interface JobSpec {
   /** Job id of the request that opens it. */
@@ -23,6 +30,8 @@ export interface JobSpec {
   cancelAt?: number
   /** Whom to tell of the end. */
   webhook?: string
+  /** How far it may be answered from cache. */
+  reuse: Reuse
   callbackUrl: string
   traceparent?: string
 }

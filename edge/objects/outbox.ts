@@ -73,7 +73,7 @@ export class Outbox {
         return sendJobMessage(parseEnv(this.#env).queue, await this.#message(spec))
       case 'settle': {
         const witness = witnessOf(this.#store)
-        const kept = answersRepeats(this.#store.state())
+        const kept = spec.reuse.mode !== 'none' && answersRepeats(this.#store.state())
           ? { snapshot: snapshotOf(this.#store, witness), tenant: witness.tenant }
           : undefined
         return this.#env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)

@@ -1,4 +1,5 @@
 import type { JobParameters } from '../../shared/job.ts'
+import { ticketOfOpener } from './interest.ts'
 import { attemptOf, hasEnded } from './job-state.ts'
 import type { JobSpec, JobStore, Ticket } from './job-store.ts'
 import type { JobEntry } from './tenant-store.ts'
@@ -7,9 +8,11 @@ import type { JobEntry } from './tenant-store.ts'
 const HEARD_OF_BY_MS = 300_000
 
 /** The entry of a job that is about to be opened. */
-export function newJobEntry({ id, labels, createdAt, deadline, parameters, lane }: JobSpec): JobEntry {
-  const { prompt } = parameters
-  return { id, cache: 'miss', prompt, lane, labels, createdAt, expiresAt: deadline + HEARD_OF_BY_MS }
+export function newJobEntry(spec: JobSpec): JobEntry {
+  const { id, labels, createdAt, deadline, lane } = spec
+  const { cache } = ticketOfOpener(spec)
+  const { prompt } = spec.parameters
+  return { id, cache, prompt, lane, labels, createdAt, expiresAt: deadline + HEARD_OF_BY_MS }
 }
 
 /** @returns row-steps that the work may take at most by the paper's search */
@@ -42,7 +45,7 @@ export function jobEntryOf(store: JobStore, ticket: Ticket): JobEntry {
  */
 export function rowStepsToPay(store: JobStore, ticket: Ticket): number {
   const state = store.state()
-  if (ticket.cache !== 'miss') return 0
+  if (ticket.cache === 'hit' || ticket.cache === 'collapsed') return 0
   if (ticket.closed) return stepsSeen(store, attemptOf(state), ticket.closed.after)
   switch (state.phase) {
     case 'queued':

@@ -20,7 +20,7 @@ import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { submitJob } from '../job-submission.ts'
 import { readJson } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
-import { cancelAfterMs, idempotencyKey, prefersAsync } from '../request-terms.ts'
+import { idempotencyKey, prefersAsync, requestTerms } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
 
 /**
@@ -39,9 +39,9 @@ generations.post('/', authenticate({ scope: 'generate', metered: true }), async 
   const request = await readJson(c.req.raw, ImageRequest, LIMITS.requestBodyBytes)
   const card = chooseModel(parseEnv(c.env).models, request.model)
   requireSize(card, request.size)
-  const { events = false, labels = {}, webhook, ...options } = request.parm ?? {}
+  const { events = false, ...options } = request.parm ?? {}
   const complete = completeRequest(card, request.prompt, options, 'parm.')
-  const terms = { labels, webhook, cancelAfterMs: cancelAfterMs(headers) }
+  const terms = requestTerms(options, headers)
   const key = idempotencyKey(headers)
   const { snapshot, isRepeat } = await onceByKey(c.env, caller.tenant, key, { generations: request }, () =>
     submitJob(c.env, c.req.raw, caller, complete, terms),

@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
 import { Sha256Hex } from '../../shared/job.ts'
 import type { AppEnv } from '../app-env.ts'
+import { byteRange } from '../byte-range.ts'
 
 /** `/v1/images/:sha256`: content-addressed, so an answer never goes stale. */
 export const images = new Hono<AppEnv>()
@@ -13,15 +14,29 @@ images.get('/:sha256', async (c) => {
   if (!Sha256Hex.safeParse(sha256).success) throw notFound(sha256)
   const etag = `"${sha256}"`
   const headers = { etag, 'cache-control': CACHE_CONTROL }
-  if (c.req.raw.method === 'HEAD' || hasTag(c.req.header('if-none-match'), etag)) {
-    const stored = await c.env.IMAGES.head(sha256)
+  const isHead = c.req.raw.method === 'HEAD'
+  const isKnown = hasTag(c.req.header('if-none-match'), etag)
+  const ifRange = c.req.header('if-range')
+  const range = isHead || (ifRange !== undefined && ifRange !== etag) ? undefined : c.req.header('range')
+  if (!isHead && !isKnown && range === undefined) {
+    const stored = await c.env.IMAGES.get(sha256)
     if (!stored) throw notFound(sha256)
-    if (c.req.raw.method !== 'HEAD') return c.body(null, 304, headers)
-    return c.body(null, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+    return c.body(stored.body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
   }
-  const stored = await c.env.IMAGES.get(sha256)
+  const stored = await c.env.IMAGES.head(sha256)
   if (!stored) throw notFound(sha256)
-  return c.body(stored.body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+  if (isHead) return c.body(null, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+  if (isKnown) return c.body(null, 304, headers)
+  const part = byteRange(range, stored.size)
+  const options = part ? { range: { offset: part.first, length: part.last - part.first + 1 } } : {}
+  const body = (await c.env.IMAGES.get(sha256, options))?.body
+  if (!body) throw notFound(sha256)
+  if (!part) return c.body(body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+  return c.body(body, 206, {
+    ...headers,
+    ...bodyHeaders(part.last - part.first + 1, sha256),
+    'content-range': `bytes ${part.first}-${part.last}/${stored.size}`,
+  })
 })
 
 function bodyHeaders(bytes: number, sha256: string): Record<string, string> {
@@ -29,6 +44,7 @@ function bodyHeaders(bytes: number, sha256: string): Record<string, string> {
     'content-type': 'image/png',
     'content-length': String(bytes),
     'content-disposition': `inline; filename="${sha256.slice(0, 16)}.png"`,
+    'accept-ranges': 'bytes',
   }
 }
 

@@ -17,7 +17,7 @@ import { jobRecord, submitJob } from '../job-submission.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import { readJson } from '../request-body.ts'
 import { JobRequest } from '../request-schema.ts'
-import { cancelAfterMs, idempotencyKey } from '../request-terms.ts'
+import { idempotencyKey, requestTerms } from '../request-terms.ts'
 import { verdictLedger } from '../verdict-ledger.ts'
 
 /**
@@ -27,10 +27,10 @@ export const jobs = new Hono<AppEnv>()
 
 jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => {
   const request = await readJson(c.req.raw, JobRequest, LIMITS.requestBodyBytes)
-  const { prompt, model, labels = {}, webhook, ...options } = request
+  const { prompt, model, ...options } = request
   const card = chooseModel(parseEnv(c.env).models, model)
   const complete = completeRequest(card, prompt, options, '')
-  const terms = { labels, webhook, cancelAfterMs: cancelAfterMs(c.req.raw.headers) }
+  const terms = requestTerms(options, c.req.raw.headers)
   const key = idempotencyKey(c.req.raw.headers)
   const { snapshot, isRepeat } = await onceByKey(c.env, c.var.caller.tenant, key, { jobs: request }, () =>
     submitJob(c.env, c.req.raw, c.var.caller, complete, terms),
