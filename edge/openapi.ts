@@ -55,7 +55,8 @@ const HEADERS = {
   location: { location: { description: "The job's address.", schema: { type: 'string' } } },
   cacheStatus: {
     'cache-status': {
-      description: 'RFC 9211: hit; or fwd=miss, with stored and collapsed; or fwd=request, where Cache-Control asked for work.',
+      description:
+        'RFC 9211: hit; or fwd=miss, with stored and collapsed; or fwd=request, where Cache-Control asked for work.',
       schema: { type: 'string' },
     },
   },

@@ -73,9 +73,10 @@ export class Outbox {
         return sendJobMessage(parseEnv(this.#env).queue, await this.#message(spec))
       case 'settle': {
         const witness = witnessOf(this.#store)
-        const kept = spec.reuse.mode !== 'none' && answersRepeats(this.#store.state())
-          ? { snapshot: snapshotOf(this.#store, witness), tenant: witness.tenant }
-          : undefined
+        const kept =
+          spec.reuse.mode !== 'none' && answersRepeats(this.#store.state())
+            ? { snapshot: snapshotOf(this.#store, witness), tenant: witness.tenant }
+            : undefined
         return this.#env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
       }
       case 'record':

@@ -38,15 +38,18 @@ describe('Cache-Control of a request', () => {
     expect((await ask(header)).record).toMatchObject({ id: first.id, cache: 'hit' })
   })
 
-  it.each(['no-cache', 'No-Cache', 'max-age=0, no-cache', 'no-store'])('%s asks for work, and says so', async (header) => {
-    const first = await finished()
-    const { record, status } = await ask(header)
-    expect(record).toMatchObject({ cache: 'bypass', status: 'queued' })
-    expect(record.id).not.toBe(first.id)
-    expect(status).toBe('parm-edge;fwd=request')
-    await (await workerFor(record.id)).finish()
-    expect(await submit(PROMPT)).toMatchObject({ id: first.id, cache: 'hit' })
-  })
+  it.each(['no-cache', 'No-Cache', 'max-age=0, no-cache', 'no-store'])(
+    '%s asks for work, and says so',
+    async (header) => {
+      const first = await finished()
+      const { record, status } = await ask(header)
+      expect(record).toMatchObject({ cache: 'bypass', status: 'queued' })
+      expect(record.id).not.toBe(first.id)
+      expect(status).toBe('parm-edge;fwd=request')
+      await (await workerFor(record.id)).finish()
+      expect(await submit(PROMPT)).toMatchObject({ id: first.id, cache: 'hit' })
+    },
+  )
 
   it('max-age takes no result that is older', async () => {
     const { parameters } = await finished()
