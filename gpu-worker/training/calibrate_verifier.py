@@ -12,7 +12,6 @@ import argparse
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +94,11 @@ def release(
     known, prunes = read("calibration"), set(tasks) == set(TASKS)
     fits = fit_answers(known, prunes)
     probability, good = known.probability(fits), known.labels[:, -1, ALIGNMENT] > 0.5
-    thresholds, rule = dict.fromkeys(TASKS, _NOT_ASKED), PruningRule((), _NOT_ASKED, _NOT_ASKED)
+    thresholds, rule, prune_rates = dict.fromkeys(TASKS, _NOT_ASKED), PruningRule((), _NOT_ASKED, _NOT_ASKED), ()
     if prunes:
         rule = choose_pruning(probability, good, known.steps, step_count, call_row_steps)
         thresholds |= {"clarity": rule.clarity, "potential": rule.potential}
+        prune_rates = replay_pruning(probability, good, known.steps, step_count, rule).prune_rates
     if "alignment" in tasks:
         thresholds["alignment"] = choose_alignment_threshold(probability[:, -1, ALIGNMENT], known.labels[:, -1, ALIGNMENT])
     fold_into_head(model, fits)
@@ -109,13 +109,15 @@ def release(
     if prunes:
         unseen_good = unseen.labels[:, -1, ALIGNMENT] > 0.5
         outcome = replay_pruning(tested, unseen_good, unseen.steps, step_count, rule)
-        measured["pruning"] = {key: round(value, 4) for key, value in asdict(outcome).items()}
+        rounded = {name: round(getattr(outcome, name), 4) for name in ("lost", "caught", "saved", "calls")}
+        measured["pruning"] = rounded | {"pruneRates": [round(rate, 4) for rate in outcome.prune_rates]}
     return {
         "tasks": list(tasks),
         "thresholds": thresholds,
         "judgedSteps": list(rule.steps),
         "judgedStepsOf": step_count,
         "callRowSteps": round(call_row_steps, 3),
+        "pruneRates": [round(rate, 4) for rate in prune_rates],
         "calibratedOn": len(good),
         "measured": measured,
     }

@@ -147,6 +147,7 @@ def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict
         "judgedSteps": list(calibration.judged_steps),
         "judgedStepsOf": calibration.judged_steps_of,
         "callMs": round(call_ms, 2),
+        "economics": {"callRowSteps": calibration.call_row_steps, "pruneRates": list(calibration.prune_rates)},
     }
 
 

@@ -39,12 +39,14 @@ class PruningOutcome:
         caught: pruned among those that would have ended badly.
         saved: row-steps not run, among all.
         calls: verifier calls at judged steps per trajectory.
+        prune_rates: for each judged step, pruned among those asked there.
     """
 
     lost: float
     caught: float
     saved: float
     calls: float
+    prune_rates: tuple[float, ...]
 
 
 def replay_pruning(
@@ -62,12 +64,14 @@ def replay_pruning(
     undecided = np.ones(len(good), bool)
     pruned = np.zeros(len(good), bool)
     saved = np.zeros(len(good))
-    calls = 0
+    calls, rates = 0, []
     for step in rule.steps:
         place = recorded.index(step)
-        calls += int(undecided.sum())
+        asked = int(undecided.sum())
         clear = undecided & (probability[:, place, CLARITY] >= rule.clarity)
         dropped = clear & (probability[:, place, POTENTIAL] < rule.potential)
+        calls += asked
+        rates.append(float(dropped.sum() / max(asked, 1)))
         pruned |= dropped
         saved[dropped] = step_count - 1 - step
         undecided &= ~clear
@@ -76,6 +80,7 @@ def replay_pruning(
         caught=float(pruned[~good].mean()) if (~good).any() else 0.0,
         saved=float(saved.mean() / step_count),
         calls=calls / len(good),
+        prune_rates=tuple(rates),
     )
 
 

@@ -67,6 +67,17 @@ def test_potential_is_read_once_at_the_first_clear_step():
     assert unclear_then_bad.saved == pytest.approx(6 / 12), "steps 6 to 11 are not run"
 
 
+def test_prune_rates_are_shares_of_those_asked_at_a_step():
+    probability = np.concatenate([
+        answers((0.9, 0.1), (0.9, 0.1)),  # pruned at the first step, so not asked at the second
+        answers((0.1, 0.1), (0.9, 0.1)),
+        answers((0.1, 0.1), (0.9, 0.8)),
+        answers((0.9, 0.9), (0.9, 0.1)),  # kept at the first, so not asked at the second either
+    ])  # fmt: skip
+    outcome = replay_pruning(probability, np.zeros(4, bool), RECORDED, 12, PruningRule((3, 5), 0.5, 0.3))
+    assert outcome.prune_rates == (0.25, 0.5)
+
+
 def foreseeable(rng: np.random.Generator, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """Good and bad paths that potential tells apart from step 5 on; at step 4 it is noise."""
     good = rng.random(count) < 0.5
@@ -122,6 +133,7 @@ def test_a_released_verifier_says_how_to_act_on_it(tasks):
         assert 0.5 <= report["thresholds"]["alignment"] < 1
     if tasks == TASKS:
         assert report["judgedSteps"] == [5] and measured["pruning"]["caught"] == 1.0
+        assert len(report["pruneRates"]) == 1 and 0.3 < report["pruneRates"][0] < 0.7
     else:
         assert report["judgedSteps"] == [] and "pruning" not in measured
 

@@ -354,6 +354,7 @@ def test_the_manifest_has_an_entry_for_every_verifier(models, tmp_path):
     verifiers = export_bundle(models, bundle_settings(), tmp_path)["verifiers"]
     assert {name: tuple(entry["tasks"]) for name, entry in verifiers.items()} == VERIFIER_TASKS
     assert {entry["graph"] for entry in verifiers.values()} == {"parm.onnx", "orm-zs.onnx"}
+    assert all(entry["economics"] == {"callRowSteps": 0.5, "pruneRates": [0.1, 0.25]} for entry in verifiers.values())
 
 
 def test_a_default_verifier_that_is_not_exported_is_refused(models, tmp_path):

@@ -51,7 +51,7 @@ def tiny_bundle_models() -> BundleModels:
     quantizer.decoder[-2].weight.data *= 0.25
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
     calibrated = {
-        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4))
+        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4, 0.5, (0.1, 0.25)))
         for (name, tasks), verifier in zip(VERIFIER_TASKS.items(), verifiers, strict=True)
     }
     return BundleModels(tokenizer, quantizer, generator, calibrated, detector)

@@ -27,12 +27,16 @@ class Calibration:
         thresholds: by task, the P(yes) at or above which it passes.
         judged_steps: 0-based step indices of a run of `judged_steps_of` steps.
         judged_steps_of: number of steps of that run.
+        call_row_steps: what a judgement and the decoding of its picture cost, in row-steps.
+        prune_rates: for each judged step, pruned among those asked there, at `thresholds`.
     """
 
     tasks: tuple[str, ...]
     thresholds: dict[str, float]
     judged_steps: tuple[int, ...]
     judged_steps_of: int
+    call_row_steps: float
+    prune_rates: tuple[float, ...]
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
@@ -44,7 +48,14 @@ class Calibration:
         if not path.exists():
             raise FileNotFoundError(f"no calibration at {path}; `python -m training.calibrate_verifier` writes it")
         content = json.loads(path.read_text())
-        return cls(tuple(content["tasks"]), content["thresholds"], tuple(content["judgedSteps"]), content["judgedStepsOf"])
+        return cls(
+            tuple(content["tasks"]),
+            content["thresholds"],
+            tuple(content["judgedSteps"]),
+            content["judgedStepsOf"],
+            content["callRowSteps"],
+            tuple(content["pruneRates"]),
+        )
 
 
 @dataclass(frozen=True)

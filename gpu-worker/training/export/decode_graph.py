@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from torch import Tensor, nn
 
-from training.export.conv_layers import convolve, convolve_module, silu
+from training.export.conv_layers import convolve_module, silu
 from training.export.graph_builder import GraphBuilder
 from training.export.stored_weights import half_stored, int8_stored
 from training.models.quantizer import Quantizer, ResidualBlock
@@ -69,9 +69,7 @@ def _layer(graph: GraphBuilder, x: str, layer: nn.Module) -> str:
             return convolve_module(graph, x, layer, int8_stored)
         case ResidualBlock():
             inner = convolve_module(graph, silu(graph, x), layer.widen, int8_stored)
-            gain = layer.gain.view(-1)
-            weight, bias = layer.narrow.weight * gain[:, None, None, None], layer.narrow.bias * gain
-            return graph.op("Add", x, convolve(graph, silu(graph, inner), weight, bias, int8_stored))
+            return graph.op("Add", x, convolve_module(graph, silu(graph, inner), layer.narrow, int8_stored))
         case nn.PixelShuffle():
             return graph.op("DepthToSpace", x, blocksize=layer.upscale_factor, mode="CRD")
         case nn.SiLU():

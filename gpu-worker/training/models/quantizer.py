@@ -42,7 +42,7 @@ class QuantizerConfig:
     codebook_size: int = 8192
     tones: int = 16
     colors: int = 10
-    components: int = 192
+    components: int = 384
     decoder_width: int = 256
     decoder_blocks: int = 4
     detail_width: int = 64
@@ -95,10 +95,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.widen = nn.Conv2d(width, hidden, kernel, padding=kernel // 2)
         self.narrow = nn.Conv2d(hidden, width, kernel, padding=kernel // 2)
-        self.gain = nn.Parameter(torch.zeros(1, width, 1, 1))
+        # Zero weights grow in a few of Muon's steps, whose length does not depend on the gradient's; a zero gain, which Adam
+        # moves by its rate, held every block back for hundreds.
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.gain * self.narrow(F.silu(self.widen(F.silu(x))))
+        return x + self.narrow(F.silu(self.widen(F.silu(x))))
 
 
 class Quantizer(nn.Module):
