@@ -1,16 +1,17 @@
-import { MovingAverage } from '../../gpu-worker/src/engine/measurements.ts'
 import { LANES, type Lane } from '../../shared/job.ts'
 import type { SimulatedJob } from './fleet-task.ts'
 
 export const SIGNAL_NAMES = ['messages', 'row-steps', 'exact'] as const
 export type SignalName = (typeof SIGNAL_NAMES)[number]
 
-/** How much work a waiting message of a lane is taken for. */
+/** How much work messages are taken for. */
 export interface BacklogSignal {
   /** A worker has received a job. */
   received(job: SimulatedJob): void
-  /** Row-steps per message of `lane`. @param waiting  those that wait, of which only `exact` looks at each */
-  rowStepsPerJob(lane: Lane, waiting: Iterable<SimulatedJob>): number
+  /** Workers publish what they have seen in the last minute. */
+  minutePassed(): void
+  /** Row-steps that `jobs` of `lane` are taken for. Only `exact` looks at each; the others only at how many there are. */
+  rowSteps(lane: Lane, jobs: readonly SimulatedJob[]): number
 }
 
 /** Row-steps to expect of a job before it has run. */
@@ -18,39 +19,19 @@ export type Expectation = (job: SimulatedJob) => number
 
 /**
  * messages   every message is the same: the mean over the whole trace, which an operator would have found by then
- * row-steps  as deployed: workers publish the mean over the last jobs that they received, by lane
- * exact      every waiting message is known: what the edge could publish, if it did
+ * row-steps  as deployed: workers publish the mean over the jobs that they received in the last minute, by lane
+ * exact      every message is known when it is sent: what the edge could publish, if it did
  */
 export function backlogSignal(name: SignalName, expect: Expectation, jobs: readonly SimulatedJob[]): BacklogSignal {
   switch (name) {
     case 'messages': {
-      const mean = meanOf(jobs, expect)
-      return { received: () => {}, rowStepsPerJob: () => mean }
+      const mean = sumOf(jobs, expect) / jobs.length
+      return { received: () => {}, minutePassed: () => {}, rowSteps: (_, counted) => counted.length * mean }
     }
-    case 'row-steps': {
-      const assumed = meanOf(jobs, expect)
-      const averages = new Map<Lane, MovingAverage>()
-      return {
-        received(job) {
-          const average = averages.get(job.lane) ?? new MovingAverage(expect(job))
-          average.add(expect(job))
-          averages.set(job.lane, average)
-        },
-        rowStepsPerJob: (lane) => averages.get(lane)?.value ?? assumed,
-      }
-    }
-    case 'exact': {
-      const assumed = meanOf(jobs, expect)
-      const last = new Map<Lane, number>(LANES.map((lane) => [lane, assumed]))
-      return {
-        received: () => {},
-        rowStepsPerJob(lane, waiting) {
-          const all = [...waiting]
-          if (all.length > 0) last.set(lane, meanOf(all, expect))
-          return last.get(lane) as number
-        },
-      }
-    }
+    case 'row-steps':
+      return new PublishedMean(expect, sumOf(jobs, expect) / jobs.length)
+    case 'exact':
+      return { received: () => {}, minutePassed: () => {}, rowSteps: (_, counted) => sumOf(counted, expect) }
     default: {
       const never: never = name
       throw new TypeError(`unknown signal ${never}`)
@@ -58,6 +39,33 @@ export function backlogSignal(name: SignalName, expect: Expectation, jobs: reado
   }
 }
 
-function meanOf(jobs: readonly SimulatedJob[], expect: Expectation): number {
-  return jobs.reduce((sum, job) => sum + expect(job), 0) / jobs.length
+class PublishedMean implements BacklogSignal {
+  readonly #expect: Expectation
+  readonly #seen = new Map<Lane, { jobs: number; rowSteps: number }>()
+  readonly #published: Map<Lane, number>
+
+  /** @param assumed  row-steps of a job before anything was published */
+  constructor(expect: Expectation, assumed: number) {
+    this.#expect = expect
+    this.#published = new Map(LANES.map((lane) => [lane, assumed]))
+  }
+
+  received(job: SimulatedJob): void {
+    const seen = this.#seen.get(job.lane) ?? { jobs: 0, rowSteps: 0 }
+    seen.jobs += 1
+    seen.rowSteps += this.#expect(job)
+    this.#seen.set(job.lane, seen)
+  }
+
+  minutePassed(): void {
+    for (const [lane, { jobs, rowSteps }] of this.#seen) this.#published.set(lane, rowSteps / jobs)
+    this.#seen.clear()
+  }
+
+  rowSteps(lane: Lane, jobs: readonly SimulatedJob[]): number {
+    return jobs.length * (this.#published.get(lane) as number)
+  }
 }
+
+const sumOf = (jobs: readonly SimulatedJob[], expect: Expectation): number =>
+  jobs.reduce((sum, job) => sum + expect(job), 0)

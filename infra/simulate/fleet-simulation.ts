@@ -47,9 +47,9 @@ export class FleetSimulation {
   /** When each task that was asked for will be there. */
   readonly #starting: number[] = []
   readonly #tasks: RunningTask[] = []
-  readonly #inFlight: Record<Lane, number> = { interactive: 0, batch: 0 }
+  readonly #inFlight: Record<Lane, Set<SimulatedJob>> = { interactive: new Set(), batch: new Set() }
   /** Since the last minute began. */
-  readonly #sent: Record<Lane, number> = { interactive: 0, batch: 0 }
+  readonly #sent: Record<Lane, SimulatedJob[]> = { interactive: [], batch: [] }
   readonly #waits: { readonly job: SimulatedJob; readonly seconds: number }[] = []
   readonly #minutes: FleetMinute[] = []
   #paidMs = 0
@@ -68,7 +68,7 @@ export class FleetSimulation {
       for (; (jobs[next]?.arrivalMs ?? Number.POSITIVE_INFINITY) <= this.#nowMs; next++) {
         const job = jobs[next] as SimulatedJob
         this.#queues[job.lane].push(job)
-        this.#sent[job.lane] += 1
+        this.#sent[job.lane].push(job)
       }
       if (this.#nowMs % MINUTE_MS === 0) this.#minutePassed()
       this.#step()
@@ -89,10 +89,11 @@ export class FleetSimulation {
   }
 
   get #isBusy(): boolean {
-    return LANES.some((lane) => this.#queues[lane].length + this.#inFlight[lane] > 0)
+    return LANES.some((lane) => this.#queues[lane].length + this.#inFlight[lane].size > 0)
   }
 
   #minutePassed(): void {
+    this.#signal.minutePassed()
     const backlog = Object.fromEntries(LANES.map((lane) => [lane, this.#backlog(lane)])) as Record<Lane, LaneBacklog>
     this.#controller.minutePassed(wantedTasks(backlog, this.#policy))
     this.#follow(this.#controller.desired)
@@ -105,15 +106,14 @@ export class FleetSimulation {
     })
   }
 
+  /** Counted in row-steps from the start, as each signal takes messages for more or less of them. */
   #backlog(lane: Lane): LaneBacklog {
-    const queue = this.#queues[lane]
-    const sentPerSecond = this.#sent[lane] / (MINUTE_MS / 1000)
-    this.#sent[lane] = 0
+    const rowSteps = (jobs: Iterable<SimulatedJob>): number => this.#signal.rowSteps(lane, [...jobs])
     return {
-      sentPerSecond,
-      waiting: queue.length,
-      inFlight: this.#inFlight[lane],
-      rowStepsPerJob: this.#signal.rowStepsPerJob(lane, queue),
+      sentPerSecond: rowSteps(this.#sent[lane].splice(0)) / (MINUTE_MS / 1000),
+      waiting: rowSteps(this.#queues[lane]),
+      inFlight: rowSteps(this.#inFlight[lane]),
+      rowStepsPerJob: 1,
     }
   }
 
@@ -139,7 +139,7 @@ export class FleetSimulation {
     }
     this.#receive()
     this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
-    for (const { task } of this.#tasks) for (const job of task.advance(STEP_MS)) this.#inFlight[job.lane] -= 1
+    for (const { task } of this.#tasks) for (const job of task.advance(STEP_MS)) this.#inFlight[job.lane].delete(job)
     for (let place = this.#tasks.length - 1; place >= 0; place--) {
       const { task, isLeaving } = this.#tasks[place] as RunningTask
       if (isLeaving && task.jobs === 0) this.#tasks.splice(place, 1)
@@ -167,7 +167,7 @@ export class FleetSimulation {
         const job = queue.shift() as SimulatedJob
         taker.task.begin(job)
         this.#signal.received(job)
-        this.#inFlight[lane] += 1
+        this.#inFlight[lane].add(job)
         if (lane === 'interactive') {
           this.#waits.push({ job, seconds: Math.max(0, this.#nowMs - job.arrivalMs) / 1000 })
         }

@@ -14,19 +14,10 @@ export const fullRowSteps = (job: ForecastJob): number => runnableCandidates(job
  */
 export class WorkForecast {
   readonly #shares = new Map<string, MovingAverage>()
-  readonly #perJob = new Map<Lane, MovingAverage>()
 
   /** @returns row-steps, > 0 */
   expect(job: ForecastJob): number {
     return fullRowSteps(job) * (this.#shares.get(kindOf(job))?.value ?? 1)
-  }
-
-  /** A message of `lane` has become a job. */
-  noteJob(lane: Lane, job: ForecastJob): void {
-    const expected = this.expect(job)
-    const average = this.#perJob.get(lane) ?? new MovingAverage(expected)
-    average.add(expected)
-    this.#perJob.set(lane, average)
   }
 
   /** @param rowSteps  that a succeeded job has taken */
@@ -36,14 +27,6 @@ export class WorkForecast {
     const average = this.#shares.get(kind) ?? new MovingAverage(1)
     average.add(share)
     this.#shares.set(kind, average)
-  }
-
-  /**
-   * Row-steps to expect of a waiting message of `lane`, as the lane's last fifty jobs or so were: what waits was sent by
-   * the same callers. undefined before the first.
-   */
-  perJob(lane: Lane): number | undefined {
-    return this.#perJob.get(lane)?.value
   }
 }
 

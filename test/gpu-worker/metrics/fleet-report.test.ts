@@ -20,17 +20,6 @@ describe('the work forecast', () => {
   it('knows that a baseline runs one candidate', () => {
     expect(fullRowSteps({ ...JOB, strategy: 'baseline' })).toBe(12)
   })
-
-  it('says how much work a waiting message of a lane stands for, by the jobs the lane had lately', () => {
-    const forecast = new WorkForecast()
-    expect(forecast.perJob('interactive')).toBeUndefined()
-    forecast.noteJob('interactive', JOB)
-    forecast.noteJob('batch', { ...JOB, candidates: 32 })
-    expect(forecast.perJob('interactive')).toBe(48)
-    expect(forecast.perJob('batch')).toBe(384)
-    for (let job = 0; job < 300; job++) forecast.noteJob('interactive', { ...JOB, candidates: 1 })
-    expect(forecast.perJob('interactive')).toBeCloseTo(12, 1)
-  })
 })
 
 /** What CloudWatch would take from the lines: metric name and dimensions -> value. */
@@ -78,6 +67,19 @@ describe('the fleet report', () => {
     const next = metricsOf(report.lines(1_700_000_060_000))
     expect(next).toMatchObject({ RowSteps: 0, JobsSucceeded: 0, JobsFailed: 0, 'ExpectedRowStepsPerJob batch': 48 })
     expect(Object.keys(next)).not.toContain('QueueAgeSeconds batch')
+  })
+
+  it('follows the jobs of the last minute, and keeps what it knew of a lane where there were none', async () => {
+    const report = new FleetReport('ParmEdge/test')
+    const perJob = (lane: string) => metricsOf(report.lines(0))[`ExpectedRowStepsPerJob ${lane}`]
+    const stopped = (): EngineOutcome => ({ status: 'stopped' })
+    expect(perJob('interactive')).toBeUndefined()
+    await submit(report, requestOf('a', { candidates: 1, steps: 12 }), stopped)
+    await submit(report, requestOf('b', { candidates: 3, steps: 12 }), stopped)
+    expect(perJob('interactive')).toBe(24)
+    expect(perJob('interactive')).toBe(24)
+    await submit(report, requestOf('c', { candidates: 8, steps: 12 }), stopped)
+    expect(perJob('interactive')).toBe(96)
   })
 
   it('is JSON on one line with its time', () => {
