@@ -40,7 +40,7 @@ export const BundleManifest = z
   .strictObject({
     format: z.literal(1),
     id: z.string().min(1).max(100),
-    /** SHA-256 over the sorted lines `name:sha256\n` of `files`. */
+    /** SHA-256 of this file's text with 64 zeros in place of these digits: it changes with every file and every setting. */
     revision: Sha256Hex,
     license: z.string().min(1),
     attribution: z.string().min(1),

@@ -29,6 +29,8 @@ from training.world.classes import CLASSES, COLORS
 _TRAINING_DIRECTORY = Path(__file__).parent
 _LARGEST_BUNDLE_BYTES = 40_000_000
 _SHARED_WEIGHTS = "shared-weights.bin"
+# Stands for the revision while it is computed: it covers the whole manifest, hashes and settings alike.
+_NO_REVISION = "0" * 64
 
 
 def build_graphs(models: BundleModels, code_temperature: float = 1.0) -> dict[str, onnx.ModelProto]:
@@ -77,7 +79,9 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict
 
     call_ms = {name: _verifier_milliseconds(sessions[f"{name}.onnx"], models) for name in models.verifiers}
     manifest = _manifest(models, settings, contents, call_ms)
-    contents["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
+    text = json.dumps(manifest, indent=2) + "\n"
+    manifest["revision"] = hashlib.sha256(text.encode()).hexdigest()
+    contents["manifest.json"] = text.replace(_NO_REVISION, manifest["revision"]).encode()
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.iterdir():
         if stale.name not in contents:
@@ -91,12 +95,11 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
     files = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in sorted(contents.items())
     }
-    lines = "".join(f"{name}:{entry['sha256']}\n" for name, entry in files.items())
     generator = models.generator.config
     return {
         "format": 1,
         "id": settings["id"],
-        "revision": hashlib.sha256(lines.encode()).hexdigest(),
+        "revision": _NO_REVISION,
         "license": settings["license"],
         "attribution": settings["attribution"],
         "files": files,

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { bundleRevision } from '../../gpu-worker/src/models/bundle-files.ts'
+import { manifestRevision } from '../../gpu-worker/src/models/bundle-files.ts'
 import type { BundleManifest } from '../../shared/bundle.ts'
 
 /** The bundle that the repository embeds. */
@@ -39,9 +39,13 @@ export class DamagedBundle {
     const manifest = JSON.parse(await readFile(join(this.dir, 'manifest.json'), 'utf8')) as Manifest
     const { revision } = manifest
     change(manifest)
-    if (manifest.revision === revision) manifest.revision = bundleRevision(manifest.files)
+    const text = JSON.stringify(manifest)
+    const follows = manifest.revision === revision
     await unlink(join(this.dir, 'manifest.json'))
-    await writeFile(join(this.dir, 'manifest.json'), JSON.stringify(manifest))
+    await writeFile(
+      join(this.dir, 'manifest.json'),
+      follows ? text.replace(revision, manifestRevision(text, revision)) : text,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,8 @@ import { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 
 /**
- * Reads and checks a bundle's manifest; touches no other file, so that a model card can be made without loading models.
+ * Reads and checks a bundle's manifest, its revision included; touches no other file, so that a model card can be made
+ * without loading models.
  *
  * @throws AppError `bundle_invalid`  naming the file, or the field and what it must be
  */
@@ -23,25 +24,20 @@ export async function readManifest(dir: string): Promise<BundleManifest> {
     throw new AppError('bundle_invalid', `${path} is not JSON: ${reason(cause)}`, { cause })
   }
   const parsed = BundleManifest.safeParse(json)
-  if (parsed.success) return parsed.data
+  if (parsed.success) {
+    checkRevision(text, parsed.data.revision)
+    return parsed.data
+  }
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'manifest'}: ${issue.message}`)
   throw new AppError('bundle_invalid', `${path} is not a bundle manifest: ${problems.join('; ')}`)
 }
 
 /**
- * Checks that every listed file is there, whole and unaltered, and that `revision` names exactly these files.
- * Files are hashed as streams: a bundle may hold gigabytes.
+ * Checks that every listed file is there, whole and unaltered. They are hashed as streams: a bundle may hold gigabytes.
  *
  * @throws AppError `bundle_invalid`  naming the first wrong file, what was expected and what was found
  */
 export async function checkFiles(dir: string, manifest: BundleManifest): Promise<void> {
-  const revision = bundleRevision(manifest.files)
-  if (revision !== manifest.revision) {
-    throw new AppError(
-      'bundle_invalid',
-      `manifest.json: revision is ${manifest.revision}, but its files add up to ${revision}; export the bundle again`,
-    )
-  }
   for (const [name, expected] of Object.entries(manifest.files)) await checkFile(join(dir, name), name, expected)
 }
 
@@ -63,11 +59,26 @@ async function checkFile(path: string, name: string, expected: { sha256: string;
   }
 }
 
-/** @returns SHA-256 over the lines `name:sha256\n`, sorted by name in code-unit order; lower-case hexadecimal. */
-export function bundleRevision(files: BundleManifest['files']): string {
-  const hash = createHash('sha256')
-  for (const name of Object.keys(files).sort()) hash.update(`${name}:${files[name]?.sha256}\n`)
-  return hash.digest('hex')
+/**
+ * The revision that a manifest of this text must state: SHA-256 of the text with zeros for the stated one. So it covers the
+ * hash of every file, and with them thresholds, judged steps and defaults, which decide the picture as much as weights do.
+ *
+ * @param stated  the 64 digits that the text has now
+ * @returns       64 lower-case hexadecimal digits
+ */
+export function manifestRevision(text: string, stated: string): string {
+  return createHash('sha256')
+    .update(text.replace(stated, '0'.repeat(stated.length)))
+    .digest('hex')
+}
+
+function checkRevision(text: string, stated: string): void {
+  const revision = manifestRevision(text, stated)
+  if (revision === stated) return
+  throw new AppError(
+    'bundle_invalid',
+    `manifest.json was altered: revision is ${stated}, but what it says adds up to ${revision}; export the bundle again`,
+  )
 }
 
 function reason(error: unknown): string {

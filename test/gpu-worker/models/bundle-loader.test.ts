@@ -127,13 +127,13 @@ describe('openBundle refuses', { timeout: 60_000 }, () => {
     )
   })
 
-  it('a revision that does not name its files', async () => {
+  it('a revision of another manifest', async () => {
     const message = await refusal((bundle) =>
       bundle.editManifest((manifest) => {
         manifest.revision = 'a'.repeat(64)
       }),
     )
-    expect(message).toMatch(/revision is a{64}, but its files add up to [0-9a-f]{64}/)
+    expect(message).toMatch(/revision is a{64}, but what it says adds up to [0-9a-f]{64}/)
   })
 
   it('a graph whose shape is not what the manifest says, naming graph, tensor and both shapes', async () => {
