@@ -13,6 +13,8 @@ Object.assign(process.env, {
 
 export default defineConfig({
   test: {
+    // Every request writes a line; among thousands nobody would see the one that matters.
+    onConsoleLog: (log) => !log.startsWith('{"at":"request"') || log.includes('"cause"'),
     globalSetup: ['./test/support/fauxqs.setup.ts'],
     projects: [
       {

@@ -1,3 +1,4 @@
+import type { CacheOutcome } from '../shared/job-record.ts'
 import type { Env } from './env.ts'
 import type { Allowance } from './objects/tenant.ts'
 
@@ -20,5 +21,8 @@ export interface AppEnv {
     allowance: Allowance | undefined
     /** Whose jobs may be looked at; undefined: any, the address itself proves the right. Set by `authenticateReader`. */
     reader: string | undefined
+    /** The job that the request opened or is about, and how the cache answered who asked for it; for the log. */
+    jobId: string | undefined
+    cache: CacheOutcome | undefined
   }
 }

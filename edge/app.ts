@@ -1,10 +1,11 @@
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { AppError, errorGroup } from '../shared/error-code.ts'
+import { AppError } from '../shared/error-code.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
-import { errorResponse, HTTP_STATUS, publicError } from './error-response.ts'
+import { errorResponse } from './error-response.ts'
 import { RATE_LIMIT_HEADERS, tellAllowance } from './rate-limit-headers.ts'
+import { identifyRequest, logRequests } from './request-log.ts'
 import { admin } from './routes/admin.ts'
 import { generations } from './routes/generations.ts'
 import { health } from './routes/health.ts'
@@ -19,10 +20,10 @@ import { webhookSecretRoute } from './routes/webhook-secret.ts'
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
-  app.use(async function identifyRequest(c, next) {
-    c.set('requestId', crypto.randomUUID())
+  app.use(identifyRequest())
+  app.use(logRequests())
+  app.use(async function forbidSniffing(c, next) {
     await next()
-    c.header('x-request-id', c.var.requestId)
     c.header('x-content-type-options', 'nosniff')
   })
   // Open to any origin: callers are known by API key, never by cookie.
@@ -42,6 +43,7 @@ export function createApp(): Hono<AppEnv> {
         'prefer',
         'range',
         'traceparent',
+        'x-request-id',
       ],
       exposeHeaders: [
         'accept-ranges',
@@ -86,15 +88,7 @@ export function createApp(): Hono<AppEnv> {
     return response
   })
 
-  app.onError((thrown, c) => {
-    const error = publicError(thrown)
-    // What the caller can mend, or only has to wait for, is in the answer.
-    if (HTTP_STATUS[error.code] >= 500 && errorGroup(error.code) !== 'caller') {
-      const cause = error.cause instanceof Error ? error.cause.stack : error.cause
-      console.error(JSON.stringify({ requestId: c.var.requestId, code: error.code, message: error.message, cause }))
-    }
-    return errorResponse(thrown, c.var.requestId)
-  })
+  app.onError((thrown, c) => errorResponse(thrown, c.var.requestId))
 
   return app
 }

@@ -38,7 +38,7 @@ export function generationStream(
     c.req.raw.signal.addEventListener('abort', onLeave)
   }
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
-  const events = withErrors(streamEvents(c, snapshot, card, options, signal), c.var.requestId)
+  const events = withErrors(streamEvents(c, snapshot, card, options, signal), c.var.requestId, snapshot.id)
   c.header('cache-status', cacheStatus(snapshot.cache, false))
   return c.body(
     eventStream(events, () => leave.abort()),
@@ -100,12 +100,16 @@ function openAiEvent(data: ImageStreamEvent): ServerSentEvent {
 async function* withErrors(
   events: AsyncGenerator<ServerSentEvent>,
   requestId: string,
+  jobId: string,
 ): AsyncGenerator<ServerSentEvent> {
   try {
     yield* events
   } catch (thrown) {
     const error = publicError(thrown)
-    if (error !== thrown) console.error(JSON.stringify({ requestId, code: error.code, cause: String(thrown) }))
+    if (error !== thrown) {
+      const cause = String(thrown)
+      console.error(JSON.stringify({ at: 'generation stream', requestId, jobId, code: error.code, cause }))
+    }
     yield { event: 'error', data: { error: openAiError(error) } }
   }
 }

@@ -9,9 +9,7 @@ import type { JobSpec } from './objects/job-store.ts'
 import { READ_TOKEN_PARAMETER, readToken } from './read-token.ts'
 import { refusalError } from './refusal.ts'
 import type { RequestTerms } from './request-terms.ts'
-
-/** W3C Trace Context, version 00. */
-const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+import { traceparentOf } from './trace-context.ts'
 
 /**
  * Accepts a checked request: answered from cache, joined to the running job, or opened as a new one. Once this returns,
@@ -28,7 +26,7 @@ export async function submitJob(
 ): Promise<JobSnapshot> {
   const createdAt = Date.now()
   const id = newJobId(createdAt)
-  const traceparent = request.headers.get('traceparent') ?? ''
+  const traceparent = traceparentOf(request.headers)
   const key = await cacheKey(complete.parameters)
   // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
   const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
@@ -46,7 +44,7 @@ export async function submitJob(
     ...(webhook === undefined ? {} : { webhook }),
     reuse,
     callbackUrl: parseEnv(env).publicUrl ?? new URL(request.url).origin,
-    ...(TRACEPARENT.test(traceparent) ? { traceparent } : {}),
+    ...(traceparent === undefined ? {} : { traceparent }),
   }
   const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)

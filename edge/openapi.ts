@@ -50,7 +50,10 @@ const json = (name: SchemaName, example?: unknown): Json => ({
 
 const HEADERS = {
   requestId: {
-    'x-request-id': { description: 'Names this answer in our log.', schema: { type: 'string', format: 'uuid' } },
+    'x-request-id': {
+      description: "Names this answer in our log; the request's own, if that was a UUID.",
+      schema: { type: 'string', format: 'uuid' },
+    },
   },
   location: { location: { description: "The job's address.", schema: { type: 'string' } } },
   cacheStatus: {

@@ -179,7 +179,7 @@ export class Job extends DurableObject<Env> {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
       if (retryAfterMs > 0) return { decision: 'busy', retryAfterMs }
       const { attempt, worker: lost } = state
-      console.warn(JSON.stringify({ at: 'claim', job: id, attempt, lost, by: worker }))
+      console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: worker }))
     }
     const running = claimed(state, worker, now)
     this.#store.setState(running)

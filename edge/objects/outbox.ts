@@ -57,11 +57,12 @@ export class Outbox {
 
   async #try(delivery: Delivery): Promise<void> {
     const { id, kind, subject, tries } = delivery
+    const { id: jobId } = this.#store.spec()
     try {
       await this.#send(delivery)
       this.#store.removeDelivery(id)
     } catch (error) {
-      console.warn(JSON.stringify({ at: 'outbox', kind, subject, tries, error: String(error) }))
+      console.warn(JSON.stringify({ at: 'outbox', jobId, kind, subject, tries, error: String(error) }))
       if (kind === 'webhook' && tries > WEBHOOK_WAITS_MINUTES.length) this.#store.removeDelivery(id)
     }
   }
@@ -113,7 +114,7 @@ export class Outbox {
     const { tenant, webhook } = ticket
     const message = webhookMessage(snapshotOf(this.#store, ticket), this.#store.spec().callbackUrl)
     const outcome = await sendWebhook(webhook, message, { secret: parseEnv(this.#env).callbackSecret, tenant })
-    console.log(JSON.stringify({ at: 'webhook', job: ticketId, outcome }))
+    console.log(JSON.stringify({ at: 'webhook', jobId: ticketId, outcome }))
   }
 
   async #message(spec: JobSpec): Promise<JobMessage> {

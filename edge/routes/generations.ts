@@ -46,6 +46,8 @@ generations.post('/', authenticate({ scope: 'generate', metered: true }), async 
   const { snapshot, isRepeat } = await onceByKey(c.env, caller.tenant, key, { generations: request }, () =>
     submitJob(c.env, c.req.raw, caller, complete, terms),
   )
+  c.set('jobId', snapshot.id)
+  c.set('cache', snapshot.cache)
   if (!request.stream && prefersAsync(headers)) {
     c.header('preference-applied', 'respond-async')
     return acceptedJob(c, snapshot, isRepeat)

@@ -66,6 +66,7 @@ async function signedForJob(c: Context<AppEnv>, maxBytes: number): Promise<{ id:
   const id = c.req.param('id') ?? ''
   if (signer !== id)
     throw new AppError('signature_invalid', 'The call is signed for another job than the one in its path')
+  c.set('jobId', id)
   return { id, bytes }
 }
 

@@ -35,6 +35,8 @@ jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => 
   const { snapshot, isRepeat } = await onceByKey(c.env, c.var.caller.tenant, key, { jobs: request }, () =>
     submitJob(c.env, c.req.raw, c.var.caller, complete, terms),
   )
+  c.set('jobId', snapshot.id)
+  c.set('cache', snapshot.cache)
   return acceptedJob(c, snapshot, isRepeat)
 })
 
@@ -93,6 +95,7 @@ async function* asServerSent(events: AsyncIterable<LoggedEvent>): AsyncGenerator
 function jobIdOf(c: Context<AppEnv>): string {
   const id = c.req.param('id') ?? ''
   if (!JobId.safeParse(id).success) throw notFound(id)
+  c.set('jobId', id)
   return id
 }
 

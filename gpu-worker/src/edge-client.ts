@@ -41,6 +41,8 @@ export interface EdgeClientOptions {
   readonly jobId: string
   /** base64url of the job's 32-byte HMAC key. */
   readonly key: string
+  /** W3C trace context of the job's request, told to the edge with every call. */
+  readonly traceparent?: string
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. */
   readonly now?: () => number
@@ -54,6 +56,7 @@ const BACKOFF_MS = { min: 200, max: 5_000 }
 export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   const { origin, jobId, fetch: send = fetch, now = Date.now, delay = realDelay } = options
   const key = Buffer.from(options.key, 'base64url')
+  const trace = options.traceparent === undefined ? {} : { traceparent: options.traceparent }
 
   /** Signed anew at every try, because the edge refuses an old time stamp. */
   function signedHeaders(method: string, path: string, bodySha256: string): Record<string, string> {
@@ -75,7 +78,7 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
         const response = await send(`${origin}${path}`, {
           method,
           body: body.bytes,
-          headers: { 'content-type': body.type, ...signedHeaders(method, path, bodySha256) },
+          headers: { 'content-type': body.type, ...trace, ...signedHeaders(method, path, bodySha256) },
           signal: AbortSignal.any([patience.signal, AbortSignal.timeout(TRY_TIMEOUT_MS)]),
         })
         // Read here, so that a cut connection counts as a failed try.

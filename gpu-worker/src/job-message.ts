@@ -6,6 +6,8 @@ const Envelope = z.object({
   jobId: JobId,
   callbackUrl: JobMessage.shape.callbackUrl,
   callbackKey: JobMessage.shape.callbackKey,
+  /** What is no trace must not keep its owner from hearing of it. */
+  traceparent: JobMessage.shape.traceparent.catch(undefined),
 })
 export type Envelope = z.infer<typeof Envelope>
 

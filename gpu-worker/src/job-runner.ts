@@ -99,7 +99,11 @@ export class JobRunner {
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
     this.#promised.set(lease, read.kind === 'valid' ? runnableCandidates(read.message.parameters) : 0)
     try {
-      const attempt = await this.#claim(lease, envelope, log.with({ jobId: envelope.jobId }))
+      const attempt = await this.#claim(
+        lease,
+        envelope,
+        log.with({ jobId: envelope.jobId, traceparent: envelope.traceparent }),
+      )
       if (attempt) await this.#work(lease, attempt, read)
     } finally {
       this.#promised.delete(lease)
@@ -109,8 +113,9 @@ export class JobRunner {
 
   /** @returns undefined where there is nothing to do; the lease is settled then. */
   async #claim(lease: Lease, envelope: Envelope, log: Log): Promise<Attempt | undefined> {
-    const { jobId, callbackUrl, callbackKey } = envelope
-    const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey })
+    const { jobId, callbackUrl, callbackKey, traceparent } = envelope
+    const trace = traceparent === undefined ? {} : { traceparent }
+    const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey, ...trace })
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }

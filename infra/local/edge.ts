@@ -22,7 +22,7 @@ export interface EdgeOptions {
   }
   /** Where workers of this machine reach the edge. */
   readonly publicUrl: string
-  /** What the edge writes to its console. */
+  /** What the edge warns of or fails at; its line a request is for machines. */
   onLog(level: string, message: string): void
 }
 
@@ -68,7 +68,9 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
       watch: false,
       inspector: false,
       logLevel: 'error',
-      structuredLogsHandler: ({ level, message }: { level: string; message: string }) => options.onLog(level, message),
+      structuredLogsHandler: ({ level, message }: { level: string; message: string }) => {
+        if (level === 'warn' || level === 'error') options.onLog(level, message)
+      },
     },
   })
   try {

@@ -22,8 +22,9 @@ let answers: (Response | Error)[]
 let clock: number
 let waits: number[]
 /** What the edge would say to the next calls, one after another; the last one repeats. */
-const client = () =>
+const client = (own: { traceparent?: string } = {}) =>
   createEdgeClient({
+    ...own,
     origin: 'https://edge.example',
     jobId: JOB,
     key: KEY.toString('base64url'),
@@ -66,6 +67,14 @@ describe('a call to the edge', () => {
     expect(sent).toMatchObject([{ url: `https://edge.example${path}`, method: 'POST' }])
     expect(sent[0]?.headers.get(SIGNATURE_HEADERS.signature)).toBe(signature)
     expect(sent[0]?.headers.get(SIGNATURE_HEADERS.job)).toBe(JOB)
+    expect(sent[0]?.headers.has('traceparent')).toBe(false)
+  })
+
+  it('carries the trace of its job', async () => {
+    answers = [Response.json(GO)]
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    await client({ traceparent }).claim(CLAIM, patience())
+    expect(sent[0]?.headers.get('traceparent')).toBe(traceparent)
   })
 
   it.each([

@@ -11,6 +11,18 @@ import { EMPTY, eventually, useStand } from './worker-stand.ts'
 const stand = useStand()
 
 describe('a job', () => {
+  it('is reported under the trace of its request', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const job = stand.edge.openJob({}, { traceparent })
+    const worker = stand.worker()
+    stand.send(job)
+    const running = await worker.engine.nextJob()
+    running.succeed()
+    await stand.edge.terminal(job)
+    expect(job.traces.length).toBeGreaterThan(2)
+    expect(new Set(job.traces)).toEqual(new Set([traceparent]))
+  })
+
   it('runs to its end: claim, events in order, image before the result, message deleted last', async () => {
     const job = stand.edge.openJob({ prompt: 'a red zyzzyva' })
     const inQueueAtTerminal: object[] = []

@@ -24,6 +24,8 @@ export interface HeardJob {
   claims: number
   readonly batches: EventBatch[]
   readonly events: WorkerEvent[]
+  /** The trace of every signed call. */
+  readonly traces: unknown[]
   /** Set to refuse or to redirect the next calls; the default plays an edge that wants the job. */
   onClaim: (claims: number) => ClaimReply | Answer
   onBatch: (batch: EventBatch) => ControlReply | Answer
@@ -92,6 +94,7 @@ export class ScriptedEdge {
       claims: 0,
       batches: [],
       events: [],
+      traces: [],
       onClaim: (claims) => ({ decision: 'go', attempt: claims, deadline: message.deadline }),
       onBatch: () => control,
     }
@@ -133,6 +136,7 @@ export class ScriptedEdge {
       this.refusals.push(`signature of ${method} ${path}`)
       return refuse(401, 'signature_invalid')
     }
+    job.traces.push(request.headers.traceparent)
     const image = /^\/internal\/v1\/images\/([0-9a-f]{64})$/.exec(path)?.[1]
     if (method === 'PUT' && image) {
       const isNew = !this.images.has(image)
