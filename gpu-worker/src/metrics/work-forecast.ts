@@ -1,4 +1,4 @@
-import { type JobParameters, type Lane, runnableCandidates } from '../../../shared/job.ts'
+import { type JobParameters, runnableCandidates } from '../../../shared/job.ts'
 import { MovingAverage } from '../engine/measurements.ts'
 
 /** What decides how much work a job can be. */
