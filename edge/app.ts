@@ -4,6 +4,7 @@ import { AppError } from '../shared/error-code.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
 import { errorResponse } from './error-response.ts'
+import { EdgeMetrics } from './metrics.ts'
 import { RATE_LIMIT_HEADERS, tellAllowance } from './rate-limit-headers.ts'
 import { identifyRequest, logRequests } from './request-log.ts'
 import { admin } from './routes/admin.ts'
@@ -12,16 +13,20 @@ import { health } from './routes/health.ts'
 import { images } from './routes/images.ts'
 import { internal } from './routes/internal.ts'
 import { jobs } from './routes/jobs.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { models } from './routes/models.ts'
 import { openapi } from './routes/openapi.ts'
+import { ready } from './routes/ready.ts'
 import { webhookSecretRoute } from './routes/webhook-secret.ts'
 
 /** Middleware, then every route in reading order. */
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
+  const metrics = new EdgeMetrics()
 
   app.use(identifyRequest())
   app.use(logRequests())
+  app.use(metrics.countRequests())
   app.use(async function forbidSniffing(c, next) {
     await next()
     c.header('x-content-type-options', 'nosniff')
@@ -54,6 +59,7 @@ export function createApp(): Hono<AppEnv> {
         'preference-applied',
         'retry-after',
         'retry-after-ms',
+        'server-timing',
         'x-request-id',
         ...RATE_LIMIT_HEADERS,
       ],
@@ -69,6 +75,8 @@ export function createApp(): Hono<AppEnv> {
   app.route('/v1/models', models)
   app.route('/v1/webhook-secret', webhookSecretRoute)
   app.route('/healthz', health)
+  app.route('/readyz', ready)
+  app.route('/metrics', metricsRoute(metrics))
   app.route('/openapi.json', openapi)
   app.route('/admin/v1', admin)
   app.route('/internal/v1', internal)

@@ -10,7 +10,15 @@ import { Verdict } from '../shared/verdict.ts'
 import { BudgetRequest, KeyRequest } from './admin-schema.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
 import { ImageRequest, JobRequest } from './request-schema.ts'
-import { Health, ImageResponse, ImageStreamEvent, ModelList, Problem, WebhookSecret } from './response-schema.ts'
+import {
+  Health,
+  ImageResponse,
+  ImageStreamEvent,
+  ModelList,
+  Problem,
+  Readiness,
+  WebhookSecret,
+} from './response-schema.ts'
 
 type Json = Record<string, unknown>
 
@@ -29,6 +37,7 @@ const SCHEMAS = {
   ImageStreamEvent,
   ModelList,
   Health,
+  Readiness,
   Problem,
   JobSummary,
   JobList,
@@ -67,6 +76,12 @@ const HEADERS = {
     'idempotency-replayed': {
       description: 'true: the Idempotency-Key had been seen; this is the job of its first request.',
       schema: { type: 'string', enum: ['true'] },
+    },
+  },
+  serverTiming: {
+    'server-timing': {
+      description: 'queue, gpu and, as part of gpu, verify, in milliseconds; of an answer that waited for its job.',
+      schema: { type: 'string' },
     },
   },
   rateLimit: {
@@ -212,6 +227,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
                 'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('ImageStreamEvent') },
               },
               ...WORK_ANSWER_HEADERS,
+              HEADERS.serverTiming,
             ),
             202: ok('Accepted, with respond-async.', json('JobRecord'), ...WORK_ANSWER_HEADERS),
             ...failures(...BODY_FAILURES, 'image_not_found', ...JOB_FAILURES),
@@ -355,6 +371,25 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           operationId: 'getHealth',
           summary: 'Whether the edge runs and is configured; says nothing about workers.',
           responses: { 200: ok('It does.', json('Health')), ...failures() },
+        },
+      },
+      '/readyz': {
+        get: {
+          operationId: 'getReadiness',
+          summary: 'Whether the edge can take work: its storage answers. The queue may be away; jobs then wait for it.',
+          responses: { 200: ok('It can.', json('Readiness')), ...failures('service_unavailable') },
+        },
+      },
+      '/metrics': {
+        get: {
+          operationId: 'getMetrics',
+          summary:
+            "What the isolate that answers has counted, for Prometheus; the operator's where keys are asked for.",
+          security: [{}, ...OPERATOR],
+          responses: {
+            200: ok('The text format.', { 'text/plain': { schema: { type: 'string' } } }),
+            ...failures('unauthorized'),
+          },
         },
       },
       '/admin/v1/tenants/{tenant}': {

@@ -118,6 +118,8 @@ export const Health = z.strictObject({
   models: z.array(z.string()).min(1),
 })
 
+export const Readiness = z.strictObject({ status: z.literal('ready') })
+
 export const WebhookSecret = z.strictObject({
   secret: z.string().meta({ description: 'whsec_ and base64 of 32 bytes, as Standard Webhooks has it.' }),
 })

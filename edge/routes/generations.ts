@@ -22,6 +22,7 @@ import { readJson } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
 import { idempotencyKey, prefersAsync, requestTerms } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
+import { serverTiming } from '../server-timing.ts'
 
 /**
  * `POST /v1/images/generations` in OpenAI's shape: waits for the picture, streams it (`stream: true`), or answers with
@@ -61,11 +62,13 @@ generations.post('/', authenticate({ scope: 'generate', metered: true }), async 
     return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave: giveUp })
   }
   if (giveUp) signal.addEventListener('abort', giveUp)
-  if (!isTerminal(snapshot.status)) await waitForEnd(c.env, { id: snapshot.id, reader: caller.tenant }, signal)
+  const hasWaited = !isTerminal(snapshot.status)
+  if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: caller.tenant }, signal)
   if (signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
   const ended = await endedJob(c.env, snapshot)
   const { image } = resultOf(ended)
   c.header('cache-status', cacheStatus(ended.cache, true))
+  if (hasWaited) c.header('server-timing', serverTiming(ended))
   const datum =
     request.response_format === 'url'
       ? { url: new URL(imageRoute(image), c.req.url).href }

@@ -3,6 +3,7 @@ import { AppError } from '../../shared/error-code.ts'
 import { Sha256Hex } from '../../shared/job.ts'
 import type { AppEnv } from '../app-env.ts'
 import { byteRange } from '../byte-range.ts'
+import { errorResponse } from '../error-response.ts'
 
 /** `/v1/images/:sha256`: content-addressed, so an answer never goes stale. */
 export const images = new Hono<AppEnv>()
@@ -28,6 +29,7 @@ images.get('/:sha256', async (c) => {
   if (isHead) return c.body(null, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
   if (isKnown) return c.body(null, 304, headers)
   const part = byteRange(range, stored.size)
+  if (part === 'unsatisfiable') return unsatisfiable(c.var.requestId, stored.size)
   const options = part ? { range: { offset: part.first, length: part.last - part.first + 1 } } : {}
   const body = (await c.env.IMAGES.get(sha256, options))?.body
   if (!body) throw notFound(sha256)
@@ -52,6 +54,14 @@ function bodyHeaders(bytes: number, sha256: string): Record<string, string> {
 function hasTag(ifNoneMatch: string | undefined, etag: string): boolean {
   const tags = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''))
   return tags.includes('*') || tags.includes(etag)
+}
+
+/** Tells how long the image is, so that the caller can ask again (RFC 9110, 14.4). */
+function unsatisfiable(requestId: string, size: number): Response {
+  const error = new AppError('range_not_satisfiable', `The image has ${size} bytes; the range begins past them`)
+  const response = errorResponse(error, requestId)
+  response.headers.set('content-range', `bytes */${size}`)
+  return response
 }
 
 function notFound(sha256: string): AppError {
