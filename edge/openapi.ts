@@ -11,6 +11,7 @@ import { BudgetRequest, KeyRequest } from './admin-schema.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
 import { ImageRequest, JobRequest } from './request-schema.ts'
 import {
+  CachePurge,
   Health,
   ImageResponse,
   ImageStreamEvent,
@@ -46,6 +47,7 @@ const SCHEMAS = {
   WebhookMessage,
   KeyRequest,
   BudgetRequest,
+  CachePurge,
   ApiKey,
   CreatedApiKey,
   TenantAccount,
@@ -444,6 +446,16 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
             200: ok('The key as it was, with revokedAt.', json('ApiKey')),
             ...failures('tenant_not_found', 'key_not_found', 'unauthorized'),
           },
+        },
+      },
+      '/admin/v1/cache/{jobId}': {
+        delete: {
+          operationId: 'purgeResult',
+          summary:
+            "Forgets the kept result of the job's cache key: the next such request opens a job. The job and its image stay.",
+          security: OPERATOR,
+          parameters: [inPath('jobId', JobId, 'Of any job with that key. Malformed is answered like unknown.')],
+          responses: { 200: ok('Done.', json('CachePurge')), ...failures('job_not_found', 'unauthorized') },
         },
       },
       '/openapi.json': {

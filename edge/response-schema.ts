@@ -120,6 +120,12 @@ export const Health = z.strictObject({
 
 export const Readiness = z.strictObject({ status: z.literal('ready') })
 
+export const CachePurge = z.strictObject({
+  cacheKey: z.string().meta({ description: 'SHA-256 of what decides the picture; with /TENANT where it is private.' }),
+  purged: z.boolean().meta({ description: 'false: nothing was kept.' }),
+})
+export type CachePurge = z.infer<typeof CachePurge>
+
 export const WebhookSecret = z.strictObject({
   secret: z.string().meta({ description: 'whsec_ and base64 of 32 bytes, as Standard Webhooks has it.' }),
 })

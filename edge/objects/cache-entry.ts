@@ -93,6 +93,18 @@ export class CacheEntry extends DurableObject<Env> {
     }
   }
 
+  /**
+   * Forgets what is kept; the next request opens a job. Work under way goes on and will be kept.
+   *
+   * @returns whether there was anything
+   */
+  purge(): boolean {
+    const state = this.#read()
+    if (state.phase !== 'kept') return false
+    this.#forget(state)
+    return true
+  }
+
   override async alarm(): Promise<void> {
     await this.ctx.storage.deleteAll()
   }

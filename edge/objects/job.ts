@@ -156,6 +156,11 @@ export class Job extends DurableObject<Env> {
     return { status: state.phase, ...(hasEnded(state) ? { finishedAt: state.finishedAt } : {}) }
   }
 
+  /** The name of the cache entry that the job was opened for. */
+  cacheKey(id: string): string | undefined {
+    return this.#ticket(id) && this.#store.spec().cacheKey
+  }
+
   /** @returns undefined when `tenant` has no such job; a job that has ended stays as it is */
   async cancel(id: string, tenant: string): Promise<JobSnapshot | undefined> {
     const ticket = this.#ticket(id)

@@ -27,6 +27,7 @@ describe('the OpenAPI document', () => {
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     )
     expect(operations.sort()).toEqual([
+      'DELETE /admin/v1/cache/{jobId}',
       'DELETE /admin/v1/tenants/{tenant}/budget',
       'DELETE /admin/v1/tenants/{tenant}/keys/{keyId}',
       'DELETE /v1/jobs/{id}',
