@@ -95,8 +95,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.widen = nn.Conv2d(width, hidden, kernel, padding=kernel // 2)
         self.narrow = nn.Conv2d(hidden, width, kernel, padding=kernel // 2)
-        # Zero weights grow in a few of Muon's steps, whose length does not depend on the gradient's; a zero gain, which Adam
-        # moves by its rate, held every block back for hundreds.
+        # Zero weights grow in a few of Muon's steps, whose length does not depend on the gradient's; a zero gain could grow by
+        # Adam's rate a step at most.
         nn.init.zeros_(self.narrow.weight)
         nn.init.zeros_(self.narrow.bias)
 
