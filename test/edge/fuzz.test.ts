@@ -6,6 +6,7 @@ import { CreatedApiKey, TenantAccount, tenantBudgetRoute, tenantKeysRoute } from
 import { JobList, JobRecord } from '../../shared/job-record.ts'
 import { call, postJson } from './support/api.ts'
 import { asJson, bearer, closedEdge, OPERATOR_KEY } from './support/keys.ts'
+import { seededRandom } from './support/seeded-random.ts'
 
 beforeEach(() => {
   vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
@@ -14,17 +15,6 @@ afterEach(async () => {
   vi.restoreAllMocks()
   await reset()
 })
-
-/** mulberry32: the same bodies in every run. */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
 
 const FIELDS = [
   'prompt',
@@ -87,7 +77,7 @@ const VALUES: unknown[] = [
 ]
 
 function picker(seed: number) {
-  const next = random(seed)
+  const next = seededRandom(seed)
   return { next, pick: <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)] as T }
 }
 
@@ -229,7 +219,7 @@ describe('any address', () => {
       'webhook-secret',
       'é',
     ]
-    const next = random(7)
+    const next = seededRandom(7)
     for (let round = 0; round < 100; round++) {
       const length = 1 + Math.floor(next() * 5)
       const path = Array.from({ length }, () => parts[Math.floor(next() * parts.length)]).join('/')

@@ -1,18 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type Bucket, type BucketPolicy, readBucket, takeToken } from '../../edge/objects/token-bucket.ts'
+import { seededRandom } from './support/seeded-random.ts'
 
 const MINUTE: BucketPolicy = { quota: 60, windowMs: 60_000 }
-
-/** mulberry32 */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
 
 describe('a token bucket', () => {
   it('gives its quota at once, then one token each time one has come back', () => {
@@ -52,7 +42,7 @@ describe('a token bucket', () => {
 
   it('never gives more than its quota and what has come back since, over any stretch of time', () => {
     for (let seed = 1; seed <= 30; seed++) {
-      const next = random(seed)
+      const next = seededRandom(seed)
       const policy = { quota: 1 + Math.floor(next() * 50), windowMs: 1000 * (1 + Math.floor(next() * 90)) }
       const grants: number[] = []
       let bucket: Bucket | undefined
