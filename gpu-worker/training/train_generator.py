@@ -114,8 +114,8 @@ def generator_loss(model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[s
         none is not a number.
     """
     prefix_kv = model.prefix(batch.prompt_ids)
-    states = model.hidden(batch.tokens, prefix_kv, batch.row_prompt).flatten(0, 1)  # (B * N, width)
-    logits = model.logits(states.index_select(0, batch.counted)).float()
+    states = model.hidden(batch.tokens, prefix_kv, batch.row_prompt, batch.counted)  # (K, width)
+    logits = model.logits(states).float()
     losses = F.cross_entropy(logits, batch.targets, reduction="none")
     on_object = batch.on_object.float()
     parts = {"object": on_object, "background": 1 - on_object}

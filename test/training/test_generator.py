@@ -76,6 +76,17 @@ def test_forward_equals_a_prefix_computed_once_for_several_rows() -> None:
 
 
 @torch.no_grad()
+def test_states_at_some_places_are_those_of_the_whole_picture() -> None:
+    model = make_generator()
+    prefix_kv = model.prefix(prompt_ids("a photo of a dog", "two cats"))
+    tokens = torch.randint(0, MASK + 1, (2, 16), generator=torch.Generator().manual_seed(1))
+    arguments = (tokens, prefix_kv, torch.arange(2))
+    places = torch.tensor([0, 3, 17, 31])
+    whole = model.hidden(*arguments).flatten(0, 1)[places]
+    torch.testing.assert_close(model.hidden(*arguments, places), whole, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
 def test_the_prefix_has_the_contracts_shape() -> None:
     assert make_generator().prefix(prompt_ids("a dog", "a cat", "")).shape == (2, 2, 3, 2, 24, 16)
 

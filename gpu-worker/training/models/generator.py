@@ -78,18 +78,21 @@ class Attention(nn.Module):
         value = self.split(self.value(x))
         return self.key_norm(self.split(self.key(x))).to(value.dtype), value
 
-    def attend(self, x: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None = None) -> Tensor:
-        """Attention of x [B, T, width] over keys and values [B, H, S, head_dim].
+    def attend(
+        self, x: Tensor, key: Tensor, value: Tensor, blocked: Tensor | None = None, places: Tensor | None = None
+    ) -> Tensor:
+        """Attention of x [B, T, width] over keys and values [B, H, S, head_dim]; same shape as x, or [K, width] with `places`.
 
-        `blocked` bool [T, S] is True where a row may not look. Written out, because on a CPU the fused kernel's backward
-        pass took ten times as long at these lengths (20 ms against 2 ms for 32 rows of 88).
+        `blocked` bool [T, S] is True where a row may not look; `places` int64 [K] are those of the flattened [B * T] that are
+        wanted. Written out, because on a CPU the fused kernel's backward pass took ten times as long at these lengths (20 ms
+        against 2 ms for 32 rows of 88).
         """
         query = self.query_norm(self.split(self.query(x))) * self.head_dim**-0.5
         scores = (query.to(key.dtype) @ key.transpose(-1, -2)).float()  # (B, H, T, S)
         if blocked is not None:
             scores = scores.masked_fill(blocked, -torch.inf)
-        mixed = scores.softmax(-1).to(value.dtype) @ value
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        mixed = (scores.softmax(-1).to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return self.output(_at(mixed, places))
 
 
 class Block(nn.Module):
@@ -116,14 +119,22 @@ class Block(nn.Module):
         x = x + self.attention.attend(normed, key, value, later)
         return x + self.mlp(x), key, value
 
-    def image(self, x: Tensor, text_key: Tensor, text_value: Tensor) -> Tensor:
-        """One bidirectional layer over image tokens [R, N, width], which also see the row's text [R, H, L, head_dim]."""
+    def image(self, x: Tensor, text_key: Tensor, text_value: Tensor, places: Tensor | None = None) -> Tensor:
+        """One bidirectional layer over image tokens [R, N, width], which also see the row's text [R, H, L, head_dim].
+
+        With `places` int64 [K] only these of the flattened [R * N] come out, [K, width].
+        """
         normed = self.attention_norm(x)
         key, value = self.attention.keys_values(normed)
         key = torch.cat([text_key.to(key.dtype), key], dim=2)
         value = torch.cat([text_value.to(value.dtype), value], dim=2)
-        x = x + self.attention.attend(normed, key, value)
+        x = _at(x, places) + self.attention.attend(normed, key, value, places=places)
         return x + self.mlp(x)
+
+
+def _at(x: Tensor, places: Tensor | None) -> Tensor:
+    """x [B, T, width] itself, or its rows at `places` int64 [K] of the flattened [B * T]: [K, width]."""
+    return x if places is None else x.flatten(0, 1).index_select(0, places)
 
 
 class Generator(nn.Module):
@@ -227,12 +238,17 @@ class Generator(nn.Module):
         layers.append(torch.stack(last.attention.keys_values(last.attention_norm(x))))
         return torch.stack(layers)
 
-    def hidden(self, tokens: Tensor, prefix_kv: Tensor, row_prompt: Tensor) -> Tensor:
-        """Normalised states of image tokens before the output layer: float [R, N, width]; arguments as `image_logits`."""
+    def hidden(self, tokens: Tensor, prefix_kv: Tensor, row_prompt: Tensor, places: Tensor | None = None) -> Tensor:
+        """Normalised states of image tokens before the output layer: float [R, N, width]; arguments as `image_logits`.
+
+        With `places` int64 [K] only those of the flattened [R * N], [K, width]: training then leaves out most of the last layer.
+        """
         positions = (self.row_position + self.column_position + self.cell_position).flatten(0, 1)
         x = F.embedding(tokens, self.input_table()) + positions
+        last = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            x = block.image(x, prefix_kv[index, 0][row_prompt], prefix_kv[index, 1][row_prompt])
+            text_key, text_value = prefix_kv[index, 0][row_prompt], prefix_kv[index, 1][row_prompt]
+            x = block.image(x, text_key, text_value, places if index == last else None)
         return self.output_norm(x)
 
     def logits(self, states: Tensor) -> Tensor:
