@@ -32,6 +32,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   worker_lost: 503,
   service_unavailable: 503,
   message_invalid: 500,
+  dead_lettered: 500,
   bundle_mismatch: 500,
   bundle_invalid: 500,
   config_invalid: 500,

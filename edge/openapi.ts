@@ -154,7 +154,7 @@ const KEY_FAILURES = ['unauthorized', 'forbidden'] as const satisfies ErrorCode[
 const JOB_FAILURES = [
   'job_canceled',
   'job_expired',
-  'worker_lost',
+  'dead_lettered',
   'bundle_mismatch',
   'model_failed',
 ] as const satisfies ErrorCode[]

@@ -35,7 +35,7 @@ export const ERROR_GROUPS = {
     'worker_lost',
     'service_unavailable',
   ],
-  poison: ['message_invalid', 'bundle_mismatch', 'bundle_invalid', 'config_invalid'],
+  poison: ['message_invalid', 'dead_lettered', 'bundle_mismatch', 'bundle_invalid', 'config_invalid'],
   bug: ['internal', 'invariant_broken', 'model_failed'],
 } as const
 

@@ -38,7 +38,7 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
 
 /** Packages that only one file may know. */
 const SOLE_IMPORTERS: Record<string, RegExp> = {
-  '@aws-sdk/client-sqs': /^gpu-worker\/src\/consumer\.ts$/,
+  '@aws-sdk/client-sqs': /^gpu-worker\/src\/queue-client\.ts$/,
   'onnxruntime-node': /^gpu-worker\/src\/models\/session\.ts$/,
   aws4fetch: /^edge\/job-queue\.ts$/,
 }

@@ -20,6 +20,8 @@ export interface WorkerConfig {
   readonly visibilitySeconds: number
   readonly leaseHeartbeatSeconds: number
   readonly pollSeconds: number
+  /** Between two looks at the dead letters. */
+  readonly deadLetterSeconds: number
   /** From SIGTERM to giving back what is still running. */
   readonly graceSeconds: number
   /** Attempts at one job, ours and other workers' together, before it is failed for good. */
@@ -43,6 +45,7 @@ const VARIABLES = {
   PARM_VISIBILITY_SECONDS: 'an integer from 2 to 900',
   PARM_LEASE_HEARTBEAT_SECONDS: 'a number from 0.5 to 300, below half of PARM_VISIBILITY_SECONDS',
   PARM_POLL_SECONDS: 'an integer from 1 to 20',
+  PARM_DEAD_LETTER_SECONDS: 'an integer from 1 to 3600',
   PARM_GRACE_SECONDS: 'an integer from 0 to 600',
   PARM_MAX_ATTEMPTS: 'an integer from 1 to 100',
   PARM_HEALTH_HOST: 'an address to listen on',
@@ -85,6 +88,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
       fractions: true,
     }),
     pollSeconds: reader.number('PARM_POLL_SECONDS', { min: 1, max: 20, fallback: 20 }),
+    deadLetterSeconds: reader.number('PARM_DEAD_LETTER_SECONDS', { min: 1, max: 3600, fallback: 60 }),
     graceSeconds: reader.number('PARM_GRACE_SECONDS', { min: 0, max: 600, fallback: 25 }),
     maxAttempts: reader.number('PARM_MAX_ATTEMPTS', { min: 1, max: 100, fallback: 5 }),
     health: {

@@ -1,18 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  ChangeMessageVisibilityBatchCommand,
-  ChangeMessageVisibilityCommand,
-  DeleteMessageCommand,
-  GetQueueAttributesCommand,
-  ReceiveMessageCommand,
-  SQSClient,
-} from '@aws-sdk/client-sqs'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import { HeldLease, type Lease, type LeaseActions, type ReceivedMessage } from './lease.ts'
 import type { Log } from './log.ts'
+import { BATCH_SIZE, type Delivery, type QueueClient } from './queue-client.ts'
 
 export interface ConsumerOptions {
+  readonly client: QueueClient
   /** In order of precedence: a later queue is asked only while the earlier ones are empty. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
   readonly visibilitySeconds: number
@@ -32,8 +26,8 @@ const PROBE_SECONDS = 1
 /** A receive under way when draining starts may just be bringing a message; after this long it is cut off. */
 const RECEIVE_DRAIN_MS = 1_500
 const BACKOFF_MS = { min: 500, max: 30_000 }
-/** Most entries that one batch call of SQS takes. */
-const BATCH_SIZE = 10
+/** Until a message is seen again that could not be put among the dead letters. */
+const SET_ASIDE_RETRY_SECONDS = 30
 
 interface Poller {
   readonly lane: Lane
@@ -41,6 +35,8 @@ interface Poller {
   receiving: boolean
   /** Whether the last answer was empty. */
   quiet: boolean
+  /** Known once the queues were checked; undefined where there is none. */
+  deadLetterUrl: string | undefined
 }
 
 /**
@@ -50,7 +46,7 @@ interface Poller {
  */
 export class Consumer {
   readonly #options: ConsumerOptions
-  readonly #client: SQSClient
+  readonly #client: QueueClient
   readonly #pollers: readonly Poller[]
   readonly #leases = new Set<HeldLease>()
   readonly #handling = new Set<Promise<void>>()
@@ -60,19 +56,26 @@ export class Consumer {
 
   constructor(options: ConsumerOptions) {
     this.#options = options
-    this.#pollers = options.queues.map((queue) => ({ ...queue, receiving: false, quiet: false }))
-    this.#client = new SQSClient({
-      // Region and credentials come from the SDK's own environment names. The queues share one host (config.ts).
-      ...(options.queues[0] && { endpoint: new URL(options.queues[0].url).origin }),
-      requestHandler: { requestTimeout: (options.pollSeconds + 10) * 1000, connectionTimeout: 5_000 },
-    })
+    this.#client = options.client
+    this.#pollers = options.queues.map((queue) => ({
+      ...queue,
+      receiving: false,
+      quiet: false,
+      deadLetterUrl: undefined,
+    }))
+  }
+
+  /** Dead-letter queues, known once the queues were checked. */
+  get deadLetterQueues(): readonly { readonly lane: Lane; readonly url: string }[] {
+    return this.#pollers.flatMap(({ lane, deadLetterUrl: url }) => (url === undefined ? [] : [{ lane, url }]))
   }
 
   /** @throws AppError config_invalid  naming the queue that does not answer, and why. */
   async check(): Promise<void> {
-    for (const { url, lane } of this.#pollers) {
+    for (const poller of this.#pollers) {
+      const { lane, url } = poller
       try {
-        await this.#client.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['QueueArn'] }))
+        poller.deadLetterUrl = await this.#client.deadLetterUrl(url)
       } catch (cause) {
         const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
         throw new AppError('config_invalid', `the ${lane} queue ${url} does not answer (${why})`, { cause })
@@ -99,7 +102,6 @@ export class Consumer {
       await this.#beat
     } finally {
       clearInterval(heartbeat)
-      this.#client.destroy()
     }
     if (this.#broken.signal.aborted) throw this.#broken.signal.reason
   }
@@ -138,35 +140,15 @@ export class Consumer {
     stopping.addEventListener('abort', onStopping, { once: true })
     poller.receiving = true
     try {
-      const reply = await this.#client.send(
-        new ReceiveMessageCommand({
-          QueueUrl: poller.url,
-          MaxNumberOfMessages: 1,
-          // Later lanes wait until this one is known to be empty, so the first poll after a message is short.
-          WaitTimeSeconds: poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS,
-          VisibilityTimeout: this.#options.visibilitySeconds,
-          MessageSystemAttributeNames: ['ApproximateReceiveCount', 'SentTimestamp'],
-        }),
-        { abortSignal: cutOff.signal },
-      )
-      const [message] = reply.Messages ?? []
-      poller.quiet = message === undefined
-      if (message) {
-        const sentAt = message.Attributes?.SentTimestamp
-        // The queue's clock is another one than ours; a message from the future is a new one.
-        if (sentAt !== undefined) this.#options.onReceived?.(poller.lane, Math.max(0, Date.now() - Number(sentAt)))
-        this.#take(
-          {
-            messageId: message.MessageId ?? 'unknown',
-            receiptHandle: message.ReceiptHandle ?? '',
-            queueUrl: poller.url,
-            lane: poller.lane,
-            body: message.Body ?? '',
-            receiveCount: Number(message.Attributes?.ApproximateReceiveCount ?? 1),
-          },
-          stopping.aborted,
-        )
-      }
+      const [delivery] = await this.#client.receive(poller.url, {
+        max: 1,
+        // Later lanes wait until this one is known to be empty, so the first poll after a message is short.
+        waitSeconds: poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS,
+        visibilitySeconds: this.#options.visibilitySeconds,
+        signal: cutOff.signal,
+      })
+      poller.quiet = delivery === undefined
+      if (delivery) this.#take(poller, delivery, stopping.aborted)
     } finally {
       stopping.removeEventListener('abort', onStopping)
       poller.receiving = false
@@ -174,7 +156,11 @@ export class Consumer {
     }
   }
 
-  #take(message: ReceivedMessage, tooLate: boolean): void {
+  #take({ lane, url }: Poller, delivery: Delivery, tooLate: boolean): void {
+    const { sentAt } = delivery
+    // The queue's clock is another one than ours; a message from the future is a new one.
+    if (sentAt !== undefined) this.#options.onReceived?.(lane, Math.max(0, Date.now() - sentAt))
+    const message: ReceivedMessage = { ...delivery, lane, queueUrl: url }
     const lease = new HeldLease(message, this.#options.visibilitySeconds, this.#leaseActions)
     this.#leases.add(lease)
     const work = (tooLate ? lease.release(1) : this.#options.handle(lease))
@@ -189,44 +175,37 @@ export class Consumer {
   }
 
   readonly #leaseActions: LeaseActions = {
-    delete: async (message) => {
-      await this.#tell(
-        message,
-        'delete',
-        new DeleteMessageCommand({ QueueUrl: message.queueUrl, ReceiptHandle: message.receiptHandle }),
-      )
-    },
-    setVisibility: async (message, seconds) => {
+    delete: ({ queueUrl, receiptHandle, messageId }) =>
+      this.#tell(messageId, 'delete', () => this.#client.delete(queueUrl, receiptHandle)),
+    setVisibility: async ({ queueUrl, receiptHandle, messageId }, seconds) => {
       // A heartbeat under way could land later and hide the message for a full period again.
       await this.#beat
-      await this.#tell(
-        message,
-        'release',
-        new ChangeMessageVisibilityCommand({
-          QueueUrl: message.queueUrl,
-          ReceiptHandle: message.receiptHandle,
-          VisibilityTimeout: seconds,
-        }),
-      )
+      await this.#tell(messageId, 'release', () => this.#client.setVisibility(queueUrl, receiptHandle, seconds))
+    },
+    setAside: async ({ queueUrl, receiptHandle, messageId, body }) => {
+      await this.#beat
+      await this.#tell(messageId, 'setting aside', async () => {
+        const deadLetterUrl = this.#pollers.find(({ url }) => url === queueUrl)?.deadLetterUrl
+        if (deadLetterUrl === undefined) {
+          await this.#client.setVisibility(queueUrl, receiptHandle, SET_ASIDE_RETRY_SECONDS)
+          return
+        }
+        // In this order a crash in between makes two of it, and never none.
+        await this.#client.send(deadLetterUrl, body, undefined)
+        await this.#client.delete(queueUrl, receiptHandle)
+      })
     },
     ended: (lease) => {
       this.#leases.delete(lease)
     },
   }
 
-  /** Neither call is needed for correctness: what is not deleted or released comes back, and the claim sorts it out. */
-  async #tell(
-    message: ReceivedMessage,
-    what: string,
-    command: DeleteMessageCommand | ChangeMessageVisibilityCommand,
-  ): Promise<void> {
+  /** None of these calls is needed for correctness: what is not deleted or released comes back, and the claim sorts it out. */
+  async #tell(messageId: string, what: string, call: () => Promise<void>): Promise<void> {
     try {
-      await this.#client.send(command as DeleteMessageCommand)
+      await call()
     } catch (error) {
-      this.#options.log.warn(`${what} failed, the message will be delivered again`, {
-        messageId: message.messageId,
-        error,
-      })
+      this.#options.log.warn(`${what} failed, the message will be delivered again`, { messageId, error })
     }
   }
 
@@ -250,22 +229,16 @@ export class Consumer {
   }
 
   async #extend(batch: readonly HeldLease[]): Promise<void> {
+    const { visibilitySeconds, heartbeatSeconds } = this.#options
+    const handles = batch.map(({ message }) => message.receiptHandle)
     try {
-      const reply = await this.#client.send(
-        new ChangeMessageVisibilityBatchCommand({
-          QueueUrl: batch[0]?.message.queueUrl,
-          Entries: batch.map((lease, index) => ({
-            Id: String(index),
-            ReceiptHandle: lease.message.receiptHandle,
-            VisibilityTimeout: this.#options.visibilitySeconds,
-          })),
-        }),
-        { abortSignal: AbortSignal.timeout(Math.round(this.#options.heartbeatSeconds * 1000)) },
-      )
-      for (const entry of reply.Successful ?? []) batch[Number(entry.Id)]?.extended()
-      for (const entry of reply.Failed ?? []) {
-        // A fault on the queue's side may pass before the visibility ends; a refused handle never does.
-        if (entry.SenderFault) batch[Number(entry.Id)]?.lose(`${entry.Code}: ${entry.Message}`)
+      const signal = AbortSignal.timeout(Math.round(heartbeatSeconds * 1000))
+      const url = batch[0]?.message.queueUrl ?? ''
+      const askedAt = performance.now()
+      const extensions = await this.#client.extend(url, handles, visibilitySeconds, signal)
+      for (const [index, extension] of extensions.entries()) {
+        if (extension.outcome === 'extended') batch[index]?.extended(performance.now() - askedAt)
+        if (extension.outcome === 'refused') batch[index]?.lose(extension.why)
       }
     } catch (error) {
       this.#options.log.warn('lease heartbeat failed', { leases: batch.length, error })

@@ -8,6 +8,7 @@ import {
   type Lane,
   runnableCandidates,
 } from '../../shared/job.ts'
+import { LIMITS } from '../../shared/limits.ts'
 import { Attempt } from './attempt.ts'
 import { createEdgeClient } from './edge-client.ts'
 import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
@@ -39,6 +40,21 @@ type Readable = Exclude<ReadMessage, { kind: 'unreadable' }>
 const CLAIM_PATIENCE_MS = 10_000
 /** Visibility of messages given back, seconds. Not 0: some emulators of SQS lose a message at 0. */
 const RELEASE_SECONDS = { atOnce: 1, trouble: 5, signatureTrouble: 30 }
+/** No job lives longer, so nothing given back for longer would be worth anything. */
+const MAX_RELEASE_SECONDS = LIMITS.deadlineMs.max / 1000
+
+/**
+ * A second message of a running job is received again and again while that job takes its time; each time later, so that it
+ * does not end among the dead letters meanwhile.
+ */
+const busySeconds = (retryAfterMs: number, receiveCount: number): number =>
+  Math.min(MAX_RELEASE_SECONDS, Math.max(1, Math.ceil(retryAfterMs / 1000)) * receiveCount)
+
+/** Whatever was wrong may last; each round is longer than the one before, with jitter, so that a fleet does not knock at once. */
+const troubleSeconds = (receiveCount: number): number => {
+  const ceiling = Math.min(MAX_RELEASE_SECONDS, RELEASE_SECONDS.trouble * 2 ** (receiveCount - 1))
+  return Math.ceil(ceiling * (0.5 + Math.random() / 2))
+}
 
 /** Takes leased messages to their end: claim, run, report, settle the lease. One call of `handle` a message. */
 export class JobRunner {
@@ -88,12 +104,12 @@ export class JobRunner {
     const read = readJobMessage(lease.body)
     const log = this.#options.log.with({ messageId: lease.messageId, lane: lease.lane })
     if (read.kind === 'unreadable') {
-      // Nobody can be told. Left to the queue, its redrive policy puts it where an operator will look.
-      log.error('unreadable message left to the dead-letter queue', {
+      // Nobody can be told, and no other worker could read more of it.
+      log.error('unreadable message put among the dead letters', {
         problem: read.problem,
         receives: lease.receiveCount,
       })
-      await lease.release(RELEASE_SECONDS.atOnce)
+      await lease.fail()
       return
     }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
@@ -129,7 +145,7 @@ export class JobRunner {
           return undefined
         case 'busy':
           log.info('job is busy elsewhere', { retryAfterMs: reply.retryAfterMs })
-          await lease.release(Math.max(RELEASE_SECONDS.atOnce, Math.ceil(reply.retryAfterMs / 1000)))
+          await lease.release(busySeconds(reply.retryAfterMs, lease.receiveCount))
           return undefined
         default: {
           const never: never = reply
@@ -147,7 +163,7 @@ export class JobRunner {
   #refuse(attempt: Attempt, { parameters }: JobMessage): JobFailure | undefined {
     const { model, maxAttempts } = this.#options
     if (attempt.number > maxAttempts) {
-      return { code: 'worker_lost', message: `given up after ${maxAttempts} attempts, none of which came to an end` }
+      return { code: 'dead_lettered', message: `given up after ${maxAttempts} attempts, none of which came to an end` }
     }
     const mismatch = bundleMismatch(parameters, model)
     return mismatch === undefined ? undefined : { code: 'bundle_mismatch', message: mismatch }
@@ -305,7 +321,7 @@ export class JobRunner {
         return lease.release(RELEASE_SECONDS.signatureTrouble)
       default:
         log.warn('the job could not be finished here; message given back', { error })
-        return lease.release(RELEASE_SECONDS.trouble)
+        return lease.release(troubleSeconds(lease.receiveCount))
     }
   }
 

@@ -1,7 +1,8 @@
 import { InvariantError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
+import type { Delivery } from './queue-client.ts'
 
-/** Our hold on one received message. Exactly one of ack, release and abandon ends it, unless it was lost before. */
+/** Our hold on one received message. Exactly one of ack, release, fail and abandon ends it, unless it was lost before. */
 export interface Lease {
   readonly messageId: string
   readonly lane: Lane
@@ -14,6 +15,8 @@ export interface Lease {
   ack(): Promise<void>
   /** Gives the message back; others see it after `delaySeconds`, 1..43200. */
   release(delaySeconds: number): Promise<void>
+  /** Nobody can ever work on it: puts it among the dead letters, for an operator. */
+  fail(): Promise<void>
   /** Lets go without a word: another worker owns the job. The message reappears when its visibility ends. */
   abandon(): void
 }
@@ -21,7 +24,7 @@ export interface Lease {
 /**
  * held     extended by every heartbeat; ends by itself when no extension arrives in time
  * lost     the queue refused an extension, or none arrived in time
- * settled  acked, released or abandoned by its owner
+ * settled  acked, released, failed or abandoned by its owner
  *
  *   held -> lost
  *   held -> settled
@@ -31,18 +34,15 @@ type LeaseState =
   | { readonly phase: 'lost' }
   | { readonly phase: 'settled' }
 
-export interface ReceivedMessage {
-  readonly messageId: string
-  readonly receiptHandle: string
+export interface ReceivedMessage extends Delivery {
   readonly queueUrl: string
   readonly lane: Lane
-  readonly body: string
-  readonly receiveCount: number
 }
 
 export interface LeaseActions {
   delete(message: ReceivedMessage): Promise<void>
   setVisibility(message: ReceivedMessage, seconds: number): Promise<void>
+  setAside(message: ReceivedMessage): Promise<void>
   /** Called once, when the lease is no longer held for whatever reason. */
   ended(lease: HeldLease): void
 }
@@ -58,7 +58,7 @@ export class HeldLease implements Lease {
     this.message = message
     this.#actions = actions
     this.#visibilityMs = visibilitySeconds * 1000
-    this.#state = { phase: 'held', expiry: this.#startExpiry() }
+    this.#state = { phase: 'held', expiry: this.#startExpiry(0) }
   }
 
   get messageId(): string {
@@ -81,11 +81,15 @@ export class HeldLease implements Lease {
     return this.#lost.signal
   }
 
-  /** The queue has just hidden the message for another full period. A lease that ended meanwhile ignores it. */
-  extended(): void {
+  /**
+   * The queue has hidden the message for another full period. A lease that ended meanwhile ignores it.
+   *
+   * @param sinceMs  how long ago it may have done so: an answer can be slow, and the period has begun all the same
+   */
+  extended(sinceMs: number): void {
     if (this.#state.phase !== 'held') return
     clearTimeout(this.#state.expiry)
-    this.#state = { phase: 'held', expiry: this.#startExpiry() }
+    this.#state = { phase: 'held', expiry: this.#startExpiry(sinceMs) }
   }
 
   /** A lease that ended meanwhile ignores it: the refusal only says what its owner already did. */
@@ -101,6 +105,10 @@ export class HeldLease implements Lease {
 
   async release(delaySeconds: number): Promise<void> {
     if (this.#settle()) await this.#actions.setVisibility(this.message, delaySeconds)
+  }
+
+  async fail(): Promise<void> {
+    if (this.#settle()) await this.#actions.setAside(this.message)
   }
 
   abandon(): void {
@@ -130,7 +138,7 @@ export class HeldLease implements Lease {
     this.#actions.ended(this)
   }
 
-  #startExpiry(): NodeJS.Timeout {
-    return setTimeout(() => this.lose('not extended in time'), this.#visibilityMs)
+  #startExpiry(sinceMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.lose('not extended in time'), Math.max(0, this.#visibilityMs - sinceMs))
   }
 }

@@ -1,6 +1,7 @@
 import { AppError, errorGroup } from '../../shared/error-code.ts'
 import { parseConfig, type WorkerConfig } from './config.ts'
 import { Consumer } from './consumer.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { createEngine } from './engine/engine.ts'
 import type { Engine } from './engine/ports.ts'
 import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
@@ -11,6 +12,7 @@ import { MeteredEngine } from './metrics/metered-engine.ts'
 import { ModelMeter } from './metrics/metered-models.ts'
 import { WorkerMetrics } from './metrics/worker-metrics.ts'
 import { type Bundle, openBundle } from './models/bundle-loader.ts'
+import { QueueClient } from './queue-client.ts'
 import type { ServedModel } from './served-model.ts'
 import { TaskProtection } from './task-protection.ts'
 import { WorkerLifecycle } from './worker-state.ts'
@@ -49,6 +51,7 @@ interface Serving {
   readonly engine: Engine
   readonly runner: JobRunner
   readonly consumer: Consumer
+  readonly queue: QueueClient
 }
 
 class WorkerProcess {
@@ -89,16 +92,20 @@ class WorkerProcess {
       this.#lifecycle.fail(error)
       return error instanceof AppError && errorGroup(error.code) === 'poison' ? EXIT.misconfigured : EXIT.failed
     } finally {
+      this.#serving?.queue.close()
       await this.#serving?.bundle.close()
       await health?.close()
     }
   }
 
   async #serve(): Promise<void> {
-    const { consumer, engine, runner, bundle } = await this.#open()
+    const { consumer, engine, runner, bundle, queue } = await this.#open()
     await consumer.check()
     if (this.#draining.signal.aborted) return
     this.#lifecycle.becomeReady()
+    const { workerName, deadLetterSeconds: pollSeconds } = this.#config
+    const letters = { client: queue, queues: consumer.deadLetterQueues, workerName, pollSeconds, log: this.#log }
+    const lettersRun = new DeadLetters(letters).run(this.#draining.signal)
     const engineRun = engine.run(this.#idle.signal)
     const consumerRun = consumer.run(this.#draining.signal)
     // Whichever breaks first, the others must let go of their jobs before the process may end.
@@ -111,7 +118,7 @@ class WorkerProcess {
       this.#draining.abort()
       throw error
     })
-    const ended = await Promise.allSettled([failures, consumerRun])
+    const ended = await Promise.allSettled([failures, consumerRun, lettersRun])
     this.#idle.abort()
     const errors = [...ended, ...(await Promise.allSettled([engineRun]))].flatMap((end) =>
       end.status === 'rejected' ? [end.reason as unknown] : [],
@@ -142,11 +149,14 @@ class WorkerProcess {
       log: this.#log,
     })
     const protection = new TaskProtection({ agentUri: process.env.ECS_AGENT_URI, log: this.#log })
+    const { queues, pollSeconds } = this.#config
+    const queue = new QueueClient(queues[0]?.url ?? '', pollSeconds)
     const consumer = new Consumer({
-      queues: this.#config.queues,
+      client: queue,
+      queues,
       visibilitySeconds: this.#config.visibilitySeconds,
       heartbeatSeconds: this.#config.leaseHeartbeatSeconds,
-      pollSeconds: this.#config.pollSeconds,
+      pollSeconds,
       room: (lane) => runner.room(lane),
       handle: (lease) => protection.whileBusy(() => runner.handle(lease)),
       onReceived: (lane, ageMs) => {
@@ -155,7 +165,7 @@ class WorkerProcess {
       },
       log: this.#log,
     })
-    this.#serving = { bundle, slots, engine, runner, consumer }
+    this.#serving = { bundle, slots, engine, runner, consumer, queue }
     const { id, revision } = bundle.manifest
     const { provider, refusedProviders, stepSessions } = bundle
     this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads, stepSessions })

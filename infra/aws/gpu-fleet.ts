@@ -227,6 +227,11 @@ function taskPermissions(queues: JobQueues, cluster: Cluster): PolicyStatement[]
       actions: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes'],
       resources: queues.lanes.map(({ queue }) => queue.queueArn),
     }),
+    // Puts aside what cannot be read, and ends the jobs of what lies there.
+    new PolicyStatement({
+      actions: ['sqs:SendMessage', 'sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'],
+      resources: queues.lanes.map(({ deadLetters }) => deadLetters.queueArn),
+    }),
     new PolicyStatement({
       actions: ['ecs:UpdateTaskProtection'],
       resources: [

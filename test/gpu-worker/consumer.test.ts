@@ -2,6 +2,7 @@ import { ChangeMessageVisibilityCommand, type SQSClient } from '@aws-sdk/client-
 import { describe, expect, it } from 'vitest'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
+import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
 import { queueName } from '../../infra/local/queue.ts'
 import { InvariantError } from '../../shared/error-code.ts'
 import { EMPTY, eventually, useStand } from './worker-stand.ts'
@@ -139,6 +140,7 @@ describe('the queue', () => {
     const log = createLog({ format: 'json', level: 'error', write: () => undefined, now: Date.now })
     const url = `http://127.0.0.1:${stand.queue.port}/000000000000/nowhere`
     const consumer = new Consumer({
+      client: new QueueClient(url, 1),
       queues: [{ lane: 'interactive', url }],
       visibilitySeconds: 10,
       heartbeatSeconds: 3,

@@ -48,6 +48,7 @@ async function serve(openJob: (startedAt: number) => HeardJob) {
   const lease = new HeldLease({ ...message, body: JSON.stringify(job.message), receiveCount: 1 }, 600, {
     delete: async () => void calls.push('delete'),
     setVisibility: async () => void calls.push('visible'),
+    setAside: async () => undefined,
     ended: () => {},
   })
   const stop = new AbortController()

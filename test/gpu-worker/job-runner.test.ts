@@ -202,7 +202,7 @@ describe('a job', () => {
     job.claims = 3
     const worker = stand.worker({ maxAttempts: 3 })
     stand.send(job)
-    expect(await stand.edge.terminal(job)).toMatchObject({ type: 'failed', error: { code: 'worker_lost' } })
+    expect(await stand.edge.terminal(job)).toMatchObject({ type: 'failed', error: { code: 'dead_lettered' } })
     await eventually(() => stand.inQueue(), EMPTY)
     expect(worker.engine.jobs).toEqual([])
   })
@@ -297,11 +297,12 @@ describe('a job this worker cannot run', () => {
   it.each([
     ['no JSON', 'hello'],
     ['no job', '{"a":1}'],
-  ])('is left to the dead-letter queue when nobody can be told: %s', async (_, body) => {
+  ])('is put among the dead letters at its first receipt when nobody can be told: %s', async (_, body) => {
     const worker = stand.worker()
     stand.queue.server.sendMessage(queueName('interactive'), body)
-    await eventually(() => worker.lines.some((line) => line.includes('unreadable message')), true)
-    await eventually(() => stand.inQueue().ready + stand.inQueue().inflight, 1)
+    await eventually(() => stand.deadLetters(), [body])
+    await eventually(() => stand.inQueue(), EMPTY)
+    expect(worker.lines.filter((line) => line.includes('unreadable message'))).toHaveLength(1)
     expect(worker.engine.jobs).toEqual([])
   })
 })

@@ -9,12 +9,14 @@ const MESSAGE = {
   lane: 'interactive',
   body: '{}',
   receiveCount: 1,
+  sentAt: undefined,
 } as const
 
 let calls: string[]
 const actions: LeaseActions = {
   delete: async () => void calls.push('delete'),
   setVisibility: async (_, seconds) => void calls.push(`visible in ${seconds}`),
+  setAside: async () => void calls.push('set aside'),
   ended: () => void calls.push('ended'),
 }
 const lease = () => new HeldLease(MESSAGE, 10, actions)
@@ -39,11 +41,28 @@ describe('HeldLease', () => {
   it('lasts a full period from its latest extension', () => {
     const held = lease()
     vi.advanceTimersByTime(9_000)
-    held.extended()
+    held.extended(0)
     vi.advanceTimersByTime(9_999)
     expect(held.lost.aborted).toBe(false)
     vi.advanceTimersByTime(1)
     expect(held.lost.aborted).toBe(true)
+  })
+
+  it('counts a slow extension from when it was asked for: the queue began its period then', () => {
+    const held = lease()
+    vi.advanceTimersByTime(5_000)
+    held.extended(4_000)
+    vi.advanceTimersByTime(5_999)
+    expect(held.lost.aborted).toBe(false)
+    vi.advanceTimersByTime(1)
+    expect(held.lost.aborted).toBe(true)
+  })
+
+  it('is failed by its owner: its message is set aside, once', async () => {
+    const held = lease()
+    await held.fail()
+    expect(calls).toEqual(['ended', 'set aside'])
+    await expect(held.release(1)).rejects.toThrow(InvariantError)
   })
 
   it('tells the queue nothing once it is lost', async () => {
@@ -51,6 +70,7 @@ describe('HeldLease', () => {
     held.lose('refused')
     await held.ack()
     await held.release(1)
+    await held.fail()
     held.abandon()
     expect(calls).toEqual(['ended'])
   })
@@ -59,7 +79,7 @@ describe('HeldLease', () => {
     const held = lease()
     await held.release(7)
     held.lose('too late to matter')
-    held.extended()
+    held.extended(0)
     vi.advanceTimersByTime(60_000)
     expect(held.lost.aborted).toBe(false)
     expect(calls).toEqual(['ended', 'visible in 7'])

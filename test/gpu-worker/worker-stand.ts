@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
+import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
 import { type LocalQueue, queueName, startQueue } from '../../infra/local/queue.ts'
 import type { Lane } from '../../shared/job.ts'
 import { FakeEngine, fakeModel } from '../support/fake-engine.ts'
@@ -48,7 +49,9 @@ export class TestWorker {
       log,
     })
     const visibilitySeconds = options.visibilitySeconds ?? 10
+    const client = new QueueClient(queue.urls.interactive, 1)
     const consumer = new Consumer({
+      client,
       queues: (options.lanes ?? BOTH_LANES).map((lane) => ({ lane, url: queue.urls[lane] })),
       visibilitySeconds,
       heartbeatSeconds: options.heartbeatSeconds ?? visibilitySeconds / 3,
@@ -58,7 +61,8 @@ export class TestWorker {
       onReceived: (lane, ageMs) => this.received.push({ lane, ageMs }),
       log,
     })
-    this.run = consumer.run(this.#draining.signal)
+    this.run = consumer.check().then(() => consumer.run(this.#draining.signal))
+    void this.run.catch(() => undefined).then(() => client.close())
   }
 
   drain(): Promise<void> {
@@ -103,6 +107,15 @@ export function useStand() {
       const worker = new TestWorker(queue, options)
       workers.push(worker)
       return worker
+    },
+    /** Everything that lies in a lane's queue of dead letters. */
+    deadLetters(lane: Lane = 'interactive'): string[] {
+      const messages = queue.server.inspectQueue(`${queueName(lane)}-dead`)?.messages
+      return messages
+        ? [...messages.ready, ...messages.delayed, ...messages.inflight.map(({ message }) => message)].map(
+            ({ body }) => body,
+          )
+        : []
     },
     send(job: { message: object }, lane: Lane = 'interactive'): void {
       queue.server.sendMessage(queueName(lane), JSON.stringify(job.message))

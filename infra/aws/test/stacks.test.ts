@@ -92,6 +92,7 @@ describe('the permissions', () => {
       'sqs:DeleteMessage',
       'sqs:GetQueueAttributes',
       'sqs:ReceiveMessage',
+      'sqs:SendMessage',
     ])
   })
 
