@@ -1,7 +1,7 @@
 """Draws the pictures of README.md, and any run's training curves.
 
-    python -m training.figures                              (atlas, scenes, and the curves of every run that is here)
-    python -m training.figures training/runs/generator      (that run's curves)
+python -m training.figures                              (atlas, scenes, and the curves of every run that is here)
+python -m training.figures training/runs/generator      (that run's curves)
 """
 
 import argparse

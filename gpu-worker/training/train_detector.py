@@ -68,9 +68,7 @@ class DetectorBatch:
     noise: int
 
 
-def detection_loss(
-    maps: DetectorMaps, targets: ObjectTargets, settings: DetectorTraining
-) -> tuple[Tensor, dict[str, Tensor]]:
+def detection_loss(maps: DetectorMaps, targets: ObjectTargets, settings: DetectorTraining) -> tuple[Tensor, dict[str, Tensor]]:
     """Focal loss on centres, L1 on box extents, cross-entropy on colours.
 
     Args:
@@ -98,9 +96,7 @@ class DetectorStage(Stage):
 
     name = "detector"
 
-    def __init__(
-        self, model: Detector, settings: DetectorTraining, worlds: list[World], coded: CodedScenes | None
-    ):
+    def __init__(self, model: Detector, settings: DetectorTraining, worlds: list[World], coded: CodedScenes | None):
         """Scenes are of `worlds`; every second one is of `coded` and shown as its codes show it, unless that is None."""
         super().__init__(model.to(memory_format=torch.channels_last))
         self._settings, self._worlds, self._coded = settings, worlds, coded

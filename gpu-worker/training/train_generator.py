@@ -129,9 +129,7 @@ class GeneratorStage(Stage):
     parts = 4
     checkpoint_seconds = 300.0
 
-    def __init__(
-        self, model: Generator, settings: GeneratorTraining, scenes: TokenScenes, quantizer: Quantizer, world: World
-    ):
+    def __init__(self, model: Generator, settings: GeneratorTraining, scenes: TokenScenes, quantizer: Quantizer, world: World):
         """`quantizer` and `world` draw the samples of a checkpoint."""
         super().__init__(model)
         self._settings, self._scenes, self._quantizer, self._world = settings, scenes, quantizer, world

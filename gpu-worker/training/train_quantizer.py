@@ -126,9 +126,7 @@ class QuantizerStage(Stage):
     parts = 4
     log_steps = 25
 
-    def __init__(
-        self, model: Quantizer, settings: QuantizerTraining, world: World, scene_codes: SceneCodes, held_out: int = 256
-    ):
+    def __init__(self, model: Quantizer, settings: QuantizerTraining, world: World, scene_codes: SceneCodes, held_out: int = 256):
         """Every checkpoint is measured on the same `held_out` scenes."""
         super().__init__(model.train().to(memory_format=torch.channels_last))
         self._settings, self._world, self._codes = settings, world, scene_codes

@@ -26,11 +26,12 @@ from training.spec_challenges import challenge, weaken
 from training.tokenizer import encode_prompts
 from training.trajectory_examples import TrajectoryExamples, label
 from training.trajectory_sampler import GraphPainter, TorchPainter
+from training.validation_prompts import validation_prompts
 from training.verifier_data import BatchMaker, SceneExamples
 from training.verifier_kinds import KINDS
 from training.world.classes import CLASSES, COLORS, TASKS
 from training.world.config import WorldConfig
-from training.world.held_out import facts_of
+from training.world.held_out import evaluation_held_out, facts_of
 from training.world.scene import Scene
 from training.world.spec import satisfies
 from training.world.world import World
@@ -316,3 +317,18 @@ def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
 def test_kinds_are_taught_questions_that_exist():
     for kind in KINDS.values():
         assert set(kind.tasks) <= set(QUESTIONS)
+
+
+def test_validation_prompts_ask_for_facts_that_neither_training_nor_score_knows():
+    chosen = validation_prompts(World(WorldConfig()), per_task=3)
+    assert [spec["tag"] for spec in chosen] == [task for task in TASKS for _ in range(3)]
+    assert len({spec["prompt"] for spec in chosen}) == len(chosen)
+    for spec in chosen:
+        assert split_of(spec) == "calibration"
+        assert not evaluation_held_out().holds(spec) and not evaluation_held_out().holds_prompt(spec["prompt"])
+
+
+def test_more_validation_prompts_than_there_are_is_an_error(monkeypatch):
+    monkeypatch.setattr("training.validation_prompts._DRAWS", 1)
+    with pytest.raises(ValueError, match="prompts of single_object; 50 were asked for"):
+        validation_prompts(World(WorldConfig()), per_task=50)
