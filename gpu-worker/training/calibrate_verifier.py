@@ -1,8 +1,11 @@
 """Turns a trained verifier into a released one: `python -m training.calibrate_verifier parm`.
 
 On the calibration split of the trajectories it fits each question's probability and chooses thresholds and judged steps by
-replaying the engine's rule; on the test split, which nothing has seen, it measures the result. Writes `weights/NAME.pt`,
-with the fit folded into its head, and `weights/NAME.json`, which the bundle's manifest and the report read.
+replaying the engine's rule, unless they are given; on the test split, which nothing has seen, it measures the result. Writes
+`weights/NAME.pt`, with the fit folded into its head, and `weights/NAME.json`, which the bundle's manifest and the report read.
+
+What it chooses keeps nine of ten good candidates. Where the best of many is wanted, far fewer need to be kept: a recording of
+validation prompts shows which setting keeps the score of a whole job for the fewest row-steps (`training.validation_prompts`).
 
 Every step shares one fit, because a verifier is not told the step and a bundle has one threshold for a question; the
 reliability tables are by step all the same.
@@ -12,6 +15,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +40,14 @@ _TRAINING_DIRECTORY = Path(__file__).parent
 _TIMED_ROWS = 8
 # A verifier without a question answers 1 to it, which passes.
 _NOT_ASKED = 1.0
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Judged steps and thresholds that were chosen elsewhere, for calibrated probabilities."""
+
+    rule: PruningRule
+    alignment: float
 
 
 def fit_answers(answers: Answers, asks_steps: bool) -> list[tuple[float, float]]:
@@ -82,6 +94,7 @@ def release(
     tasks: tuple[str, ...],
     step_count: int,
     call_row_steps: float,
+    given: OperatingPoint | None = None,
 ) -> dict:
     """Calibrates a model in place and returns what its JSON file says.
 
@@ -90,16 +103,19 @@ def release(
         tasks: the questions that it will be asked.
         step_count: steps of a whole run.
         call_row_steps: from `measure_call_row_steps`.
+        given: of a verifier that prunes: what to use instead of choosing it here.
     """
     known, prunes = read("calibration"), set(tasks) == set(TASKS)
     fits = fit_answers(known, prunes)
     probability, good = known.probability(fits), known.labels[:, -1, ALIGNMENT] > 0.5
     thresholds, rule, prune_rates = dict.fromkeys(TASKS, _NOT_ASKED), PruningRule((), _NOT_ASKED, _NOT_ASKED), ()
     if prunes:
-        rule = choose_pruning(probability, good, known.steps, step_count, call_row_steps)
+        rule = given.rule if given else choose_pruning(probability, good, known.steps, step_count, call_row_steps)
         thresholds |= {"clarity": rule.clarity, "potential": rule.potential}
         prune_rates = replay_pruning(probability, good, known.steps, step_count, rule).prune_rates
-    if "alignment" in tasks:
+    if given:
+        thresholds["alignment"] = given.alignment
+    elif "alignment" in tasks:
         thresholds["alignment"] = choose_alignment_threshold(probability[:, -1, ALIGNMENT], known.labels[:, -1, ALIGNMENT])
     fold_into_head(model, fits)
 
@@ -123,6 +139,18 @@ def release(
     }
 
 
+def _operating_point(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> OperatingPoint | None:
+    values = [arguments.judged_steps, *(getattr(arguments, task) for task in TASKS)]
+    if all(value is None for value in values):
+        return None
+    if any(value is None for value in values):
+        parser.error("--judged-steps, --clarity, --potential and --alignment go together: give all four or none")
+    if set(RELEASED[arguments.name].tasks) != set(TASKS):
+        parser.error(f"{arguments.name} prunes nothing: it has no judged steps to be given")
+    steps, clarity, potential, alignment = values
+    return OperatingPoint(PruningRule(tuple(sorted(steps)), clarity, potential), alignment)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=RELEASED)
@@ -131,7 +159,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights", help="folder of released weights")
     parser.add_argument("--trajectories", type=Path, default=_TRAINING_DIRECTORY / "runs/ranking")
     parser.add_argument("--threads", type=int, default=2)
+    point = parser.add_argument_group("operating point of a verifier that prunes, all four or none")
+    point.add_argument("--judged-steps", type=int, nargs="+", help="step indices, ascending")
+    for task in TASKS:
+        point.add_argument(f"--{task}", type=float, help="threshold, 0..1")
     arguments = parser.parse_args()
+    given = _operating_point(parser, arguments)
     torch.set_num_threads(arguments.threads)
 
     released = RELEASED[arguments.name]
@@ -150,7 +183,7 @@ def main() -> None:
         return read_answers(verifier, lambda ids: decoder.run({"ids": ids})["image"], data, thresholds, kind)
 
     step_count = RankingData.read(arguments.trajectories, "calibration").step_count
-    report = release(model, read, released.tasks, step_count, measure_call_row_steps(model, generator, quantizer))
+    report = release(model, read, released.tasks, step_count, measure_call_row_steps(model, generator, quantizer), given)
     save_weights(arguments.weights / f"{arguments.name}.pt", model)
     (arguments.weights / f"{arguments.name}.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report))

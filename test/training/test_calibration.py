@@ -6,7 +6,7 @@ import torch
 from verifier_cases import TOKENIZER, drawn_verifier, random_images
 
 from training.averaged_weights import AveragedWeights
-from training.calibrate_verifier import fold_into_head, release
+from training.calibrate_verifier import OperatingPoint, fold_into_head, release
 from training.models.verifier import TASKS
 from training.probability_quality import area_under_curve, brier_score, fit_scale_and_shift, reliability
 from training.pruning_choice import POTENTIAL, PruningRule, choose_alignment_threshold, choose_pruning, replay_pruning
@@ -158,3 +158,13 @@ def test_averaged_weights_follow_and_resume():
         one.update(module)
     assert torch.equal(average.state["weight"], again.state["weight"])
     assert (average.state["weight"] < module.weight).all()
+
+
+def test_an_operating_point_that_is_given_is_used_and_measured():
+    splits = {name: recorded_answers(np.random.default_rng(seed)) for seed, name in enumerate(("calibration", "test"))}
+    given = OperatingPoint(PruningRule((6,), 0.1, 0.95), 0.7)
+    report = release(drawn_verifier(), splits.__getitem__, TASKS, 12, call_row_steps=1.0, given=given)
+    assert report["thresholds"] == {"clarity": 0.1, "potential": 0.95, "alignment": 0.7}
+    assert report["judgedSteps"] == [6]
+    # This potential never reaches 0.95, so good candidates are lost as well: known before anybody serves it.
+    assert report["pruneRates"] == [1.0] and report["measured"]["pruning"]["lost"] == 1.0
