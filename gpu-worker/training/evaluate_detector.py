@@ -20,7 +20,7 @@ from training.export.runtime import GraphSession
 from training.geneval_rules import DetectionThresholds, objects_in
 from training.models.detector import Detector, DetectorConfig, DetectorOutput
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.reconstruction import Decoder, coded_scenes
+from training.reconstruction import Decoder, coded_scenes, session_decoder
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import HeldOut
@@ -61,11 +61,7 @@ def graph_decoder(path: Path, quantizer: Quantizer, threads: int) -> Decoder:
     Raises:
         ValueError: it is not the decoder of these weights, which encode; the bundle was exported from others.
     """
-    session = GraphSession(path, threads)
-
-    def decode(ids: Tensor) -> Tensor:
-        return torch.from_numpy(session.run({"ids": ids.numpy()})["image"])
-
+    decode = session_decoder(GraphSession(path, threads))
     config = quantizer.config
     ids = torch.randint(config.codebook_size, (4, config.grid**2), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -7,6 +7,7 @@ Ground truth teaches what words mean and objects look like; trajectories teach w
 verifier starts from the one zero-shot verifier. `training.calibrate_verifier` turns a result into a released verifier.
 """
 
+import copy
 import tomllib
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.questions import Questioner
 from training.ranking_shards import RankingData
-from training.reconstruction import load_coded_scenes
-from training.stage_arguments import overridden, run_stage, stage_parser
+from training.reconstruction import coded_scenes, exported_decoder
+from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.tokenizer import PAD, build_tokenizer
 from training.trajectory_examples import TrajectoryExamples
 from training.verifier_data import BatchMaker, SceneExamples, VerifierBatch, join
@@ -63,7 +64,12 @@ def main() -> None:
     home = World(base, facts)
     worlds = [home] * _HOME_SCENES + [World(wide.config, facts) for wide in detector_worlds(base)]
     questioner, maker = Questioner(home, facts), BatchMaker(tokenizer, model.config)
-    scenes = SceneExamples(worlds, questioner, maker, load_coded_scenes(arguments.quantizer, home))
+    quantizer, hardware = load_weights(arguments.quantizer, Quantizer, QuantizerConfig), hardware_of(arguments)
+    on_cpu = hardware.device.type == "cpu"
+    decode = exported_decoder(quantizer, hardware.threads) if on_cpu else quantizer.to(hardware.device).decode
+    # Workers are forked, and compose scenes on the CPU.
+    show_codes = decode if on_cpu and not hardware.workers else copy.deepcopy(quantizer).cpu().decode
+    scenes = SceneExamples(worlds, questioner, maker, coded_scenes(quantizer, home, show_codes))
     if is_zero_shot:
 
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:
@@ -79,8 +85,7 @@ def main() -> None:
             pictures = recorded.batch(rng, count, settings.questions)
             return join(scenes.batch(rng, size - count, settings.questions), pictures) if count < size else pictures
 
-    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
-    run_stage(VerifierStage(model, settings, KINDS[arguments.kind].tasks, make_batch, quantizer), settings, arguments)
+    run_stage(VerifierStage(model, settings, KINDS[arguments.kind].tasks, make_batch, decode), settings, arguments)
 
 
 if __name__ == "__main__":

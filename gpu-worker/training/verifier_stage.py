@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.models.quantizer import Quantizer
 from training.models.verifier import TASKS, Verifier, VerifierReading
 from training.object_targets import object_loss
+from training.reconstruction import Decoder
 from training.stage import Stage, TrainingSettings
 from training.verifier_data import VerifierBatch
 from training.word_targets import word_loss
@@ -71,7 +71,7 @@ class VerifierStage(Stage):
         settings: VerifierTraining,
         tasks: tuple[str, ...],
         make_batch: Callable[[np.random.Generator, int], VerifierBatch],
-        quantizer: Quantizer | None = None,
+        decode: Decoder | None = None,
     ):
         """
         Args:
@@ -79,10 +79,10 @@ class VerifierStage(Stage):
             settings: weights of the losses.
             tasks: the questions that it is taught.
             make_batch: makes examples as `Stage.examples` does.
-            quantizer: decodes pictures that examples hold as codes; None where they hold none.
+            decode: shows pictures that examples hold as codes, on the training device; None where they hold none.
         """
         super().__init__(model.to(memory_format=torch.channels_last))
-        self._settings, self._tasks, self._make_batch, self._quantizer = settings, tasks, make_batch, quantizer
+        self._settings, self._tasks, self._make_batch, self._decode = settings, tasks, make_batch, decode
 
     def examples(self, rng: np.random.Generator, size: int) -> VerifierBatch:
         return self._make_batch(rng, size)
@@ -92,7 +92,7 @@ class VerifierStage(Stage):
         """Decodes codes to pictures, on the device, where it is quickest."""
         if not len(batch.codes):
             return batch
-        decoded = self._quantizer.to(batch.codes.device).decode(batch.codes)
+        decoded = self._decode(batch.codes)
         images = torch.cat([batch.images, decoded]) if len(batch.images) else decoded
         return replace(batch, images=images, codes=batch.codes[:0])
 

@@ -209,7 +209,7 @@ def test_codes_are_decoded_behind_the_images():
     size = TINY_QUANTIZER.image_size
     images = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     mixed = join(maker.batch(examples, images, NO_CODES), maker.batch(examples, images[:0], codes))
-    ready = VerifierStage(make_verifier(), SETTINGS, TASKS, lambda rng, count: mixed, quantizer).prepared(mixed)
+    ready = VerifierStage(make_verifier(), SETTINGS, TASKS, lambda rng, count: mixed, quantizer.decode).prepared(mixed)
     assert len(ready.images) == 2 and not len(ready.codes) and ready.images[0].max() == 0
     assert torch.equal(ready.images[1], quantizer.decode(codes)[0])
 
