@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Checkpoint } from './checkpoint.ts'
 import { JobFailure, JobResult } from './job.ts'
 import { Verdict } from './verdict.ts'
 
@@ -39,15 +40,21 @@ const Preview = z.strictObject({
 const Succeeded = z.strictObject({ type: z.literal('succeeded'), result: JobResult })
 const Failed = z.strictObject({ type: z.literal('failed'), error: JobFailure })
 
-/** What a worker reports. The last event of an attempt is `succeeded` or `failed`. */
-export const WorkerEvent = z.discriminatedUnion('type', [
-  Started,
-  CandidateChanged,
-  VerdictGiven,
-  Preview,
-  Succeeded,
-  Failed,
-])
+/**
+ * The attempt ends without an end of its job, which any worker may claim at once. stopping: the worker was told to stop.
+ * broken: something of the worker's broke, which counts against the job as an attempt.
+ */
+const HandedBack = z.strictObject({
+  type: z.literal('handed_back'),
+  why: z.enum(['stopping', 'broken']),
+  /** Absent where nothing was begun that the next worker could go on with. */
+  checkpoint: Checkpoint.optional(),
+})
+
+const TOLD = [Started, CandidateChanged, VerdictGiven, Preview, Succeeded, Failed] as const
+
+/** What a worker reports. The last event of an attempt is `succeeded`, `failed` or `handed_back`; callers never see the last. */
+export const WorkerEvent = z.discriminatedUnion('type', [...TOLD, HandedBack])
 export type WorkerEvent = z.infer<typeof WorkerEvent>
 
 const Queued = z.strictObject({ type: z.literal('queued') })
@@ -56,9 +63,10 @@ const Expired = z.strictObject({ type: z.literal('expired') })
 
 /**
  * What a caller sees at `GET /v1/jobs/:id/events`; `event:` is the type, `id:` the position in the job's log, 1, 2, 3 …
- * A new `started` means a new attempt: what earlier attempts said about candidates is void.
+ * A new `started` means a new attempt: what earlier attempts said about candidates is void. One that goes on from a checkpoint
+ * tells again what it takes over.
  */
-export const JobEvent = z.discriminatedUnion('type', [...WorkerEvent.options, Queued, Canceled, Expired])
+export const JobEvent = z.discriminatedUnion('type', [...TOLD, Queued, Canceled, Expired])
 export type JobEvent = z.infer<typeof JobEvent>
 
 export const TERMINAL_EVENT_TYPES = ['succeeded', 'failed', 'canceled', 'expired'] as const

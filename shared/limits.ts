@@ -24,6 +24,8 @@ export const LIMITS = {
   /** One batch of worker events, previews included. */
   eventBatchBytes: 1_048_576,
   eventsPerBatch: 256,
+  /** A checkpoint as JSON: 32 grids of 1,024 tokens and a verdict at every step are half of it. */
+  checkpointBytes: 786_432,
   /** One stored image. */
   imageBytes: 8_388_608,
   /** A signed worker request is refused when its clock differs by more than this. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Checkpoint } from './checkpoint.ts'
 import { WorkerEvent } from './job-event.ts'
 import { LIMITS } from './limits.ts'
 
@@ -28,7 +29,11 @@ export const claimPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/
 export const eventsPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/events`
 export const imagePath = (sha256: string): string => `/internal/v1/images/${sha256}`
 
-export const ClaimRequest = z.strictObject({ worker: z.string().min(1).max(200) })
+export const ClaimRequest = z.strictObject({
+  worker: z.string().min(1).max(200),
+  /** The worker knows `handedBack` and `checkpoint`; without it they are not told, so that older workers understand the reply. */
+  canResume: z.boolean().optional(),
+})
 export type ClaimRequest = z.infer<typeof ClaimRequest>
 
 /**
@@ -36,7 +41,15 @@ export type ClaimRequest = z.infer<typeof ClaimRequest>
  * done: it has its terminal record, delete the message. busy: another attempt was heard from lately, ask again later.
  */
 export const ClaimReply = z.discriminatedUnion('decision', [
-  z.strictObject({ decision: z.literal('go'), attempt: z.int().positive(), deadline: z.int().positive() }),
+  z.strictObject({
+    decision: z.literal('go'),
+    attempt: z.int().positive(),
+    deadline: z.int().positive(),
+    /** Earlier attempts that ended in good order because their worker was told to stop. */
+    handedBack: z.int().positive().optional(),
+    /** The newest that was handed back. */
+    checkpoint: Checkpoint.optional(),
+  }),
   z.strictObject({ decision: z.literal('done') }),
   z.strictObject({ decision: z.literal('busy'), retryAfterMs: z.int().positive() }),
 ])
@@ -44,7 +57,7 @@ export type ClaimReply = z.infer<typeof ClaimReply>
 
 /**
  * `sequence` counts the batches of one attempt from 0. A batch seen before is answered again and not stored twice;
- * a gap or a lower attempt is refused with `attempt_superseded`. An empty batch is a heartbeat.
+ * a gap, a lower attempt or one that handed its job back is refused with `attempt_superseded`. An empty batch is a heartbeat.
  */
 export const EventBatch = z.strictObject({
   attempt: z.int().positive(),

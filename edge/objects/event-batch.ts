@@ -1,15 +1,23 @@
+import type { Checkpoint } from '../../shared/checkpoint.ts'
+import { type JobParameters, runnableCandidates } from '../../shared/job.ts'
 import { isTerminalEvent } from '../../shared/job-event.ts'
+import { LIMITS } from '../../shared/limits.ts'
 import type { EventBatch } from '../../shared/worker-protocol.ts'
 import type { JobSpec } from './job-store.ts'
 
 /** @returns what a well-formed batch says that cannot be true of its job, in words, or undefined */
 export function batchProblem({ events, attempt }: EventBatch, { parameters }: JobSpec): string | undefined {
   for (const [index, event] of events.entries()) {
-    if (isTerminalEvent(event) && index < events.length - 1) {
+    const isLast = event.type === 'handed_back' || isTerminalEvent(event)
+    if (isLast && index < events.length - 1) {
       return `events.${index} is ${event.type}, which must be the last of its batch`
     }
     if (event.type === 'started' && event.attempt !== attempt) {
       return `events.${index}.attempt is ${event.attempt} in a batch of attempt ${attempt}`
+    }
+    if (event.type === 'handed_back' && event.checkpoint !== undefined) {
+      const problem = checkpointProblem(event.checkpoint, parameters)
+      if (problem !== undefined) return `events.${index}.checkpoint ${problem}`
     }
     const candidate = event.type === 'succeeded' ? event.result.candidate : 'candidate' in event ? event.candidate : 0
     if (candidate >= parameters.candidates) {
@@ -17,4 +25,13 @@ export function batchProblem({ events, attempt }: EventBatch, { parameters }: Jo
     }
   }
   return undefined
+}
+
+/** What it says of tokens is for the next worker to judge, who knows the bundle. */
+function checkpointProblem(checkpoint: Checkpoint, parameters: JobParameters): string | undefined {
+  const { length } = checkpoint.candidates
+  const expected = runnableCandidates(parameters)
+  if (length !== expected) return `has ${length} candidates; the job runs ${expected}`
+  const bytes = JSON.stringify(checkpoint).length
+  return bytes > LIMITS.checkpointBytes ? `has ${bytes} bytes, more than ${LIMITS.checkpointBytes}` : undefined
 }

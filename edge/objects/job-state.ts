@@ -10,12 +10,21 @@ import type { JobFailure, JobResult, TerminalStatus } from '../../shared/job.ts'
  *
  * queued   in the outbox or in SQS; no worker has claimed it.
  * running  claimed. `attempt` is the fencing token: only reports that carry it count. `nextSequence` is the batch expected
- *          next; `heardAt` is when the attempt last spoke, and a silence of LIMITS.attemptLeaseMs frees the job.
+ *          next; `heardAt` is when the attempt last spoke, and a silence of LIMITS.attemptLeaseMs frees the job. 0: it gave the
+ *          job back, which is free at once. `handedBack` counts the attempts whose worker was told to stop.
  * the rest are terminal: exactly one is reached, its event is the last of the log, and nothing leaves it.
  */
 export type JobState =
   | { phase: 'queued' }
-  | { phase: 'running'; attempt: number; worker: string; startedAt: number; heardAt: number; nextSequence: number }
+  | {
+      phase: 'running'
+      attempt: number
+      worker: string
+      startedAt: number
+      heardAt: number
+      nextSequence: number
+      handedBack?: number
+    }
   | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: JobResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
   | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number }
@@ -49,8 +58,9 @@ export function attemptOf(state: JobState): number {
 /** A worker takes the job, or takes it over from a silent attempt. */
 export function claimed(state: JobState, worker: string, now: number): RunningState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was claimed`)
-  const startedAt = state.phase === 'running' ? state.startedAt : now
-  return { phase: 'running', attempt: attemptOf(state) + 1, worker, startedAt, heardAt: now, nextSequence: 0 }
+  const { startedAt, handedBack = 0 } = state.phase === 'running' ? state : { startedAt: now }
+  const attempt = attemptOf(state) + 1
+  return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack }
 }
 
 /** The live attempt spoke. `stored` says whether it was a new batch or one seen before. */
@@ -62,6 +72,13 @@ export function heard(state: RunningState, now: number, stored: boolean): Runnin
 export function released(state: RunningState): RunningState {
   return heard(state, 0, true)
 }
+
+/** The attempt's worker was told to stop, which is no fault of the job. */
+export function handedBack(state: RunningState): RunningState {
+  return { ...released(state), handedBack: (state.handedBack ?? 0) + 1 }
+}
+
+export const isReleased = ({ heardAt }: RunningState): boolean => heardAt === 0
 
 export function succeeded({ attempt, startedAt }: RunningState, result: JobResult, now: number): EndedState {
   return { phase: 'succeeded', attempt, startedAt, finishedAt: now, result }

@@ -1,3 +1,4 @@
+import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { InvariantError } from '../../shared/error-code.ts'
 import type { JobParameters, Lane } from '../../shared/job.ts'
 import type { JobEvent } from '../../shared/job-event.ts'
@@ -98,12 +99,14 @@ type TicketRow = {
   closed_after: number | null
 }
 
-/** The SQL of one job's object, and nothing else: no clock, no network, no decision. */
+/** The storage of one job's object, and nothing else: no clock, no network, no decision. */
 export class JobStore {
   readonly #sql: SqlStorage
+  readonly #kv: SyncKvStorage
 
-  constructor(sql: SqlStorage) {
+  constructor({ sql, kv }: Pick<DurableObjectStorage, 'sql' | 'kv'>) {
     this.#sql = sql
+    this.#kv = kv
   }
 
   /** Looks before it creates: asking for a job that never was must not leave tables behind. */
@@ -134,6 +137,19 @@ export class JobStore {
 
   setState(state: JobState): void {
     this.#sql.exec('UPDATE job SET state = ?', JSON.stringify(state))
+  }
+
+  /** The newest that an attempt left behind. */
+  checkpoint(): Checkpoint | undefined {
+    return this.#kv.get<Checkpoint>('checkpoint')
+  }
+
+  setCheckpoint(checkpoint: Checkpoint): void {
+    this.#kv.put('checkpoint', checkpoint)
+  }
+
+  dropCheckpoint(): void {
+    this.#kv.delete('checkpoint')
   }
 
   addTicket(ticket: Ticket): void {

@@ -4,7 +4,7 @@ import type { JobFailure } from '../../shared/job.ts'
 import type { CandidateEvent, WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
-import type { ClaimReply, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
+import type { ClaimReply, ClaimRequest, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
 import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
 import { END_ONLY, type LoggedEvent } from '../logged-event.ts'
@@ -19,8 +19,10 @@ import {
   type CloseReason,
   claimed,
   failed,
+  handedBack,
   hasEnded,
   heard,
+  isReleased,
   type JobState,
   type RunningState,
   released,
@@ -75,7 +77,7 @@ export class Job extends DurableObject<Env> {
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env)
-    this.#store = new JobStore(context.storage.sql)
+    this.#store = new JobStore(context.storage)
     this.#log = new EventLog(context, this.#store)
     this.#outbox = new Outbox(context, env, this.#store, () => this.#schedule())
   }
@@ -172,8 +174,8 @@ export class Job extends DurableObject<Env> {
     return this.snapshot(id)
   }
 
-  /** @param worker  its name, for the log */
-  claim(id: string, worker: string): ClaimReply | undefined {
+  /** @param worker  its name is for the log */
+  claim(id: string, { worker, canResume }: ClaimRequest): ClaimReply | undefined {
     if (!this.#ticket(id)) return undefined
     const now = Date.now()
     // The alarm may be late, and work past the deadline is wasted.
@@ -184,11 +186,12 @@ export class Job extends DurableObject<Env> {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
       if (retryAfterMs > 0) return { decision: 'busy', retryAfterMs }
       const { attempt, worker: lost } = state
-      console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: worker }))
+      if (!isReleased(state)) console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: worker }))
     }
     const running = claimed(state, worker, now)
     this.#store.setState(running)
-    return { decision: 'go', attempt: running.attempt, deadline: latestDeadline(this.#store) }
+    const go = { decision: 'go' as const, attempt: running.attempt, deadline: latestDeadline(this.#store) }
+    return canResume ? { ...go, ...this.#leftBehind(running) } : go
   }
 
   /** Takes a batch of the live attempt; see EventBatch for what is refused. */
@@ -199,6 +202,12 @@ export class Job extends DurableObject<Env> {
       return superseded(`attempt ${batch.attempt} is not the live one, ${attemptOf(state) || 'none'}`)
     }
     if (state.phase === 'running') {
+      // It may not have heard our answer to its last batch; anything else it says comes too late.
+      if (isReleased(state)) {
+        return batch.sequence === state.nextSequence - 1
+          ? { outcome: 'taken', reply: this.#control() }
+          : superseded(`attempt ${batch.attempt} has given the job back`)
+      }
       if (batch.sequence > state.nextSequence) {
         return superseded(`batch ${batch.sequence} came where ${state.nextSequence} was expected`)
       }
@@ -237,6 +246,14 @@ export class Job extends DurableObject<Env> {
     }
     if (!hasEnded(state)) this.#closeDueTickets(now)
     await this.#outbox.deliver()
+  }
+
+  /** What a new attempt may go on from. */
+  #leftBehind({
+    handedBack,
+  }: RunningState): Pick<Extract<ClaimReply, { decision: 'go' }>, 'handedBack' | 'checkpoint'> {
+    const checkpoint = this.#store.checkpoint()
+    return { ...(handedBack ? { handedBack } : {}), ...(checkpoint ? { checkpoint } : {}) }
   }
 
   /** Inside a transaction; the caller sends what is booked after it. */
@@ -278,6 +295,10 @@ export class Job extends DurableObject<Env> {
         this.#end(failed(state, error, now))
         return this.#store.append({ type: 'failed', error }, state.attempt)
       }
+      case 'handed_back':
+        this.#store.setState(event.why === 'stopping' ? handedBack(state) : released(state))
+        if (event.checkpoint) this.#store.setCheckpoint(event.checkpoint)
+        return undefined
       case 'started':
       case 'candidate':
       case 'verdict':
@@ -325,6 +346,7 @@ export class Job extends DurableObject<Env> {
   #end(state: JobState): void {
     const now = Date.now()
     this.#store.setState(state)
+    this.#store.dropCheckpoint()
     this.#store.cancelDelivery('queue')
     this.#store.addDelivery('settle', now)
     for (const ticket of this.#store.openTickets()) this.#bookEnd(ticket, now)

@@ -18,8 +18,8 @@ const CLAIM_BODY_BYTES = 4096
 
 internal.post('/jobs/:id/claim', async (c) => {
   const { id, bytes } = await signedForJob(c, CLAIM_BODY_BYTES)
-  const { worker } = parseJson(bytes, ClaimRequest)
-  const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id, worker)
+  const request = parseJson(bytes, ClaimRequest)
+  const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id, request)
   if (!reply) throw notFound(id)
   return c.json(reply)
 })

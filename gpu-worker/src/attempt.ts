@@ -1,3 +1,4 @@
+import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ControlReply } from '../../shared/worker-protocol.ts'
 import type { EdgeClient, Patience } from './edge-client.ts'
@@ -13,12 +14,19 @@ export type StopCause =
   | { readonly why: 'trouble'; readonly error: unknown }
 
 /**
- * going    the work is on, nobody objected
- * stopped  the first objection counts; what comes later changes nothing
+ * going         the work is on, nobody objected
+ * handing back  this worker is to stop: the work is put down between two ticks, the edge told where it stands
+ * stopped       the first objection counts; what comes later changes nothing
+ *
+ *   going -> handing back -> stopped
+ *     +-------------------------^
  */
-type AttemptState = { readonly phase: 'going' } | { readonly phase: 'stopped'; readonly cause: StopCause }
+type AttemptState =
+  | { readonly phase: 'going' }
+  | { readonly phase: 'handing back' }
+  | { readonly phase: 'stopped'; readonly cause: StopCause }
 
-type Work = Pick<RunningJob, 'stop' | 'cancelCandidates' | 'moveDeadline'>
+type Work = Pick<RunningJob, 'stop' | 'handBack' | 'cancelCandidates' | 'moveDeadline'>
 
 export interface Claim {
   readonly jobId: string
@@ -29,6 +37,10 @@ export interface Claim {
   /** Milliseconds since the epoch, like `now`. */
   readonly deadline: number
   readonly now: () => number
+  /** Attempts before this one whose workers were told to stop. */
+  readonly handedBack?: number | undefined
+  /** Where the last of them stood. */
+  readonly checkpoint?: Checkpoint | undefined
 }
 
 /** Of a short time the picture gets most, of a long one all but LIMITS.reportReserveMs. */
@@ -40,6 +52,9 @@ export class Attempt {
   readonly number: number
   readonly edge: EdgeClient
   readonly log: Log
+  /** Attempts at the job that ended without a word or by a fault, this one included. */
+  readonly tries: number
+  readonly checkpoint: Checkpoint | undefined
   readonly #now: () => number
   #deadline: number
   readonly #cancelled = new AbortController()
@@ -51,6 +66,8 @@ export class Attempt {
     this.number = claim.number
     this.edge = claim.edge
     this.log = claim.log
+    this.tries = claim.number - (claim.handedBack ?? 0)
+    this.checkpoint = claim.checkpoint
     this.#now = claim.now
     this.#deadline = claim.deadline
   }
@@ -59,10 +76,22 @@ export class Attempt {
     return this.#state.phase === 'stopped' ? this.#state.cause : undefined
   }
 
-  /** The engine's side of it; stopped at once where the attempt already is. */
+  get isHandingBack(): boolean {
+    return this.#state.phase === 'handing back'
+  }
+
+  /** The engine's side of it; stopped or put down at once where the attempt already is. */
   attach(work: Work): void {
     this.#work = work
     if (this.#state.phase === 'stopped') work.stop()
+    if (this.#state.phase === 'handing back') work.handBack()
+  }
+
+  /** The work is put down as soon as it can be; a job that ends just now is reported all the same. */
+  handBack(): void {
+    if (this.#state.phase !== 'going') return
+    this.#state = { phase: 'handing back' }
+    this.#work?.handBack()
   }
 
   stop(cause: StopCause): void {

@@ -14,7 +14,8 @@ export interface PreviewPixels {
 }
 
 type Reported = Exclude<WorkerEvent, { type: 'preview' }> | PreviewPixels
-type TerminalEvent = Extract<WorkerEvent, { type: 'succeeded' | 'failed' }>
+/** What an attempt ends with. */
+type TerminalEvent = Extract<WorkerEvent, { type: 'succeeded' | 'failed' | 'handed_back' }>
 
 export interface EventReporterOptions {
   readonly edge: EdgeClient
@@ -77,8 +78,8 @@ export class EventReporter {
   }
 
   /**
-   * Sends everything left, then the terminal event. Resolves when the edge has a terminal record, be it this one or
-   * one it had before (a job cancelled meanwhile).
+   * Sends everything left, then the attempt's last event. Resolves when the edge has it, or has a terminal record of before
+   * (a job cancelled meanwhile).
    */
   finish(event: TerminalEvent): Promise<void> {
     switch (this.#state.phase) {
@@ -154,10 +155,10 @@ export class EventReporter {
       const next = this.#pending[0]
       if (next === undefined) break
       const event = next.type === 'preview' ? this.#encode(next) : next
-      const bytes = event.type === 'preview' ? event.png.length : 0
+      const bytes = sizeOf(event)
       const fits = bytes <= room
       // The next batch has room for it, unless no batch has: then it is left out, for a preview is a courtesy and the
-      // verdict beside it is the record.
+      // verdict beside it is the record. A checkpoint always fits into one.
       if (!fits && bytes <= PREVIEW_BYTES_PER_BATCH) break
       this.#pending.shift()
       if (!fits) continue
@@ -183,4 +184,10 @@ export class EventReporter {
     const previews = this.#pending.filter((event) => event.type === 'preview').length
     return this.#pending.length >= URGENT_EVENTS || previews >= URGENT_PREVIEWS
   }
+}
+
+/** Of what can be large; the rest fits into what is left free. */
+function sizeOf(event: WorkerEvent): number {
+  if (event.type === 'preview') return event.png.length
+  return event.type === 'handed_back' ? JSON.stringify(event).length : 0
 }

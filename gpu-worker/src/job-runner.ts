@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts'
 import {
   type JobFailure,
@@ -8,18 +9,22 @@ import {
   type Lane,
   runnableCandidates,
 } from '../../shared/job.ts'
-import { LIMITS } from '../../shared/limits.ts'
+import type { Verdict } from '../../shared/verdict.ts'
 import { Attempt } from './attempt.ts'
+import { encodeCheckpoint } from './checkpoint-codec.ts'
 import { createEdgeClient } from './edge-client.ts'
 import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
+import type { SavedJob } from './engine/saved-job.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
+import { busySeconds, RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
 import type { Log } from './log.ts'
 import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
 import { bundleMismatch, type ServedModel } from './served-model.ts'
+import { takeOver, verdictOf } from './take-over.ts'
 
 export interface JobRunnerOptions {
   readonly engine: Engine
@@ -38,23 +43,8 @@ type Readable = Exclude<ReadMessage, { kind: 'unreadable' }>
 
 /** How long a claim may take before the message goes back to where another worker may have more luck. */
 const CLAIM_PATIENCE_MS = 10_000
-/** Visibility of messages given back, seconds. Not 0: some emulators of SQS lose a message at 0. */
-const RELEASE_SECONDS = { atOnce: 1, trouble: 5, signatureTrouble: 30 }
-/** No job lives longer, so nothing given back for longer would be worth anything. */
-const MAX_RELEASE_SECONDS = LIMITS.deadlineMs.max / 1000
-
-/**
- * A second message of a running job is received again and again while that job takes its time; each time later, so that it
- * does not end among the dead letters meanwhile.
- */
-const busySeconds = (retryAfterMs: number, receiveCount: number): number =>
-  Math.min(MAX_RELEASE_SECONDS, Math.max(1, Math.ceil(retryAfterMs / 1000)) * receiveCount)
-
-/** Whatever was wrong may last; each round is longer than the one before, with jitter, so that a fleet does not knock at once. */
-const troubleSeconds = (receiveCount: number): number => {
-  const ceiling = Math.min(MAX_RELEASE_SECONDS, RELEASE_SECONDS.trouble * 2 ** (receiveCount - 1))
-  return Math.ceil(ceiling * (0.5 + Math.random() / 2))
-}
+/** From being told to give back to stopping what has not been put down by then: less than the process gets for its farewell. */
+const HAND_BACK_MS = 7_000
 
 /** Takes leased messages to their end: claim, run, report, settle the lease. One call of `handle` a message. */
 export class JobRunner {
@@ -90,10 +80,17 @@ export class JobRunner {
     return held.every((lease) => lease.lane === 'batch') ? 1 : free
   }
 
-  /** Stops every job and gives its message back, also those still to come. */
+  /**
+   * Puts every job down, also those still to come: tells the edge where it stands and gives its message back. What cannot be
+   * told in time is stopped.
+   */
   giveBack(): void {
+    if (this.#givingBack.signal.aborted) return
     this.#givingBack.abort()
-    for (const attempt of this.#attempts.values()) attempt.stop({ why: 'given back' })
+    for (const attempt of this.#attempts.values()) attempt.handBack()
+    setTimeout(() => {
+      for (const attempt of this.#attempts.values()) attempt.stop({ why: 'given back' })
+    }, HAND_BACK_MS).unref()
   }
 
   /**
@@ -135,10 +132,12 @@ export class JobRunner {
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }
-      const reply = await edge.claim({ worker: this.#options.workerName }, patience)
+      const reply = await edge.claim({ worker: this.#options.workerName, canResume: true }, patience)
       switch (reply.decision) {
-        case 'go':
-          return new Attempt({ jobId, number: reply.attempt, edge, log, deadline: reply.deadline, now: this.#now })
+        case 'go': {
+          const { decision: _, attempt: number, ...granted } = reply
+          return new Attempt({ jobId, number, edge, log, now: this.#now, ...granted })
+        }
         case 'done':
           log.info('job was already done')
           await lease.ack()
@@ -162,7 +161,7 @@ export class JobRunner {
   /** @returns why this worker will not run the job at all, if so. */
   #refuse(attempt: Attempt, { parameters }: JobMessage): JobFailure | undefined {
     const { model, maxAttempts } = this.#options
-    if (attempt.number > maxAttempts) {
+    if (attempt.tries > maxAttempts) {
       return { code: 'dead_lettered', message: `given up after ${maxAttempts} attempts, none of which came to an end` }
     }
     const mismatch = bundleMismatch(parameters, model)
@@ -174,7 +173,7 @@ export class JobRunner {
     const onLost = () => attempt.stop({ why: 'lease lost' })
     lease.lost.addEventListener('abort', onLost, { once: true })
     if (lease.lost.aborted) onLost()
-    if (this.#givingBack.signal.aborted) attempt.stop({ why: 'given back' })
+    if (this.#givingBack.signal.aborted) attempt.handBack()
     this.#attempts.set(lease, attempt)
     const reporter = this.#reporter(attempt)
     try {
@@ -196,35 +195,45 @@ export class JobRunner {
     const { model, workerName } = this.#options
     const { parameters } = message
     const startedAt = this.#now()
-    attempt.log.info('job started', { attempt: attempt.number, prompt: parameters.prompt, ...sizes(parameters) })
+    const taken = takeOver(attempt, parameters, model)
+    const resumedAt = taken && { resumedAt: taken.saved.spent.rowSteps }
+    const { prompt: text } = parameters
+    attempt.log.info('job started', { attempt: attempt.number, prompt: text, ...sizes(parameters), ...resumedAt })
     // Held until the job ends, so that the engine's own preparation finds the prompt's prefix computed.
     const prompt = await model.generator.prepare(parameters.prompt)
     try {
       const warnings = promptWarnings(prompt)
       reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings })
-      const outcome = await this.#generate(lease, attempt, reporter, message)
+      for (const event of taken?.told ?? []) reporter.add(event)
+      const verdicts = [...(taken?.verdicts ?? [])]
+      const outcome = await this.#generate(lease, attempt, reporter, message, verdicts, taken?.saved)
       this.#options.onRoom()
       if (attempt.cause) return
-      const end = await this.#report(outcome, attempt, reporter, warnings)
+      const end = await this.#report(outcome, attempt, reporter, warnings, verdicts)
       if (!attempt.cause) attempt.log.info('job finished', { ms: this.#now() - startedAt, ...end })
     } finally {
       model.generator.release(prompt)
     }
   }
 
+  /** @param verdicts  gets those that are given from now on */
   async #generate(
     lease: Lease,
     attempt: Attempt,
     reporter: EventReporter,
     { parameters, tenant }: JobMessage,
+    verdicts: Verdict[],
+    resumeFrom: SavedJob | undefined,
   ): Promise<EngineOutcome> {
     const { engine, model } = this.#options
     const id = `${attempt.jobId}#${attempt.number}`
     const verifier = verifierOf(model, parameters)
     const { remainingMs } = attempt
     const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane, remainingMs }
-    const running = engine.submit(job, (event) => {
-      reporter.add(event)
+    const running = engine.submit({ ...job, ...(resumeFrom && { resumeFrom }) }, (event) => {
+      if (event.type === 'verdict') verdicts.push(verdictOf(event))
+      // What is being put down will be told by who goes on with it.
+      if (!attempt.isHandingBack) reporter.add(event)
       if (event.type === 'candidate') this.#options.onRoom()
     })
     this.#promised.delete(lease)
@@ -232,8 +241,18 @@ export class JobRunner {
     const outcome = await running.outcome
     // A broken engine or model thread fails its jobs a moment before it is known to be broken; they deserve another worker.
     if (outcome.status === 'failed') await nextTurn()
-    if (outcome.status === 'failed' && outcome.error instanceof InvariantError) attempt.stop({ why: 'given back' })
     return outcome
+  }
+
+  /** The edge first: once it knows, whoever receives the message may go on at once. */
+  async #handBack(
+    attempt: Attempt,
+    reporter: EventReporter,
+    why: 'stopping' | 'broken',
+    checkpoint?: Checkpoint,
+  ): Promise<void> {
+    await reporter.finish({ type: 'handed_back', why, ...(checkpoint && { checkpoint }) })
+    attempt.stop({ why: 'given back' })
   }
 
   async #fail(attempt: Attempt, reporter: EventReporter, failure: JobFailure, cause?: unknown): Promise<void> {
@@ -247,6 +266,7 @@ export class JobRunner {
     attempt: Attempt,
     reporter: EventReporter,
     warnings: string[],
+    verdicts: readonly Verdict[],
   ): Promise<Record<string, unknown>> {
     switch (outcome.status) {
       case 'succeeded': {
@@ -263,11 +283,21 @@ export class JobRunner {
         return { status: 'succeeded', candidate, reason, rowSteps: cost.rowSteps, rowStepsSaved: cost.rowStepsSaved }
       }
       case 'failed': {
+        if (attempt.isHandingBack || outcome.error instanceof InvariantError) {
+          await this.#handBack(attempt, reporter, 'broken')
+          return {}
+        }
         const failure = publicFailure(outcome.error)
         await this.#fail(attempt, reporter, failure, outcome.error)
         return { status: 'failed', code: failure.code }
       }
       case 'stopped': {
+        if (attempt.isHandingBack) {
+          const { generator } = this.#options.model
+          const checkpoint = outcome.saved && encodeCheckpoint(outcome.saved, verdicts, generator)
+          await this.#handBack(attempt, reporter, 'stopping', checkpoint)
+          return {}
+        }
         // Nobody here stopped it, so every one of its candidates was cancelled by the caller.
         const failure: JobFailure = { code: 'job_canceled', message: 'every candidate was cancelled' }
         await this.#fail(attempt, reporter, failure)
@@ -301,28 +331,9 @@ export class JobRunner {
     }
   }
 
-  /** The one table from what the edge refused to what becomes of the message. */
   async #settleAfterTrouble(lease: Lease, log: Log, error: unknown): Promise<void> {
-    if (lease.lost.aborted) {
-      log.warn('lease lost', { why: lease.lost.reason })
-      return
-    }
-    if (this.#givingBack.signal.aborted) return lease.release(RELEASE_SECONDS.atOnce)
-    const code = error instanceof AppError ? error.code : 'internal'
-    switch (code) {
-      case 'attempt_superseded':
-        log.warn('another attempt owns the job')
-        return lease.abandon()
-      case 'job_not_found':
-        log.error('the edge does not know this job; message deleted')
-        return lease.ack()
-      case 'signature_invalid':
-        log.error('the edge refused our signature', { error })
-        return lease.release(RELEASE_SECONDS.signatureTrouble)
-      default:
-        log.warn('the job could not be finished here; message given back', { error })
-        return lease.release(troubleSeconds(lease.receiveCount))
-    }
+    const isOurs = this.#givingBack.signal.aborted && !lease.lost.aborted
+    return isOurs ? lease.release(RELEASE_SECONDS.atOnce) : settleAfterTrouble(lease, log, error)
   }
 
   #reporter(attempt: Attempt): EventReporter {

@@ -6,7 +6,7 @@ export interface ServedModel {
   readonly id: string
   readonly revision: string
   readonly maxSteps: number
-  readonly generator: Pick<Generator, 'imageSize' | 'prepare' | 'release'>
+  readonly generator: Pick<Generator, 'imageSize' | 'tokenCount' | 'codebookSize' | 'prepare' | 'release'>
   readonly verifiers: ReadonlyMap<string, Verifier>
 }
 

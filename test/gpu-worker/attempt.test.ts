@@ -20,7 +20,12 @@ describe('the time of an attempt', () => {
   it('is told to the engine when it changes, and only then', () => {
     const moves: number[] = []
     const attempt = attemptAt(5_000, 6_000)
-    attempt.attach({ stop: () => {}, cancelCandidates: () => {}, moveDeadline: (ms) => void moves.push(ms) })
+    attempt.attach({
+      stop: () => {},
+      handBack: () => {},
+      cancelCandidates: () => {},
+      moveDeadline: (ms) => void moves.push(ms),
+    })
     attempt.obey({ continue: true, cancel: [], deadline: 6_000 })
     expect(moves).toEqual([])
     attempt.obey({ continue: true, cancel: [], deadline: 25_000 })

@@ -45,12 +45,16 @@ async function serve(openJob: (startedAt: number) => HeardJob) {
   const job = openJob(startedAt)
   const calls: string[] = []
   const message = { messageId: 'm', receiptHandle: 'r', queueUrl: 'http://127.0.0.1/q', lane: 'interactive' } as const
-  const lease = new HeldLease({ ...message, body: JSON.stringify(job.message), receiveCount: 1 }, 600, {
-    delete: async () => void calls.push('delete'),
-    setVisibility: async () => void calls.push('visible'),
-    setAside: async () => undefined,
-    ended: () => {},
-  })
+  const lease = new HeldLease(
+    { ...message, body: JSON.stringify(job.message), receiveCount: 1, sentAt: undefined },
+    600,
+    {
+      delete: async () => void calls.push('delete'),
+      setVisibility: async () => void calls.push('visible'),
+      setAside: async () => void calls.push('aside'),
+      ended: () => {},
+    },
+  )
   const stop = new AbortController()
   const running = engine.run(stop.signal)
   await runner.handle(lease)

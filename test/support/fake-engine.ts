@@ -6,6 +6,7 @@ import type {
   PreparedPrompt,
   RunningJob,
 } from '../../gpu-worker/src/engine/ports.ts'
+import type { SavedJob } from '../../gpu-worker/src/engine/saved-job.ts'
 import type { ServedModel } from '../../gpu-worker/src/served-model.ts'
 
 /** A job inside the fake engine, in the hands of the test. */
@@ -15,6 +16,8 @@ export interface FakeJob {
   end(outcome: EngineOutcome): void
   succeed(): void
   readonly stopped: boolean
+  /** Where it stands from now on, should it be handed back. */
+  stand(saved: SavedJob): void
   readonly cancelled: readonly number[]
   /** Every `remainingMs` that its deadline was moved to. */
   readonly deadlines: readonly number[]
@@ -69,6 +72,7 @@ export class FakeEngine implements Engine {
     const cancelled: number[] = []
     const deadlines: number[] = []
     let stopped = false
+    let saved: SavedJob | undefined
     const end = (result: EngineOutcome): void => {
       this.#open.delete(fake)
       resolve(result)
@@ -78,6 +82,9 @@ export class FakeEngine implements Engine {
       emit: onEvent,
       end,
       succeed: () => end(fakeSuccess(job)),
+      stand: (at) => {
+        saved = at
+      },
       get stopped() {
         return stopped
       },
@@ -93,6 +100,10 @@ export class FakeEngine implements Engine {
       stop: () => {
         stopped = true
         end({ status: 'stopped' })
+      },
+      handBack: () => {
+        stopped = true
+        end({ status: 'stopped', ...(saved && { saved }) })
       },
       cancelCandidates: (candidates) => cancelled.push(...candidates),
       moveDeadline: (remainingMs) => void deadlines.push(remainingMs),
@@ -116,6 +127,8 @@ export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<Prepa
     preparedPrompts,
     generator: {
       imageSize: FAKE_SIZE,
+      tokenCount: 4,
+      codebookSize: 16,
       async prepare(prompt) {
         const unknownWords = prompt.split(' ').filter((word) => word === 'zyzzyva')
         const prepared: PreparedPrompt = { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0 }

@@ -29,6 +29,7 @@ export interface Path {
  *     running  --hold-->    held     --let on-->  waiting
  *     running, held  --prune-->  pruned  --resume-->  waiting
  *     waiting, running, held  --stop-->  stopped
+ *     waiting  --put back-->  pruned, finished, stopped   (as a checkpoint says, before its job takes its first turn)
  */
 export type CandidateState =
   | { readonly phase: 'waiting' }
@@ -123,6 +124,13 @@ export function finish(candidate: Candidate, result: Finish): CandidateTransitio
 
 export function stop(candidate: Candidate, why: string): CandidateTransition {
   return change(candidate, ['waiting', 'running', 'held'], { phase: 'stopped' }, why)
+}
+
+export type RestoredState = Extract<CandidateState, { phase: 'pruned' | 'finished' | 'stopped' }>
+
+/** @param state  in which the candidate was when its job was put down */
+export function putBack(candidate: Candidate, state: RestoredState): CandidateTransition {
+  return change(candidate, ['waiting'], state, 'as the checkpoint says')
 }
 
 /** Whether the candidate can still take part in a tick without being resumed. */

@@ -2,6 +2,7 @@ import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { Aftermath, type Prediction } from './aftermath.ts'
 import { Batch } from './batch.ts'
 import { type CandidateTransition, isLive, stop } from './candidate.ts'
+import { redraw, restoreJob, saveJob } from './checkpoint.ts'
 import { DeadlineWatch, mustClose } from './deadlines.ts'
 import { begin, checkRemaining, createJob, type Job, type JobTransition } from './job.ts'
 import type { TemperatureMode } from './mask-schedule.ts'
@@ -170,6 +171,10 @@ class StepEngine implements TickingEngine {
         job.wishes.end ??= { status: 'stopped' }
         this.#wish(job)
       },
+      handBack: () => {
+        job.wishes.handBack = true
+        this.#wish(job)
+      },
       cancelCandidates: (candidates) => {
         for (const index of candidates) job.wishes.cancel.add(index)
         this.#wish(job)
@@ -187,9 +192,21 @@ class StepEngine implements TickingEngine {
   async #prepare(job: Job): Promise<void> {
     const { generator } = this.#options
     try {
-      const prompt = await generator.prepare(job.request.parameters.prompt)
-      if (job.state.phase === 'preparing') this.#jobChanged(job, begin(job, prompt))
-      else generator.release(prompt)
+      const { parameters, resumeFrom } = job.request
+      const prompt = await generator.prepare(parameters.prompt)
+      try {
+        const pictures = resumeFrom && (await redraw(resumeFrom, generator))
+        if (job.state.phase !== 'preparing') generator.release(prompt)
+        else {
+          this.#jobChanged(job, begin(job, prompt))
+          if (resumeFrom && pictures) {
+            for (const change of restoreJob(job, resumeFrom, pictures)) this.#jobChanged(job, change)
+          }
+        }
+      } catch (error) {
+        if (job.state.phase === 'preparing') generator.release(prompt)
+        throw error
+      }
       this.#ring()
     } catch (error) {
       job.wishes.end ??= { status: 'failed', error }
@@ -230,7 +247,12 @@ class StepEngine implements TickingEngine {
         this.#placement.move({ job, candidate }, (ended) => stop(ended, 'cancelled by the caller'))
       }
       job.wishes.cancel.clear()
-      if (job.wishes.end !== undefined && this.#jobs.has(job)) this.#settlement.end(job, job.wishes.end)
+      if (!this.#jobs.has(job)) continue
+      if (job.wishes.end !== undefined) this.#settlement.end(job, job.wishes.end)
+      else if (job.wishes.handBack) {
+        const saved = saveJob(job, this.#options.clock.now())
+        this.#settlement.end(job, { status: 'stopped', ...(saved && { saved }) })
+      }
     }
     this.#wished.clear()
   }

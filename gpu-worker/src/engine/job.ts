@@ -5,6 +5,7 @@ import { type JudgePlan, planJudging } from './judge-plan.ts'
 import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './mask-schedule.ts'
 import type { Measurements } from './measurements.ts'
 import type { EngineEvent, EngineJob, EngineOutcome, Generator, PreparedPrompt } from './ports.ts'
+import { checkSaved } from './saved-job.ts'
 import { beginSearch, type SearchState } from './search.ts'
 
 /**
@@ -44,9 +45,17 @@ export interface Job {
   /** Tells the outcome; called by this file, and by the engine when it breaks. */
   readonly settle: (outcome: EngineOutcome) => void
   /** Work done so far. The unit is the row-step: one candidate advanced by one step. */
-  readonly spent: { rowSteps: number; judgeCalls: number; candidatesStarted: number; sinceMs: number | undefined }
+  readonly spent: {
+    rowSteps: number
+    judgeCalls: number
+    candidatesStarted: number
+    /** Time of the first tick; undefined before it. */
+    sinceMs: number | undefined
+    /** Spent by workers that put the job down. */
+    earlierMs: number
+  }
   /** What came from outside since the last tick; the next tick acts on it. */
-  readonly wishes: { end: EngineOutcome | undefined; readonly cancel: Set<number> }
+  readonly wishes: { end: EngineOutcome | undefined; readonly cancel: Set<number>; handBack: boolean }
   /** On the engine's clock, milliseconds; undefined where the job may take the time it takes. */
   deadlineMs: number | undefined
   readonly submittedMs: number
@@ -66,13 +75,14 @@ export interface Beginnings {
 /**
  * @param onEvent  must not throw
  * @returns a job that is preparing; all its candidates wait
- * @throws AppError  invalid_request, when an option is out of range or does not fit the strategy
+ * @throws AppError  invalid_request, when an option is out of range or does not fit the strategy, or a checkpoint the job
  */
 export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => void, given: Beginnings): Job {
-  const { parameters, verifier, judging = {}, search = 'plain', remainingMs } = request
+  const { parameters, verifier, judging = {}, search = 'plain', remainingMs, resumeFrom } = request
   const { tokenCount, codebookSize, temperature } = given.generator
   const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
   const candidateCount = runnableCandidates(parameters)
+  if (resumeFrom !== undefined) checkSaved(resumeFrom, candidateCount, schedule.stepCount, given.generator)
   const { promise, resolve } = Promise.withResolvers<EngineOutcome>()
   return {
     request,
@@ -84,8 +94,8 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     outcome: promise,
     onEvent,
     settle: resolve,
-    spent: { rowSteps: 0, judgeCalls: 0, candidatesStarted: 0, sinceMs: undefined },
-    wishes: { end: undefined, cancel: new Set() },
+    spent: { rowSteps: 0, judgeCalls: 0, candidatesStarted: 0, sinceMs: undefined, earlierMs: 0 },
+    wishes: { end: undefined, cancel: new Set(), handBack: false },
     deadlineMs: remainingMs === undefined ? undefined : given.nowMs + checkRemaining(remainingMs),
     submittedMs: given.nowMs,
     state: { phase: 'preparing' },
@@ -134,9 +144,9 @@ type Cost = Extract<EngineOutcome, { status: 'succeeded' }>['cost']
 
 /** @param nowMs  of the engine's clock */
 export function costOf(job: Job, nowMs: number): Cost {
-  const { rowSteps, judgeCalls, candidatesStarted, sinceMs } = job.spent
+  const { rowSteps, judgeCalls, candidatesStarted, sinceMs, earlierMs } = job.spent
   const rowStepsOfAll = runnableCandidates(job.request.parameters) * job.schedule.stepCount
-  const workMs = nowMs - (sinceMs ?? nowMs)
+  const workMs = earlierMs + nowMs - (sinceMs ?? nowMs)
   // A repair comes on top of all candidates and may have cost more than was saved before.
   return { rowSteps, rowStepsSaved: Math.max(0, rowStepsOfAll - rowSteps), judgeCalls, candidatesStarted, workMs }
 }

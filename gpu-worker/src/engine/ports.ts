@@ -5,6 +5,7 @@
 
 import type { JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
+import type { SavedJob } from './saved-job.ts'
 
 /** A prompt after tokenisation. The generator keeps its prefix K/V under `key` until `release`. */
 export interface PreparedPrompt {
@@ -140,6 +141,8 @@ export interface EngineJob {
   /** Default `plain`. */
   readonly search?: Search
   readonly judging?: Judging
+  /** Where another engine put the job down; it must have had the same parameters, verifier and bundle. `plain` search only. */
+  readonly resumeFrom?: SavedJob
 }
 
 type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>
@@ -170,7 +173,8 @@ export type EngineOutcome =
       /** What of the prompt the model could not take, in sentences. */
       warnings: readonly string[]
     }
-  | { status: 'stopped' }
+  /** `saved`: from where it can go on, if it was handed back and anything had been done. */
+  | { status: 'stopped'; saved?: SavedJob }
   | { status: 'failed'; error: unknown }
 
 export interface RunningJob {
@@ -179,6 +183,8 @@ export interface RunningJob {
   readonly outcome: Promise<EngineOutcome>
   /** Ends the job before the next tick; its slots are free in that tick. A settled job ignores it. */
   stop(): void
+  /** Puts the job down before the next tick, to be gone on with elsewhere. A settled job ignores it. */
+  handBack(): void
   /** Ends single candidates at the caller's wish; unknown or ended ones are ignored. */
   cancelCandidates(candidates: readonly number[]): void
   /** Replaces the deadline; milliseconds from now. */
@@ -195,7 +201,7 @@ export interface Engine {
   /**
    * Admits a job; its candidates take slots from the next tick on. Events arrive in order.
    *
-   * @throws AppError  invalid_request, when `judging` or `remainingMs` is out of range
+   * @throws AppError  invalid_request, when `judging` or `remainingMs` is out of range, or `resumeFrom` is of another job
    */
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob
   /** Runs ticks while there is work, sleeps without polling when there is none; resolves when `signal` aborts. */

@@ -51,6 +51,7 @@ type CandidateEnd = Pick<Extract<EngineEvent, { type: 'candidate' }>, 'phase' | 
 
 function wasteOf({ phase }: CandidateEnd, outcome: EngineOutcome): WasteReason | undefined {
   if (outcome.status === 'failed') return 'job_failed'
-  if (outcome.status === 'stopped') return 'job_stopped'
+  // What another worker goes on from is not lost.
+  if (outcome.status === 'stopped') return outcome.saved === undefined ? 'job_stopped' : undefined
   return phase === 'pruned' || phase === 'stopped' ? phase : undefined
 }

@@ -50,9 +50,10 @@ export function requestOf(id: string, options: JobOptions = {}): EngineJob {
     remainingMs,
     search,
     judging,
+    resumeFrom,
     ...rest
   } = options
-  const told = { tenant, lane, remainingMs, search, judging }
+  const told = { tenant, lane, remainingMs, search, judging, resumeFrom }
   const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
   return { id, parameters: parametersOf(rest), verifier, previews, ...given }
 }

@@ -1,0 +1,119 @@
+import { InvariantError } from '../../../shared/error-code.ts'
+import { type Candidate, putBack, type RestoredState } from './candidate.ts'
+import { close, costOf, fallBack, type Job, type JobTransition } from './job.ts'
+import type { Generator, Pixels } from './ports.ts'
+import type { SavedCandidate, SavedJob } from './saved-job.ts'
+
+/**
+ * To be called between two ticks only: inside one, a candidate may have stepped and not been judged yet.
+ *
+ * @param nowMs  of the engine's clock
+ * @returns undefined where there is nothing to go on from, or where siblings are compared, which a checkpoint cannot hold
+ */
+export function saveJob(job: Job, nowMs: number): SavedJob | undefined {
+  const { phase } = job.state
+  if (phase === 'preparing' || phase === 'ended' || job.search.kind !== 'plain' || job.spent.rowSteps === 0)
+    return undefined
+  const { rowSteps, judgeCalls, candidatesStarted, workMs } = costOf(job, nowMs)
+  return {
+    phase,
+    candidates: job.candidates.map(saveCandidate),
+    spent: { rowSteps, judgeCalls, candidatesStarted, workMs },
+  }
+}
+
+function saveCandidate({ index, path, state }: Candidate): SavedCandidate {
+  const { stepsDone, isClear, potential } = path
+  const common = { stepsDone, isClear, potential, tokens: path.tokens.slice() }
+  switch (state.phase) {
+    case 'waiting':
+    case 'running':
+      return { ...common, phase: 'waiting' }
+    case 'stopped':
+      return { ...common, phase: 'stopped' }
+    case 'pruned':
+      return { ...common, phase: 'pruned', potential: state.potential }
+    case 'finished':
+      return {
+        ...common,
+        phase: 'finished',
+        score: state.score,
+        alignment: state.alignment,
+        isAccepted: state.isAccepted,
+      }
+    case 'held':
+      throw new InvariantError(`candidate ${index} is held in a plain search`)
+    default: {
+      const never: never = state
+      return never
+    }
+  }
+}
+
+/** Decodes what was finished before; its pictures were left behind. By index, absent for the others. */
+export async function redraw(
+  saved: SavedJob,
+  generator: Pick<Generator, 'decode'>,
+): Promise<ReadonlyMap<number, Pixels>> {
+  const finished = [...saved.candidates.entries()].filter(([, { phase }]) => phase === 'finished')
+  if (finished.length === 0) return new Map()
+  const pictures = await generator.decode(finished.map(([, { tokens }]) => tokens))
+  return new Map(finished.map(([index], position) => [index, pictures[position] as Pixels]))
+}
+
+/**
+ * Puts a job that has just begun where the checkpoint says.
+ *
+ * @param pictures  of the finished candidates, by index
+ * @returns the job's own transitions
+ */
+export function restoreJob(job: Job, saved: SavedJob, pictures: ReadonlyMap<number, Pixels>): JobTransition[] {
+  for (const [index, candidate] of job.candidates.entries()) {
+    restoreCandidate(candidate, saved.candidates[index] as SavedCandidate, pictures.get(index))
+  }
+  Object.assign(job.spent, {
+    rowSteps: saved.spent.rowSteps,
+    judgeCalls: saved.spent.judgeCalls,
+    candidatesStarted: saved.spent.candidatesStarted,
+    earlierMs: saved.spent.workMs,
+  })
+  switch (saved.phase) {
+    case 'running':
+      return []
+    case 'fallback':
+      return [fallBack(job)]
+    case 'closing':
+      return [close(job)]
+    default: {
+      const never: never = saved.phase
+      return never
+    }
+  }
+}
+
+function restoreCandidate(candidate: Candidate, saved: SavedCandidate, pixels: Pixels | undefined): void {
+  const { path } = candidate
+  path.tokens.set(saved.tokens)
+  path.stepsDone = saved.stepsDone
+  path.isClear = saved.isClear
+  path.potential = saved.potential
+  if (saved.phase !== 'waiting') putBack(candidate, stateOf(saved, pixels))
+}
+
+function stateOf(saved: Exclude<SavedCandidate, { phase: 'waiting' }>, pixels: Pixels | undefined): RestoredState {
+  switch (saved.phase) {
+    case 'stopped':
+      return { phase: 'stopped' }
+    case 'pruned':
+      return { phase: 'pruned', potential: saved.potential }
+    case 'finished': {
+      if (pixels === undefined) throw new InvariantError('a finished candidate was not redrawn')
+      const { score, alignment, isAccepted } = saved
+      return { phase: 'finished', codes: saved.tokens.slice(), pixels, score, alignment, isAccepted }
+    }
+    default: {
+      const never: never = saved
+      return never
+    }
+  }
+}
