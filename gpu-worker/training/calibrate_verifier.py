@@ -13,7 +13,6 @@ reliability tables are by step all the same.
 
 import argparse
 import json
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,8 @@ from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.probability_quality import fit_scale_and_shift
-from training.pruning_choice import ALIGNMENT, PruningRule, choose_alignment_threshold, choose_pruning, replay_pruning
+from training.pruning_choice import ALIGNMENT, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
+from training.ranking_data import released_files, sampling_of, source_of
 from training.ranking_shards import RankingData
 from training.verifier_kinds import KINDS, RELEASED, trained_weights
 from training.verifier_measurement import Answers, measure, read_answers
@@ -115,8 +115,11 @@ def release(
         prune_rates = replay_pruning(probability, good, known.steps, step_count, rule).prune_rates
     if given:
         thresholds["alignment"] = given.alignment
-    elif "alignment" in tasks:
-        thresholds["alignment"] = choose_alignment_threshold(probability[:, -1, ALIGNMENT], known.labels[:, -1, ALIGNMENT])
+    else:
+        # A process reward knows potential only, whose last answer ranks and accepts.
+        deciding = "alignment" if "alignment" in tasks else "potential"
+        final = probability[:, -1, TASKS.index(deciding)]
+        thresholds[deciding] = choose_acceptance_threshold(final, known.labels[:, -1, ALIGNMENT])
     fold_into_head(model, fits)
 
     unseen = read("test")
@@ -172,17 +175,18 @@ def main() -> None:
     model = load_weights(trained, Verifier, VerifierConfig)
     generator = load_weights(arguments.weights / "generator.pt", Generator, GeneratorConfig)
     quantizer = load_weights(arguments.weights / "quantizer.pt", Quantizer, QuantizerConfig)
-    thresholds = DetectionThresholds(**tomllib.loads(arguments.settings.read_text())["detector"]["thresholds"])
+    thresholds = DetectionThresholds.from_toml(arguments.settings)
+    source = source_of(released_files(arguments.weights), sampling_of(arguments.settings))
     verifier = GraphSession(build_verifier_graph(model), arguments.threads)
     decoder = GraphSession(build_decode_graph(quantizer), arguments.threads)
     # A zero-shot verifier is measured as what it is used for.
     kind = KINDS["prm" if released.tasks == KINDS["prm"].tasks else "parm"]
 
     def read(split: str) -> Answers:
-        data = RankingData.read(arguments.trajectories, split)
+        data = RankingData.read(arguments.trajectories, split, source)
         return read_answers(verifier, lambda ids: decoder.run({"ids": ids})["image"], data, thresholds, kind)
 
-    step_count = RankingData.read(arguments.trajectories, "calibration").step_count
+    step_count = sampling_of(arguments.settings).steps
     report = release(model, read, released.tasks, step_count, measure_call_row_steps(model, generator, quantizer), given)
     save_weights(arguments.weights / f"{arguments.name}.pt", model)
     (arguments.weights / f"{arguments.name}.json").write_text(json.dumps(report, indent=2) + "\n")

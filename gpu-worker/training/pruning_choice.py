@@ -109,11 +109,11 @@ def choose_pruning(
     return best
 
 
-def choose_alignment_threshold(probability: np.ndarray, labels: np.ndarray) -> float:
+def choose_acceptance_threshold(probability: np.ndarray, labels: np.ndarray) -> float:
     """The lowest threshold at which accepted pictures are right with the wanted precision, else the most precise one.
 
     Args:
-        probability: float [m], P(the final picture satisfies its prompt).
+        probability: float [m], P(the final picture satisfies its prompt), by the question that ranks final pictures.
         labels: float [m], whether it does.
     """
     best_threshold, best_precision = 0.5, 0.0

@@ -107,6 +107,17 @@ class TrajectorySampler:
         return {**spec, "prompt": self._world.prompt(rng, spec)}
 
 
+def released_files(weights: Path) -> list[Path]:
+    """The weights in a folder that decide what a trajectory is: generator, quantiser, detector."""
+    return [weights / f"{name}.pt" for name in ("generator", "quantizer", "detector")]
+
+
+def sampling_of(settings: Path) -> SamplingSettings:
+    """Sampling defaults of `configs/bundle.toml`."""
+    generator = tomllib.loads(settings.read_text())["generator"]
+    return SamplingSettings(**generator["defaults"], code_temperature=generator["code_temperature"])
+
+
 def source_of(weights: list[Path], settings: SamplingSettings) -> str:
     """Hash of weight files and sampling settings: trajectories of different ones must not be mixed."""
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
@@ -165,9 +176,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     arguments = parser.parse_args()
 
-    settings = tomllib.loads(arguments.settings.read_text())
-    sampling = SamplingSettings(**settings["generator"]["defaults"], code_temperature=settings["generator"]["code_temperature"])
-    files = [arguments.weights / f"{name}.pt" for name in ("generator", "quantizer", "detector")]
+    sampling = sampling_of(arguments.settings)
+    files = released_files(arguments.weights)
     kinds = ((Generator, GeneratorConfig), (Quantizer, QuantizerConfig), (Detector, DetectorConfig))
     models = [load_weights(path, *kind) for path, kind in zip(files, kinds, strict=True)]
     is_cuda = arguments.device == "cuda" or (arguments.device == "auto" and torch.cuda.is_available())
@@ -182,7 +192,7 @@ def main() -> None:
         budget = Budget(steps=-(-arguments.trajectories // rows))
     write_missing_shards(sampler, arguments.out, seed=arguments.seed, rows=rows, budget=budget, threads=arguments.threads)
 
-    thresholds = DetectionThresholds(**settings["detector"]["thresholds"])
+    thresholds = DetectionThresholds.from_toml(arguments.settings)
     for split in SPLITS:
         data = RankingData.read(arguments.out, split)
         sizes = {"split": split, "trajectories": len(data), "prompts": len(data.siblings)}

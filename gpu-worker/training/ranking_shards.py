@@ -97,11 +97,11 @@ class RankingData:
         return RankingData(self.source, specs, self.steps, self.step_count, self.codes[rows], detections)
 
     @classmethod
-    def read(cls, folder: Path, split: str) -> "RankingData":
-        """The trajectories of one of `fact_splits.SPLITS`.
+    def read(cls, folder: Path, split: str, source: str | None = None) -> "RankingData":
+        """The trajectories of one of `fact_splits.SPLITS`, which must be of `source` unless that is None.
 
         Raises:
-            ValueError: there are none, or they were not all made by the same models and settings.
+            ValueError: there are none, or they were not all made by the same models and settings, or by others than asked for.
         """
         shards = [read_shard(path) for path in sorted(folder.glob("*.npz"))]
         if not shards:
@@ -110,6 +110,8 @@ class RankingData:
         if len(kinds) > 1:
             raise ValueError(f"{folder} mixes trajectories of {len(kinds)} models or settings; keep those of one")
         first = shards[0]
+        if source not in (None, first.source):
+            raise ValueError(f"{folder} holds trajectories of other weights or settings than those given; sample anew")
         joined = cls(
             first.source,
             [spec for shard in shards for spec in shard.specs],

@@ -8,7 +8,6 @@ verifier starts from the one zero-shot verifier. `training.calibrate_verifier` t
 """
 
 import copy
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from training.models.detector import Detector, DetectorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.questions import Questioner
+from training.ranking_data import released_files, sampling_of, source_of
 from training.ranking_shards import RankingData
 from training.reconstruction import coded_scenes, exported_decoder
 from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
@@ -42,9 +42,11 @@ _HOME_SCENES = 10
 def main() -> None:
     parser = stage_parser(__doc__.splitlines()[0], "verifier", minutes=30.0)
     parser.add_argument("--kind", choices=KINDS, required=True)
-    parser.add_argument("--settings", type=Path, default=CONFIGS / "bundle.toml", help="detection thresholds (%(default)s)")
+    parser.add_argument("--settings", type=Path, default=CONFIGS / "bundle.toml", help="thresholds and sampling (%(default)s)")
     parser.add_argument("--trunk", type=Path, help="detector weights of an equal trunk that a new verifier starts from")
-    parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt", help="(%(default)s)")
+    parser.add_argument(
+        "--released", type=Path, default=_DIRECTORY / "weights", help="released weights that made the trajectories (%(default)s)"
+    )
     parser.add_argument("--trajectories", type=Path, default=_DIRECTORY / "runs/ranking", help="of ranking_data (%(default)s)")
     parser.set_defaults(run=None)
     arguments = parser.parse_args()
@@ -58,13 +60,13 @@ def main() -> None:
         arguments.start = arguments.start or trained_weights(ZERO_SHOT)
     if arguments.trunk is not None:
         model.trunk.load_state_dict(load_weights(arguments.trunk, Detector, DetectorConfig).trunk.state_dict())
-    source = "ground_truth" if is_zero_shot else "trajectories"
-    settings = overridden(read_settings(arguments.config, VerifierTraining, "training", source), arguments)
+    stage = "ground_truth" if is_zero_shot else "trajectories"
+    settings = overridden(read_settings(arguments.config, VerifierTraining, "training", stage), arguments)
 
     home = World(base, facts)
     worlds = [home] * _HOME_SCENES + [World(wide.config, facts) for wide in detector_worlds(base)]
     questioner, maker = Questioner(home, facts), BatchMaker(tokenizer, model.config)
-    quantizer, hardware = load_weights(arguments.quantizer, Quantizer, QuantizerConfig), hardware_of(arguments)
+    quantizer, hardware = load_weights(arguments.released / "quantizer.pt", Quantizer, QuantizerConfig), hardware_of(arguments)
     on_cpu = hardware.device.type == "cpu"
     decode = exported_decoder(quantizer, hardware.threads) if on_cpu else quantizer.to(hardware.device).decode
     # Workers are forked, and compose scenes on the CPU.
@@ -75,8 +77,9 @@ def main() -> None:
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:
             return scenes.batch(rng, size, settings.questions)
     else:
-        thresholds = DetectionThresholds(**tomllib.loads(arguments.settings.read_text())["detector"]["thresholds"])
-        data = RankingData.read(arguments.trajectories, "train")
+        thresholds = DetectionThresholds.from_toml(arguments.settings)
+        source = source_of(released_files(arguments.released), sampling_of(arguments.settings))
+        data = RankingData.read(arguments.trajectories, "train", source)
         recorded = TrajectoryExamples(data, questioner, maker, thresholds, KINDS[arguments.kind])
 
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:

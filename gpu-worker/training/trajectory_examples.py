@@ -1,5 +1,6 @@
 """Examples from the generator's own trajectories, labelled by the detector's reading of them."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -96,13 +97,23 @@ class TrajectoryExamples:
         last = len(self._data.steps) - 1
         if self._kind.final_share is None or last == 0:
             return int(rng.integers(last + 1))
-        return last if rng.random() < self._kind.final_share else int(rng.integers(last))
+        if rng.random() < self._kind.final_share:
+            return last
+        # The earlier the oftener: that is where pruning saves, and where judging is hard.
+        weights = np.arange(last, 0, -1)
+        return int(rng.choice(last, p=weights / weights.sum()))
+
+    def _seen(self, row: int, place: int, *, has_colors: bool) -> list[DetectedObject]:
+        """Objects with their colours, if any were asked for: the detector names a colour for everything, a dog's fur as well."""
+        found = [known for known in self._data.objects(row, place) if known.score > _SMALLEST_SCORE]
+        return found if has_colors else [replace(known, color=None) for known in found]
 
     def _example(self, rng: np.random.Generator, row: int, place: int, questions: int) -> Example:
-        now, final = ([known for known in self._data.objects(row, at) if known.score > _SMALLEST_SCORE] for at in (place, -1))
+        own = self._data.specs[row]
+        now, final = (self._seen(row, at, has_colors=any("color" in entry for entry in own["include"])) for at in (place, -1))
         # What is shown, and the wrong answer to look for, is taken from either of the two pictures.
         described = now if rng.random() < 0.5 else final
         counted = [known for known in described if known.score > self._thresholds.score]
         is_right = partial(is_correct, described, thresholds=self._thresholds)
-        asked = self._questioner.ask(rng, self._data.specs[row], counted, is_right, questions)
+        asked = self._questioner.ask(rng, own, counted, is_right, questions)
         return Example(now, final, asked, [label(now, final, spec, self._thresholds, self._kind) for spec in asked])

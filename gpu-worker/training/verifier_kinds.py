@@ -19,7 +19,8 @@ class VerifierKind:
 
     Attributes:
         tasks: the questions that it is taught.
-        final_share: share of final pictures among its examples, 0..1; None treats all recorded steps alike.
+        final_share: share of final pictures among its examples, 0..1, the others being mostly early ones; None treats all
+            recorded steps alike.
         judges_outcome: whether its potential is about the final picture, not the one before it.
     """
 
@@ -34,8 +35,8 @@ KINDS = {
     "orm": VerifierKind(("alignment",), 1.0, judges_outcome=True),
     # The engine ranks by its potential, the score of a step.
     "prm": VerifierKind(("potential",), None, judges_outcome=False),
-    # The paper's 200,000 examples of selection among 400,000 in all.
-    "parm": VerifierKind(TASKS, 0.5, judges_outcome=True),
+    # The paper has 200,000 examples of selection among 400,000; here early pictures are what is hard.
+    "parm": VerifierKind(TASKS, 0.4, judges_outcome=True),
 }
 
 

@@ -24,6 +24,10 @@ class VerifierTraining(TrainingSettings):
         batch: pictures of a step.
         questions: prompts for each picture.
         scene_share: composed scenes among a batch of the generator's pictures, 0..1.
+        own: weight of a question that is a picture's own prompt, the one that it is asked when it matters.
+        other: weight of clarity and potential under another prompt. What is asked for and still missing will probably come
+            if the path is made for it, and never otherwise: the second must not drown the first.
+        ranking: weight of telling which of two pictures of a prompt, at the same step, is the better one.
         now, final, words: weights of what is taught beside the answers, whose weight is 1: objects of the picture, objects of the
             picture that its path ends with, what words name.
     """
@@ -33,6 +37,9 @@ class VerifierTraining(TrainingSettings):
     average_decay: float = 0.999
     questions: int = 8
     scene_share: float = 0.0
+    own: float = 1.0
+    other: float = 1.0
+    ranking: float = 0.0
     now: float = 0.5
     final: float = 0.5
     words: float = 0.2
@@ -48,15 +55,48 @@ def verifier_loss(
     """
     taught = [TASKS.index(task) for task in tasks]
     logits, answers = reading.logits[:, taught], batch.answers[:, taught]
+    questions = len(logits) // len(reading.now.heat)
     parts = {
-        "answers": F.binary_cross_entropy_with_logits(logits, answers),
+        "answers": F.binary_cross_entropy_with_logits(logits, answers, _question_weights(answers, questions, tasks, weights)),
+        "ranking": ranking_loss(reading.logits, batch, questions, tasks),
         "now": object_loss(reading.now, batch.now),
         "final": object_loss(reading.final, batch.final),
         "words": sum(word_loss(getattr(reading, name), getattr(batch, name)) for name in ("classes", "colors", "numbers")),
     }
-    loss = parts["answers"] + sum(getattr(weights, name) * parts[name] for name in ("now", "final", "words"))
+    loss = parts["answers"] + sum(getattr(weights, name) * parts[name] for name in ("ranking", "now", "final", "words"))
     hits = ((logits > 0) == (answers > 0.5)).float().mean(0)
     return loss, {"loss": loss, **parts, **dict(zip(tasks, hits, strict=True))}
+
+
+def _question_weights(answers: Tensor, questions: int, tasks: tuple[str, ...], weights: VerifierTraining) -> Tensor:
+    """Weight of each answer [B*M, tasks] about pictures with M questions each, the first their own; 1 on average."""
+    others = answers.new_tensor([1.0 if task == "alignment" else weights.other for task in tasks])
+    of_picture = torch.cat([torch.full_like(others, weights.own)[None], others.expand(questions - 1, -1)])
+    return (of_picture / of_picture.mean()).repeat(len(answers) // questions, 1)
+
+
+def ranking_loss(logits: Tensor, batch: VerifierBatch, questions: int, tasks: tuple[str, ...]) -> Tensor:
+    """How far a better picture is from scoring above a worse one of the same prompt; a scalar, 0 where no such pair is there.
+
+    Choosing among candidates only asks which of them is the better one. Source: the pairwise logistic loss of RankNet (Burges
+    et al., ICML 2005).
+
+    Args:
+        logits: float32 [B*M, 3] of pictures with M = `questions` prompts each, the first their own.
+        batch: their answers; those recorded for one prompt and step stand side by side, the first of them at an even place.
+        tasks: the questions that are taught; clarity ranks nothing.
+    """
+    ranked = [TASKS.index(task) for task in tasks if task != "clarity"]
+    pairs = len(logits) // questions // 2
+
+    def own(of_prompts: Tensor) -> Tensor:
+        return of_prompts[::questions][: 2 * pairs].unflatten(0, (pairs, 2))  # (pairs, 2, ...)
+
+    scores, answers, words = own(logits[:, ranked]), own(batch.answers[:, ranked]), own(batch.prompt_ids)
+    better = answers[:, 0] - answers[:, 1]  # -1, 0 or 1
+    counts = better.abs() * (words[:, 0] == words[:, 1]).all(-1, keepdim=True)
+    losses = F.softplus(-better * (scores[:, 0] - scores[:, 1]))
+    return (losses * counts).sum() / counts.sum().clamp(min=1.0)
 
 
 class VerifierStage(Stage):

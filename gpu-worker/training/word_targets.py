@@ -47,19 +47,23 @@ class WordTargets:
         classes, colors = [NO_OBJECT] * len(ids), [ANY_COLOR] * len(ids)
         counts: list[int | None] = [None] * len(ids)
         # Longer names first: the "dog" of "hot dog" is no dog.
+        forms = {form for entry in spec["include"] for form in self._names[entry["class"]]}
         for entry in sorted(spec["include"], key=lambda entry: -len(self._names[entry["class"]][0])):
-            start, stop = self._find(ids, classes, entry["class"], prompt)
+            start, stop = self._find(ids, classes, entry["class"], forms, prompt)
             for place in range(start, stop):
                 classes[place] = CLASS_INDEX[entry["class"]]
                 colors[place] = COLORS.index(entry["color"]) if "color" in entry else ANY_COLOR
                 counts[place] = entry["count"] if spec["tag"] == "counting" else None
         return WordLabels([NO_OBJECT, *classes, NO_OBJECT], [ANY_COLOR, *colors, ANY_COLOR], [None, *counts, None])
 
-    def _find(self, ids: list[int], classes: list[int], name: str, prompt: str) -> tuple[int, int]:
+    def _find(self, ids: list[int], classes: list[int], name: str, forms: set[tuple[int, ...]], prompt: str) -> tuple[int, int]:
         for form in self._names[name]:
             for start in range(len(ids) - len(form) + 1):
-                if tuple(ids[start : start + len(form)]) == form and set(classes[start : start + len(form)]) == {NO_OBJECT}:
-                    return start, start + len(form)
+                stop = start + len(form)
+                # An "orange" before a name is its colour.
+                is_color = any(tuple(ids[stop : stop + len(other)]) == other for other in forms)
+                if tuple(ids[start:stop]) == form and set(classes[start:stop]) == {NO_OBJECT} and not is_color:
+                    return start, stop
         raise ValueError(f"the prompt {prompt!r} does not name the spec's {name!r}")
 
     def _forms(self, name: str) -> list[tuple[int, ...]]:

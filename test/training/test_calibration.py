@@ -9,7 +9,7 @@ from training.averaged_weights import AveragedWeights
 from training.calibrate_verifier import OperatingPoint, fold_into_head, release
 from training.models.verifier import TASKS
 from training.probability_quality import area_under_curve, brier_score, fit_scale_and_shift, reliability
-from training.pruning_choice import POTENTIAL, PruningRule, choose_alignment_threshold, choose_pruning, replay_pruning
+from training.pruning_choice import POTENTIAL, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
 from training.tokenizer import encode_prompts
 from training.verifier_measurement import Answers, measure, selection
 
@@ -98,7 +98,7 @@ def test_chosen_pruning_keeps_nearly_all_good_candidates():
 def test_alignment_threshold_reaches_the_wanted_precision():
     probability = np.array([0.55] * 10 + [0.75] * 10 + [0.9] * 20)
     labels = np.array([0.0] * 10 + [1.0] * 5 + [0.0] * 5 + [1.0] * 20)
-    assert choose_alignment_threshold(probability, labels) == 0.8
+    assert choose_acceptance_threshold(probability, labels) == 0.8
 
 
 def recorded_answers(rng: np.random.Generator) -> Answers:
@@ -124,8 +124,8 @@ def test_a_released_verifier_says_how_to_act_on_it(tasks):
     report = release(drawn_verifier(), splits.__getitem__, tasks, 12, call_row_steps=1.0)
     assert report["tasks"] == list(tasks) and report["judgedStepsOf"] == 12
     assert set(report["thresholds"]) == set(TASKS)
-    unused = set(TASKS) - {"alignment"} if tasks != TASKS else set()
-    assert all(report["thresholds"][task] == 1.0 for task in unused)
+    assert all(report["thresholds"][task] == 1.0 for task in set(TASKS) - set(tasks))
+    assert all(0 < report["thresholds"][task] < 1 for task in tasks)
     measured = report["measured"]
     assert set(tasks) <= set(measured) and measured["trajectories"] == 400
     if "alignment" in tasks:

@@ -1,8 +1,11 @@
 """The verifier: what it reads, how it counts, what it learns, and that its graph says the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import TINY_QUANTIZER, tiny_quantizer
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
@@ -19,7 +22,7 @@ from training.tokenizer import PAD, encode_prompts
 from training.training_loop import TrainingLoop
 from training.verifier_data import BatchMaker, Example, VerifierBatch, encode_short, join
 from training.verifier_kinds import KINDS, RELEASED
-from training.verifier_stage import VerifierStage, VerifierTraining, verifier_loss
+from training.verifier_stage import VerifierStage, VerifierTraining, ranking_loss, verifier_loss
 from training.word_targets import ANY_COLOR, NO_OBJECT, WordTargets
 from training.world.classes import CLASS_INDEX, COLORS
 from training.world.config import WorldConfig
@@ -135,7 +138,9 @@ def test_a_word_is_satisfied_by_its_number_of_objects_of_its_colour():
     assert not satisfied("clock", None, None)
     nothing = meaning_of("cat", "green", 4)
     nothing.classes[0, 0] = torch.eye(TINY.class_count + 1)[-1]
-    assert evidence(maps, nothing)[1].abs().max() == 0, "a word that names nothing asks for nothing"
+    seen, satisfied = evidence(maps, nothing)
+    assert satisfied.abs().max() == 0, "a word that names nothing asks for nothing"
+    assert seen[..., -5:].abs().max() == 0, "and has no match and no place"
 
 
 def test_object_targets_carry_the_score_and_the_loss_is_least_where_maps_agree():
@@ -199,6 +204,35 @@ def test_learns_a_handful_of_answers_and_what_they_rest_on(tmp_path):
     assert last["potential"] == last["alignment"] == 1.0
     for part in ("answers", "now", "final", "words"):
         assert last[part] < 0.5 * first[part], part
+
+
+def pair_of(good_answer: float, bad_answer: float, bad_prompt: dict = CAT) -> VerifierBatch:
+    """Two pictures with one question each."""
+    answers = [(1.0, good_answer, good_answer), (1.0, bad_answer, bad_answer)]
+    examples = [Example([], [], [asked], [answer]) for asked, answer in zip((CAT, bad_prompt), answers, strict=True)]
+    return BatchMaker(TOKENIZER, TINY).batch(examples, random_images(2), NO_CODES)
+
+
+def test_of_two_pictures_of_a_prompt_the_better_one_is_to_score_higher():
+    right_order, wrong_order = torch.tensor([[0, 2.0, 2.0], [0, -2, -2]]), torch.tensor([[0, -2.0, -2.0], [0, 2, 2]])
+    batch = pair_of(1.0, 0.0)
+    assert ranking_loss(right_order, batch, 1, TASKS) < 0.02 < 4 < ranking_loss(wrong_order, batch, 1, TASKS)
+    assert torch.equal(ranking_loss(wrong_order, batch, 1, TASKS), ranking_loss(right_order, pair_of(0.0, 1.0), 1, TASKS))
+    assert ranking_loss(wrong_order, pair_of(1.0, 1.0), 1, TASKS) == 0, "equals have no order"
+    assert ranking_loss(wrong_order, pair_of(1.0, 0.0, DOG), 1, TASKS) == 0, "nor have pictures of two prompts"
+    unclear = right_order.clone()
+    unclear[:, 0] = torch.tensor([-9.0, 9.0])
+    assert torch.equal(ranking_loss(unclear, batch, 1, TASKS), ranking_loss(right_order, batch, 1, TASKS))
+
+
+def test_a_pictures_own_prompt_counts_most_and_other_prompts_say_little_of_its_future():
+    model, batch = make_verifier(), handful()
+    settings = replace(SETTINGS, own=3.0, other=0.0)
+    logits = model.read(batch.images, batch.prompt_ids).logits
+    loss = F.binary_cross_entropy_with_logits(logits, batch.answers, reduction="none")
+    weights = torch.tensor([[3.0, 3, 3], [0, 0, 1]]).repeat(4, 1)  # own and other prompt of each of four pictures
+    _, parts = verifier_loss(model.read(batch.images, batch.prompt_ids), batch, TASKS, settings)
+    assert parts["answers"] == pytest.approx(float((loss * weights).sum() / weights.sum()), rel=1e-4)
 
 
 def test_codes_are_decoded_behind_the_images():

@@ -29,6 +29,7 @@ from training.trajectory_sampler import GraphPainter, TorchPainter
 from training.validation_prompts import validation_prompts
 from training.verifier_data import BatchMaker, SceneExamples
 from training.verifier_kinds import KINDS
+from training.word_targets import WordTargets
 from training.world.classes import CLASSES, COLORS, TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import evaluation_held_out, facts_of
@@ -332,3 +333,14 @@ def test_more_validation_prompts_than_there_are_is_an_error(monkeypatch):
     monkeypatch.setattr("training.validation_prompts._DRAWS", 1)
     with pytest.raises(ValueError, match="prompts of single_object; 50 were asked for"):
         validation_prompts(World(WorldConfig()), per_task=50)
+
+
+@pytest.mark.parametrize("prompt", ["a photo of an orange orange", "a photo of an orange donut and a white orange"])
+def test_orange_before_a_name_is_a_colour_and_no_fruit(prompt):
+    include = [{"class": "orange", "count": 1, "color": "orange" if "donut" not in prompt else "white"}]
+    if "donut" in prompt:
+        include.insert(0, {"class": "donut", "count": 1, "color": "orange"})
+    labels = WordTargets(TOKENIZER).label(prompt, {"tag": "color_attr", "include": include, "prompt": prompt})
+    fruit = CLASSES.index("orange")
+    assert [place for place, name in enumerate(labels.classes) if name == fruit] == [len(labels.classes) - 2], "the last word"
+    assert labels.colors[-2] == COLORS.index(include[-1]["color"])

@@ -56,12 +56,7 @@ export class Arguments {
 
   integer(flag: string, range: Range, fallback: number): number {
     const text = this.#values.get(flag)
-    if (text === undefined) return fallback
-    const value = Number(text)
-    if (text.trim() === '' || !Number.isInteger(value) || value < range.min || value > range.max) {
-      throw wrongValue(flag, text, `an integer from ${range.min} to ${range.max}`)
-    }
-    return value
+    return text === undefined ? fallback : integerIn(flag, text, range)
   }
 
   number(flag: string, range: Range, fallback: number): number {
@@ -72,6 +67,12 @@ export class Arguments {
       throw wrongValue(flag, text, `a number from ${range.min} to ${range.max}`)
     }
     return value
+  }
+
+  /** Integers separated by commas, ascending; undefined without the flag. */
+  integers(flag: string, range: Range): readonly number[] | undefined {
+    const parts = this.#values.get(flag)?.split(',')
+    return parts?.map((part) => integerIn(flag, part, range)).sort((a, b) => a - b)
   }
 
   choice<T extends string>(flag: string, permitted: readonly T[], fallback: T): T {
@@ -90,6 +91,14 @@ export class Arguments {
     const given = flags.find((flag) => this.#values.has(flag))
     if (given !== undefined) throw new UsageError(`--${given}: ${why}`)
   }
+}
+
+function integerIn(flag: string, text: string, { min, max }: Range): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isInteger(value) || value < min || value > max) {
+    throw wrongValue(flag, text, `an integer from ${min} to ${max}`)
+  }
+  return value
 }
 
 function oneOf<T extends string>(flag: string, text: string, permitted: readonly T[]): T {

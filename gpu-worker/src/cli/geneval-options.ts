@@ -4,7 +4,7 @@ import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
 import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { RUN_DEFAULTS, RUN_FLAGS } from './geneval-run-options.ts'
-import { TUNING_DEFAULTS } from './geneval-tune-options.ts'
+import { TUNING_DEFAULTS, TUNING_FLAGS } from './geneval-tune-options.ts'
 
 export const GENEVAL_FLAGS = [
   ...PROMPT_FLAGS,
@@ -18,6 +18,7 @@ export const GENEVAL_FLAGS = [
   ...RECORDING_FLAGS,
   'report',
   'tune',
+  ...TUNING_FLAGS,
   ...ENGINE_FLAGS,
 ] as const
 
@@ -51,7 +52,8 @@ Comparing:
                        bundle on the same candidates, what each score costs, and where verifiers err
   --out DIR            of the report (report/ in the recording)
   --tune DIR           which judged steps and thresholds of parm give which score for which cost on a recording: choose
-                       by one of prompts that are not reported. With --candidates N (${TUNING_DEFAULTS.candidates}), --accept A, --verifier NAME
+                       by one of prompts that are not reported. With --candidates N (${TUNING_DEFAULTS.candidates}), --accept A, --verifier NAME;
+                       what --judged-steps LIST, --clarity P or --potential P say is taken as given
 
 ${ENGINE_HELP}
 

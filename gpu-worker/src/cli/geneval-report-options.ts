@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Arguments } from './arguments.ts'
 import { PROMPT_FLAGS } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
+import { TUNING_FLAGS } from './geneval-tune-options.ts'
 
 /** Decided when the recording was made, or by the report, which compares every strategy. */
 const FOREIGN_FLAGS = [
@@ -17,6 +18,7 @@ const FOREIGN_FLAGS = [
   'record',
   'tune',
   ...RECORDING_FLAGS,
+  ...TUNING_FLAGS,
 ] as const
 
 export interface ReportPlan {

@@ -8,6 +8,7 @@ import { type Arguments, readSteps } from './arguments.ts'
 import { chooseVerifier } from './engine-settings.ts'
 import { type ChosenPrompts, choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
+import { TUNING_FLAGS } from './geneval-tune-options.ts'
 
 export const RUN_FLAGS = ['strategy', 'accept', 'verifier', 'out'] as const
 export const RUN_DEFAULTS = { images: 4, candidates: 4 }
@@ -22,6 +23,7 @@ export interface RunPlan extends ChosenPrompts {
 /** @throws UsageError  naming the flag */
 export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): Promise<RunPlan> {
   parsed.refuse(RECORDING_FLAGS, 'has a meaning with --record only')
+  parsed.refuse(TUNING_FLAGS, 'has a meaning with --tune only')
   const { sets, remarks } = await choosePrompts(parsed, manifest)
   const { generator } = manifest
   const configuration = {

@@ -18,6 +18,9 @@ const FOREIGN_FLAGS = [
   ...RECORDING_FLAGS,
 ] as const
 
+export const TUNING_FLAGS = ['judged-steps', 'clarity', 'potential'] as const
+const THRESHOLD = { min: 0, max: 1 }
+
 export const TUNING_DEFAULTS = { candidates: 20, verifier: 'parm' }
 
 export interface TuningPlan {
@@ -27,6 +30,12 @@ export interface TuningPlan {
   readonly verifier: string
   /** N. */
   readonly candidates: number
+  /** What is not to be tried but taken as given, such as what was chosen for the other accept rule. */
+  readonly given: {
+    readonly judgedSteps: readonly number[] | undefined
+    readonly clarity: number | undefined
+    readonly potential: number | undefined
+  }
 }
 
 /**
@@ -40,5 +49,10 @@ export function readTuningPlan(parsed: Arguments, dir: string): TuningPlan {
     accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
     verifier: parsed.text('verifier') ?? TUNING_DEFAULTS.verifier,
     candidates: parsed.integer('candidates', LIMITS.candidates, TUNING_DEFAULTS.candidates),
+    given: {
+      judgedSteps: parsed.integers('judged-steps', { min: 0, max: LIMITS.steps.max }),
+      clarity: parsed.text('clarity') === undefined ? undefined : parsed.number('clarity', THRESHOLD, 0),
+      potential: parsed.text('potential') === undefined ? undefined : parsed.number('potential', THRESHOLD, 0),
+    },
   }
 }

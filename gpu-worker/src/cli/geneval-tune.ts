@@ -16,7 +16,7 @@ import { ProgressBar } from './progress-bar.ts'
  * @throws UsageError  when the recording has not been read by the verifier, or has fewer candidates than asked for
  */
 export async function tune(
-  { dir, accept, verifier, candidates }: TuningPlan,
+  { dir, accept, verifier, candidates, given }: TuningPlan,
   manifest: BundleManifest,
   bundleDir: string,
 ): Promise<void> {
@@ -42,7 +42,13 @@ export async function tune(
     thresholds,
     judgedSteps: [],
   }
-  const grid = settingGrid(firstStep, configuration.stepCount, method)
+  const tried = settingGrid(firstStep, configuration.stepCount, method)
+  const grid = {
+    judgedSteps: given.judgedSteps ? [given.judgedSteps] : tried.judgedSteps,
+    clarity: given.clarity === undefined ? tried.clarity : [given.clarity],
+    potential: given.potential === undefined ? tried.potential : [given.potential],
+    alignment: tried.alignment,
+  }
   const progress = new ProgressBar('settings', 0)
   const settings = paretoSettings(recording, method, candidates, grid, (done, total) => progress.update(done, total))
   progress.clear()

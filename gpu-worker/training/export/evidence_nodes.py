@@ -24,16 +24,15 @@ def evidence(graph: GraphBuilder, maps: list[str], meanings: list[str], module: 
     counts = _log(graph, distribution)
     centered = graph.op("Add", counts, graph.constant(np.float32(LOG_CENTER)))
     counts = graph.op("Mul", centered, graph.constant(np.float32(0.5)))
-    surest = [
-        graph.op("Mul", graph.slice(logit, 0, 1, 2), graph.constant(np.float32(1 / LOGIT_LIMIT))),
-        graph.slice(match, 0, 1, 2),
-    ]
+    sureness = graph.op("Mul", graph.slice(logit, 0, 1, 2), graph.constant(np.float32(1 / LOGIT_LIMIT)))
+    names = graph.op("Sub", graph.constant(np.float32(1)), _split_last(graph, classes)[1])  # (R, L, 1)
     box = _box(graph, extents, graph.slice(cell, 0, 1, 2))
-    seen = graph.op("Concat", graph.reshape(counts, [0, 0, -1]), *surest, *box, axis=-1)
-    return seen, _satisfied(graph, distribution, numbers, classes)
+    surest = graph.op("Mul", graph.op("Concat", graph.slice(match, 0, 1, 2), *box, axis=-1), names)
+    seen = graph.op("Concat", graph.reshape(counts, [0, 0, -1]), sureness, surest, axis=-1)
+    return seen, graph.op("Mul", _satisfied(graph, distribution, numbers), names)
 
 
-def _satisfied(graph: GraphBuilder, distribution: str, numbers: str, classes: str) -> str:
+def _satisfied(graph: GraphBuilder, distribution: str, numbers: str) -> str:
     exact, any_number = _split_last(graph, numbers)
     zero, more = graph.slice(exact, 0, 1, 2), graph.slice(exact, 1, np.iinfo(np.int64).max, 2)
     wanted = graph.op("Concat", zero, graph.op("Add", more, any_number), axis=2)
@@ -41,9 +40,7 @@ def _satisfied(graph: GraphBuilder, distribution: str, numbers: str, classes: st
     asked = graph.reduce(
         "ReduceSum", graph.op("Mul", matching, graph.op("Unsqueeze", wanted, graph.constant([2]))), 3, keepdims=False
     )
-    scaled = graph.op("Mul", _log(graph, asked), graph.constant(np.float32(1 / LOG_CENTER)))
-    _, nothing = _split_last(graph, classes)
-    return graph.op("Mul", scaled, graph.op("Sub", graph.constant(np.float32(1)), nothing))
+    return graph.op("Mul", _log(graph, asked), graph.constant(np.float32(1 / LOG_CENTER)))
 
 
 def _log(graph: GraphBuilder, probability: str) -> str:

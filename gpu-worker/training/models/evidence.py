@@ -78,7 +78,7 @@ class Evidence(nn.Module):
         Returns:
             What each word receives, float32 [B, T, features]: scaled log-probabilities of 0..K objects of its class and
             colour, and of its class in any colour, under each reading; then logit, colour match, centre (x, y) and size (width,
-            height) of the surest object, these four as shares of the picture.
+            height) of the surest object, these four as shares of the picture; match and box are 0 for a word that names nothing.
             The scaled log-probability that the picture has what the word asks for under each reading, float32
             [B, T, readings]; 0 for a word that names nothing.
         """
@@ -91,9 +91,9 @@ class Evidence(nn.Module):
         counts = (numbers.clamp(min=SMALLEST_PROBABILITY).log() + LOG_CENTER) / 2
         wanted = torch.cat([meanings.numbers[..., :1], meanings.numbers[..., 1:-1] + meanings.numbers[..., -1:]], dim=-1)
         satisfied = (numbers[..., :READINGS, :] * wanted[..., None, :]).sum(-1).clamp(min=SMALLEST_PROBABILITY).log()
-        satisfied = (satisfied / LOG_CENTER) * (1 - meanings.classes[..., -1:])
-        surest = torch.stack([logit[..., 0] / LOGIT_LIMIT, match[..., 0]], dim=-1)
-        return torch.cat([counts.flatten(2), surest, _box(maps.extents, cell[..., 0])], dim=-1), satisfied
+        names = 1 - meanings.classes[..., -1:]  # where a word names nothing, the surest cell is any cell
+        surest = torch.cat([match[..., :1], _box(maps.extents, cell[..., 0])], dim=-1) * names
+        return torch.cat([counts.flatten(2), logit[..., :1] / LOGIT_LIMIT, surest], dim=-1), satisfied / LOG_CENTER * names
 
     def _find(self, maps: DetectorMaps, meanings: WordMeanings) -> tuple[Tensor, Tensor, Tensor]:
         """Class logit, colour match 0..1 and cell of the K surest objects that a word names; [B, T, K] each."""

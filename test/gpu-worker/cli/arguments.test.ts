@@ -4,6 +4,17 @@ import { Arguments, UsageError } from '../../../gpu-worker/src/cli/arguments.ts'
 const FLAGS = ['seed', 'guidance', 'strategy', 'out']
 const parse = (...argv: string[]): Arguments => new Arguments(argv, FLAGS)
 
+describe('a list of integers', () => {
+  const range = { min: 0, max: 9 }
+
+  it('is ascending, absent without its flag, and each of its parts is checked', () => {
+    expect(parse('--seed', '4,2').integers('seed', range)).toEqual([2, 4])
+    expect(parse().integers('seed', range)).toBeUndefined()
+    const message = '--seed: expected an integer from 0 to 9, got ""'
+    expect(() => parse('--seed', '1,').integers('seed', range)).toThrow(new UsageError(message))
+  })
+})
+
 describe('Arguments', () => {
   it('reads values behind a space and behind an equals sign, the last one given', () => {
     const parsed = parse('a prompt', '--seed', '3', '--out=x.png', '--seed=4')

@@ -45,6 +45,19 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     expect(stdout).toContain('| overall | row-steps | judge calls |')
   })
 
+  it('takes judged steps and thresholds as given where they are', async () => {
+    const given = ['--judged-steps', '2', '--clarity', '0.25', '--potential', '0.75']
+    const { exitCode, stdout, stderr } = await geneval('--tune', recording, '--candidates', '3', ...given)
+    expect(exitCode, stderr).toBe(0)
+    const { settings } = JSON.parse(lastLine(stdout))
+    expect(settings).toEqual([
+      expect.objectContaining({
+        judgedSteps: [2],
+        thresholds: expect.objectContaining({ clarity: 0.25, potential: 0.75 }),
+      }),
+    ])
+  })
+
   it('says what is wrong with flags and folders', async () => {
     const empty = await geneval('--report', dir)
     expect(empty.exitCode).not.toBe(0)

@@ -25,7 +25,8 @@ export interface SettingGrid {
 }
 
 /**
- * Judged at one to four neighbouring steps; thresholds at every tenth, finer where few potentials are.
+ * Judged at one to three neighbouring steps; thresholds at every tenth, finer near 1: where most candidates would end well,
+ * only a high bar ends many of them, and the best of those below it is finished after all.
  *
  * @param firstStep  first step that can be judged
  * @param accept     alignment's threshold matters under `first` only
@@ -33,15 +34,15 @@ export interface SettingGrid {
 export function settingGrid(firstStep: number, stepCount: number, { accept, thresholds }: Method): SettingGrid {
   const starts = Array.from({ length: Math.max(0, stepCount - 1 - firstStep) }, (_, index) => firstStep + index)
   const judgedSteps = starts.flatMap((start) =>
-    [1, 2, 3, 4]
+    [1, 2, 3]
       .filter((length) => start + length <= stepCount - 1)
       .map((length) => Array.from({ length }, (_, index) => start + index)),
   )
   return {
     judgedSteps,
     clarity: [0, 0.2, 0.4, 0.6, 0.8],
-    potential: [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
-    alignment: accept === 'first' ? [0.5, 0.6, 0.7, 0.8, 0.9, 0.95] : [thresholds.alignment],
+    potential: [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1],
+    alignment: accept === 'first' ? [0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995] : [thresholds.alignment],
   }
 }
 
