@@ -1,9 +1,9 @@
 """Scores the generator's unselected samples with the detector: `python -m training.evaluate_generator`.
 
-The prompts are the held-out ones that GenEval runs score. Several values of `--steps`, `--guidance`, `--temperature` or
-`--code-temperature` are compared on the same prompts and random numbers. Pictures come from the graphs that are served:
-exported in memory from the weights, or a bundle's. Prints a Markdown table and, as its last line, one JSON object; `--out`
-keeps both.
+The prompts are those that GenEval runs score, or a file of others: settings are chosen by `training.validation_prompts`, not by
+what is reported. Several values of `--steps`, `--guidance`, `--temperature` or `--code-temperature` are compared on the same
+prompts and random numbers. Pictures come from the graphs that are served: exported in memory from the weights, or a bundle's.
+Prints a Markdown table and, as its last line, one JSON object; `--out` keeps both.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from training.pictures import save_grid
 from training.sampling import SamplingSettings
 from training.sampling_report import SettingScore, score_entries, score_table
 from training.world.classes import TASKS
-from training.world.held_out import EVALUATION_SETS, read_evaluation_set
+from training.world.held_out import EVALUATION_SETS, read_evaluation_set, read_specs
 from training.world.spec import Spec
 
 _DIRECTORY = Path(__file__).parent
@@ -38,8 +38,14 @@ _SHEET_COLUMNS = 16
 
 
 def scored_specs(name: str, tasks: Sequence[str], per_task: int | None) -> dict[str, list[Spec]]:
-    """The first `per_task` prompts of each task of an evaluation set, all of them for None."""
-    specs = read_evaluation_set(name)
+    """The first `per_task` prompts of each task of an evaluation set or a file, all of them for None.
+
+    Raises:
+        ValueError: a task has none.
+    """
+    specs = read_evaluation_set(name) if name in EVALUATION_SETS else read_specs(Path(name))
+    if absent := set(tasks) - {spec["tag"] for spec in specs}:
+        raise ValueError(f"{name} has no prompts of {', '.join(sorted(absent))}")
     return {task: [spec for spec in specs if spec["tag"] == task][:per_task] for task in tasks}
 
 
@@ -92,7 +98,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Scores unselected samples of the generator.")
-    parser.add_argument("--prompts", choices=EVALUATION_SETS, default="generated")
+    parser.add_argument("--prompts", default="generated", help="official, generated, or a file of GenEval metadata (%(default)s)")
     parser.add_argument("--generator", type=Path, default=_DIRECTORY / "weights/generator.pt")
     parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt")
     parser.add_argument("--detector", type=Path, default=_DIRECTORY / "weights/detector.pt")

@@ -82,6 +82,14 @@ def test_prompts_are_the_first_of_each_task_of_the_held_out_set():
     assert len(scored_specs("official", ["counting"], None)["counting"]) == len(official)
 
 
+def test_prompts_of_a_file_are_scored_as_well(tmp_path):
+    spec = read_evaluation_set("official")[0]
+    (tmp_path / "mine.jsonl").write_text(json.dumps(spec) + "\n")
+    assert scored_specs(str(tmp_path / "mine.jsonl"), [spec["tag"]], None) == {spec["tag"]: [spec]}
+    with pytest.raises(ValueError, match="has no prompts of counting"):
+        scored_specs(str(tmp_path / "mine.jsonl"), ["counting"], None)
+
+
 def test_a_setting_is_scored_picture_by_picture(generator, quantizer, detector):
     painter = GraphPainter.of_weights(generator, quantizer, 1.0, threads=1)
     seeing = GraphDetector(build_detector_graph(detector), threads=1)

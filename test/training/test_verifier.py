@@ -232,7 +232,7 @@ def test_a_pictures_own_prompt_counts_most_and_other_prompts_say_little_of_its_f
     loss = F.binary_cross_entropy_with_logits(logits, batch.answers, reduction="none")
     weights = torch.tensor([[3.0, 3, 3], [0, 0, 1]]).repeat(4, 1)  # own and other prompt of each of four pictures
     _, parts = verifier_loss(model.read(batch.images, batch.prompt_ids), batch, TASKS, settings)
-    assert parts["answers"] == pytest.approx(float((loss * weights).sum() / weights.sum()), rel=1e-4)
+    assert parts["answers"].item() == pytest.approx((loss * weights).sum().item() / weights.sum().item(), rel=1e-4)
 
 
 def test_codes_are_decoded_behind_the_images():

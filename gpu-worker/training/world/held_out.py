@@ -57,7 +57,12 @@ class HeldOut:
 
 def read_evaluation_set(name: str) -> list[Spec]:
     """One of `EVALUATION_SETS`: metadata objects with their `prompt`, in the order they are scored."""
-    return [json.loads(line) for line in (EVALUATION_DIRECTORY / f"{name}.jsonl").read_text().splitlines()]
+    return read_specs(EVALUATION_DIRECTORY / f"{name}.jsonl")
+
+
+def read_specs(path: Path) -> list[Spec]:
+    """Metadata objects with their `prompt`, one a line."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @cache
