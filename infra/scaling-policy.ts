@@ -13,13 +13,25 @@ export interface ScalingPolicy {
   /** Share of its time that a task should be busy with interactive work: the rest is for arrivals that come together. */
   readonly targetUtilization: number
   /**
-   * How long a lane's backlog may take to work off. Not less than a task takes to start: what waits then would be answered by
-   * tasks that come when it is gone. Long for batch, which should fill tasks rather than start them.
+   * How long a lane's backlog may take to work off. Longer than a task takes to start: what waits would be answered by tasks that
+   * come when it is gone. Long for batch, which should fill tasks rather than start them.
    */
   readonly drainSeconds: Readonly<Record<Lane, number>>
   /** Row-steps of a job before a worker has told; a fleet of no tasks has nobody to tell. */
   readonly assumedRowStepsPerJob: number
 }
+
+/**
+ * What every deployment has in common, and what is simulated. Interactive work is drained in ten minutes, because in the
+ * simulation four made a burst a quarter dearer (9.8 task-hours instead of 7.8) and its 95th percentile 2% shorter: no task comes
+ * before the fourth minute, and it stays for a quarter of an hour.
+ */
+export const SCALING_DEFAULTS = {
+  targetUtilization: 0.75,
+  drainSeconds: { interactive: 600, batch: 1800 },
+  // The API's defaults: 4 candidates of 12 steps, of which accept `first` leaves about 40%.
+  assumedRowStepsPerJob: 20,
+} as const
 
 /** Half of a running job is still to be done, on average. */
 export const IN_FLIGHT_SHARE = 0.5

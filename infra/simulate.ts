@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
-import { makeTrace, TRACE_NAMES } from './simulate/arrival-traces.ts'
+import { makeTrace, TRACE_NAMES, type TraceName } from './simulate/arrival-traces.ts'
 import { compareSignals, simulatedPolicy } from './simulate/comparison.ts'
 import { growthLimits } from './simulate/growth-limits.ts'
 import { MeasuredBundle } from './simulate/measure-service.ts'
@@ -11,12 +11,13 @@ import { checkService } from './simulate/service-check.ts'
 import { MEASURED_SERVICE_FILE, readMeasuredService, ServiceModel } from './simulate/service-model.ts'
 import { plotsOf, reportOf, summaryOf } from './simulate/simulation-report.ts'
 
-const USAGE = `npm run simulate -- [--out DIR] [--seed N] [--max-tasks N]
+const USAGE = `npm run simulate -- [--traces NAME,NAME] [--out DIR] [--seed N] [--max-tasks N]
 npm run simulate -- --check
 npm run simulate -- --measure
 
 Plays arrivals against the scaling rules of infra/scaling-policy.ts in virtual time, once scaling on messages and once on expected
 row-steps; writes report.md and its plots to DIR (out/simulate). The last line is one JSON object.
+  --traces       some of ${TRACE_NAMES.join(', ')}; default all
   --seed N       of the arrivals, 0..4294967295 (1)
   --max-tasks N  the largest fleet (24)
   --check        runs real jobs of the embedded bundle and says how far the model of service times is off
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
       out: { type: 'string', default: 'out/simulate' },
       seed: { type: 'string', default: '1' },
       'max-tasks': { type: 'string', default: '24' },
+      traces: { type: 'string', default: TRACE_NAMES.join(',') },
       check: { type: 'boolean' },
       measure: { type: 'boolean' },
       help: { type: 'boolean' },
@@ -48,14 +50,14 @@ async function main(): Promise<number> {
   if (values.check) return check()
   const seed = integer('--seed', values.seed, 0, 2 ** 32 - 1)
   const maxTasks = integer('--max-tasks', values['max-tasks'], 1, 1000)
-  return simulate(resolve(values.out), seed, maxTasks)
+  return simulate(resolve(values.out), traceNames(values.traces), seed, maxTasks)
 }
 
-async function simulate(outDir: string, seed: number, maxTasks: number): Promise<number> {
+async function simulate(outDir: string, names: readonly TraceName[], seed: number, maxTasks: number): Promise<number> {
   const measured = readMeasuredService()
   const model = new ServiceModel(measured)
   const policy = simulatedPolicy(model, maxTasks)
-  const comparisons = TRACE_NAMES.map((name) => {
+  const comparisons = names.map((name) => {
     const comparison = compareSignals(makeTrace(name, model, seed), model, policy)
     console.error(`${name}: ${comparison.trace.jobs.length} jobs`)
     return comparison
@@ -102,6 +104,17 @@ async function check(): Promise<number> {
   } finally {
     await bundle.close()
   }
+}
+
+function traceNames(text: string): TraceName[] {
+  return text.split(',').map((given) => {
+    const name = TRACE_NAMES.find((known) => known === given.trim())
+    if (name !== undefined) return name
+    throw new AppError(
+      'config_invalid',
+      `--traces: expected some of ${TRACE_NAMES.join(', ')}, got ${JSON.stringify(given)}`,
+    )
+  })
 }
 
 function integer(name: string, text: string, min: number, max: number): number {

@@ -1,5 +1,5 @@
 import { RetentionDays } from 'aws-cdk-lib/aws-logs'
-import type { ScalingPolicy } from '../scaling-policy.ts'
+import { SCALING_DEFAULTS, type ScalingPolicy } from '../scaling-policy.ts'
 
 export const DEPLOYMENT_NAMES = ['dev', 'staging', 'production'] as const
 export type DeploymentName = (typeof DEPLOYMENT_NAMES)[number]
@@ -24,13 +24,7 @@ export const INSTANCE_TYPES = ['g6.xlarge', 'g5.xlarge', 'g6.2xlarge', 'g5.2xlar
 /** For the embedded bundle; a larger model does fewer row-steps a second, and this is the number to change then. */
 const ROW_STEPS_PER_SECOND = 400
 
-const SCALING = {
-  rowStepsPerSecond: ROW_STEPS_PER_SECOND,
-  targetUtilization: 0.75,
-  drainSeconds: { interactive: 240, batch: 1800 },
-  // The API's defaults: 4 candidates of 12 steps, of which accept `first` leaves about 40%.
-  assumedRowStepsPerJob: 20,
-}
+const SCALING = { ...SCALING_DEFAULTS, rowStepsPerSecond: ROW_STEPS_PER_SECOND }
 
 export const DEPLOYMENTS: Readonly<Record<DeploymentName, Deployment>> = {
   dev: {

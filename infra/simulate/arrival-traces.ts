@@ -2,7 +2,7 @@ import { SeededDraws } from '../../gpu-worker/src/geneval/comparison/seeded-draw
 import type { SimulatedJob } from './fleet-task.ts'
 import type { ServiceModel } from './service-model.ts'
 
-export const TRACE_NAMES = ['steady', 'daily', 'burst', 'noisy-tenant'] as const
+export const TRACE_NAMES = ['steady', 'daily', 'burst', 'noisy-tenant', 'shifting-mix'] as const
 export type TraceName = (typeof TRACE_NAMES)[number]
 
 /** One kind of traffic: who asks for what, and how much of it when. */
@@ -18,7 +18,7 @@ export interface Trace {
   readonly name: TraceName
   readonly about: string
   readonly durationMs: number
-  /** Waits before this time do not count: they tell of the start from zero alone. 0 where starting is what the trace is about. */
+  /** Waits and costs before this time do not count: they tell of the start from zero alone. 0 where starting is what the trace is about. */
   readonly warmUpMs: number
   readonly jobs: readonly SimulatedJob[]
 }
@@ -78,6 +78,17 @@ const RULES: Readonly<Record<TraceName, TraceRule>> = {
       { tenant: 'a', lane: 'interactive', kind: 'default', load: constant(1.5) },
       { tenant: 'b', lane: 'interactive', kind: 'single', load: constant(0.5) },
       { tenant: 'noisy', lane: 'interactive', kind: 'best-of-8', load: between(30 * MINUTE, HOUR, 5) },
+    ],
+  },
+  'shifting-mix': {
+    about:
+      'eight hours of the same work in changing messages: default jobs throughout, with three hours of best-of-8, then three of single samples',
+    durationMs: 8 * HOUR,
+    warmUpMs: 20 * MINUTE,
+    streams: [
+      { tenant: 'a', lane: 'interactive', kind: 'default', load: constant(1.5) },
+      { tenant: 'b', lane: 'interactive', kind: 'best-of-8', load: between(HOUR, 4 * HOUR, 3) },
+      { tenant: 'c', lane: 'interactive', kind: 'single', load: between(4 * HOUR, 7 * HOUR, 3) },
     ],
   },
 }

@@ -27,8 +27,13 @@ export interface FleetRun {
   readonly waitSeconds: readonly number[]
   /** The same by tenant. */
   readonly waitSecondsByTenant: ReadonlyMap<string, readonly number[]>
-  /** Paid time of all tasks, starting included. */
+  /** Paid time of all tasks after the trace's warm-up, starting included. */
   readonly taskHours: number
+}
+
+interface Wait {
+  readonly job: SimulatedJob
+  readonly seconds: number
 }
 
 interface RunningTask {
@@ -50,7 +55,7 @@ export class FleetSimulation {
   readonly #inFlight: Record<Lane, Set<SimulatedJob>> = { interactive: new Set(), batch: new Set() }
   /** Since the last minute began. */
   readonly #sent: Record<Lane, SimulatedJob[]> = { interactive: [], batch: [] }
-  readonly #waits: { readonly job: SimulatedJob; readonly seconds: number }[] = []
+  readonly #waits: Wait[] = []
   readonly #minutes: FleetMinute[] = []
   #paidMs = 0
   #nowMs = 0
@@ -71,19 +76,14 @@ export class FleetSimulation {
         this.#sent[job.lane].push(job)
       }
       if (this.#nowMs % MINUTE_MS === 0) this.#minutePassed()
-      this.#step()
+      this.#step(this.#nowMs >= warmUpMs)
     }
     const counted = this.#waits.filter(({ job }) => job.arrivalMs >= warmUpMs)
-    const seconds = (tenant?: string) =>
-      counted
-        .filter(({ job }) => tenant === undefined || job.tenant === tenant)
-        .map((wait) => wait.seconds)
-        .sort((a, b) => a - b)
-    const tenants = [...new Set(counted.map(({ job }) => job.tenant))].sort()
+    const byTenant = [...Map.groupBy(counted, ({ job }) => job.tenant)].sort(([a], [b]) => (a < b ? -1 : 1))
     return {
       minutes: this.#minutes,
-      waitSeconds: seconds(),
-      waitSecondsByTenant: new Map(tenants.map((tenant) => [tenant, seconds(tenant)])),
+      waitSeconds: risingSeconds(counted),
+      waitSecondsByTenant: new Map(byTenant.map(([tenant, waits]) => [tenant, risingSeconds(waits)])),
       taskHours: this.#paidMs / 3_600_000,
     }
   }
@@ -132,14 +132,17 @@ export class FleetSimulation {
     for (const task of idlestFirst.slice(0, Math.max(0, -missing))) task.isLeaving = true
   }
 
-  #step(): void {
+  #step(isPaid: boolean): void {
     while ((this.#starting[0] ?? Number.POSITIVE_INFINITY) <= this.#nowMs) {
       this.#starting.shift()
       this.#tasks.push({ task: new FleetTask(this.#model), isLeaving: false })
     }
     this.#receive()
-    this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
-    for (const { task } of this.#tasks) for (const job of task.advance(STEP_MS)) this.#inFlight[job.lane].delete(job)
+    if (isPaid) this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
+    for (const running of this.#tasks) {
+      const ended = running.task.advance(STEP_MS, (goneMs) => this.#refill(running, goneMs))
+      for (const job of ended) this.#inFlight[job.lane].delete(job)
+    }
     for (let place = this.#tasks.length - 1; place >= 0; place--) {
       const { task, isLeaving } = this.#tasks[place] as RunningTask
       if (isLeaving && task.jobs === 0) this.#tasks.splice(place, 1)
@@ -157,21 +160,31 @@ export class FleetSimulation {
     return best
   }
 
-  /** Free slots take the interactive lane's jobs first. */
+  /** What waits when a step begins. */
   #receive(): void {
-    for (const lane of LANES) {
-      const queue = this.#queues[lane]
-      while (queue.length > 0) {
-        const taker = this.#emptiest()
-        if (taker === undefined) return
-        const job = queue.shift() as SimulatedJob
-        taker.task.begin(job)
-        this.#signal.received(job)
-        this.#inFlight[lane].add(job)
-        if (lane === 'interactive') {
-          this.#waits.push({ job, seconds: Math.max(0, this.#nowMs - job.arrivalMs) / 1000 })
-        }
-      }
+    for (let taker = this.#emptiest(); taker !== undefined; taker = this.#emptiest()) {
+      if (!this.#take(taker.task, this.#nowMs)) return
     }
   }
+
+  /** A slot that becomes free within a step is not idle for the rest of it. */
+  #refill({ task, isLeaving }: RunningTask, goneMs: number): void {
+    while (!isLeaving && task.freeSlots > 0 && this.#take(task, this.#nowMs + goneMs));
+  }
+
+  /** The interactive lane's jobs first. @returns false where nothing waits */
+  #take(task: FleetTask, atMs: number): boolean {
+    const job = this.#queues.interactive.shift() ?? this.#queues.batch.shift()
+    if (job === undefined) return false
+    task.begin(job)
+    this.#signal.received(job)
+    this.#inFlight[job.lane].add(job)
+    if (job.lane === 'interactive') this.#waits.push({ job, seconds: Math.max(0, atMs - job.arrivalMs) / 1000 })
+    return true
+  }
 }
+
+/** A typed array, because there are a hundred thousand and it sorts numbers as numbers. */
+const risingSeconds = (waits: readonly Wait[]): number[] => [
+  ...Float64Array.from(waits, ({ seconds }) => seconds).sort(),
+]

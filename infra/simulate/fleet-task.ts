@@ -46,8 +46,14 @@ export class FleetTask {
     this.#share()
   }
 
-  /** Works for `ms`. @returns the jobs that ended, in order */
-  advance(ms: number): SimulatedJob[] {
+  /**
+   * Works for `ms`.
+   *
+   * @param refill  called with the milliseconds gone so far whenever slots have become free, to begin what waits elsewhere: a
+   *                worker asks the queue at once, and most jobs are shorter than any step of a simulation
+   * @returns       the jobs that ended, in order
+   */
+  advance(ms: number, refill?: (goneMs: number) => void): SimulatedJob[] {
     const ended: SimulatedJob[] = []
     let leftMs = ms
     while (leftMs > 0 && this.#open.length > 0) {
@@ -57,12 +63,13 @@ export class FleetTask {
       for (const { left, rows } of this.#open) if (rows > 0) ticks = Math.min(ticks, left / rows)
       for (const open of this.#open) open.left -= open.rows * ticks
       leftMs -= ticks * tickMs
-      this.#settle(ended)
+      if (this.#settle(ended)) refill?.(ms - leftMs)
     }
     return ended
   }
 
-  #settle(ended: SimulatedJob[]): void {
+  /** @returns whether any job ended */
+  #settle(ended: SimulatedJob[]): boolean {
     const before = ended.length
     for (let place = 0; place < this.#open.length; place++) {
       const { job, left } = this.#open[place] as OpenJob
@@ -70,7 +77,9 @@ export class FleetTask {
       ended.push(job)
       this.#open.splice(place--, 1)
     }
-    if (ended.length > before) this.#share()
+    if (ended.length === before) return false
+    this.#share()
+    return true
   }
 
   #share(): void {

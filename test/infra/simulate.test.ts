@@ -124,7 +124,7 @@ describe('the simulated scaling rules', () => {
     const perTask = MODEL.rowStepsPerSecond * policy.drainSeconds.interactive
     const waiting = { ...none, waiting: perTask, inFlight: perTask, rowStepsPerJob: 2 }
     expect(wantedTasks({ interactive: waiting, batch: none }, policy)).toBeCloseTo(3)
-    expect(wantedTasks({ interactive: none, batch: waiting }, policy)).toBeLessThan(1)
+    expect(wantedTasks({ interactive: none, batch: waiting }, policy)).toBeCloseTo(1)
     const arriving = { ...none, sentPerSecond: 4, rowStepsPerJob: MODEL.rowStepsPerSecond }
     expect(wantedTasks({ interactive: arriving, batch: none }, policy)).toBeCloseTo(4 / policy.targetUtilization)
     expect(wantedTasks({ interactive: none, batch: arriving }, policy)).toBe(0)
@@ -188,6 +188,14 @@ describe('a simulated fleet', () => {
     expect(run.taskHours).toBeCloseTo(0.5, 1)
   })
 
+  it('does short jobs at the speed of long ones: a slot that becomes free is filled at once', () => {
+    const jobs = Array.from({ length: 600 }, () => job(4, { candidates: 4 }))
+    const run = simulate(jobs, { min: 1, max: 1 })
+    // 2,400 row-steps in ticks of four rows of 200 ms, after the task has started.
+    const startSeconds = run.waitSeconds[0] ?? 0
+    expect((run.waitSeconds.at(-1) ?? 0) - startSeconds).toBeCloseTo(120, -1)
+  })
+
   it('lets no tenant wait for another’s backlog', () => {
     const noisy = Array.from({ length: 400 }, (_, index) =>
       job(40, { tenant: 'noisy', arrivalMs: index, candidates: 4 }),
@@ -217,14 +225,17 @@ describe('the traces', () => {
 })
 
 describe('the comparison', () => {
-  it('reads costs at a wait off the lines between points, and nothing beyond their ends', () => {
+  it('finds the least cost within a wait, on the lines between points, and none where all wait longer', () => {
     const points = [
       { p95WaitSeconds: 10, taskHours: 8 },
       { p95WaitSeconds: 30, taskHours: 4 },
     ]
     expect(taskHoursAt(points, 20)).toBe(6)
     expect(taskHoursAt(points, 30)).toBe(4)
-    expect(taskHoursAt(points, 31)).toBeUndefined()
+    expect(taskHoursAt(points, 31)).toBe(4)
+    expect(taskHoursAt(points, 9)).toBeUndefined()
+    // More headroom that cost less would be taken.
+    expect(taskHoursAt([...points, { p95WaitSeconds: 5, taskHours: 3 }], 30)).toBe(3)
     expect(savedShare({ messages: 8, 'row-steps': 6, exact: undefined }, 'row-steps')).toBe(0.25)
     expect(savedShare({ messages: 8, 'row-steps': 6, exact: undefined }, 'exact')).toBeNull()
   })
