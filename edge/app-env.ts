@@ -1,4 +1,5 @@
 import type { CacheOutcome } from '../shared/job-record.ts'
+import type { TraceContext } from '../shared/trace-context.ts'
 import type { Env } from './env.ts'
 import type { Allowance } from './objects/tenant.ts'
 
@@ -15,6 +16,8 @@ export interface AppEnv {
   Variables: {
     /** A UUID, also in the `x-request-id` header and the problem's `instance`. */
     requestId: string
+    /** The request's span; set by `traceRequests`. */
+    trace: TraceContext
     /** Who asks for work; set by `authenticate`. */
     caller: Caller
     /** Where the caller's key stands; undefined where none was shown. */

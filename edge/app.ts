@@ -18,6 +18,7 @@ import { models } from './routes/models.ts'
 import { openapi } from './routes/openapi.ts'
 import { ready } from './routes/ready.ts'
 import { webhookSecretRoute } from './routes/webhook-secret.ts'
+import { traceRequests } from './tracing.ts'
 
 /** Middleware, then every route in reading order. */
 export function createApp(): Hono<AppEnv> {
@@ -25,6 +26,7 @@ export function createApp(): Hono<AppEnv> {
   const metrics = new EdgeMetrics()
 
   app.use(identifyRequest())
+  app.use(traceRequests())
   app.use(logRequests())
   app.use(metrics.countRequests())
   app.use(async function forbidSniffing(c, next) {

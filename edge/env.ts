@@ -20,6 +20,10 @@ export interface Env {
   MODELS: unknown
   ACCESS: string
   ADMIN_KEY_SHA256: string
+  OTEL_EXPORTER_OTLP_ENDPOINT: string
+  OTEL_TRACES_SAMPLER_ARG: string
+  /** A secret that only some tracing backends need. */
+  OTEL_EXPORTER_OTLP_HEADERS?: string
   CALLBACK_SECRET: string
   AWS_ACCESS_KEY_ID: string
   AWS_SECRET_ACCESS_KEY: string
@@ -57,6 +61,8 @@ const Settings = z.object({
       (text) => text === '' || Sha256Hex.safeParse(text).success,
       'expected a SHA-256 as lower-case hex, or nothing',
     ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), HttpUrl]),
+  OTEL_TRACES_SAMPLER_ARG: z.string().regex(/^(0(\.\d+)?|1)$/, 'expected a share from 0 to 1'),
   CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
   AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
   AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),
@@ -107,6 +113,15 @@ export function parseEnv(env: Env): Config {
   }
   parsed.set(env, config)
   return config
+}
+
+/** Where spans go and how many traces are begun. Never throws: tracing must not be what a request fails of. */
+export function traceSettings(env: Env): { endpoint: string; headers: string; share: number } {
+  return {
+    endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    headers: env.OTEL_EXPORTER_OTLP_HEADERS ?? '',
+    share: Number(env.OTEL_TRACES_SAMPLER_ARG),
+  }
 }
 
 function describe(error: z.ZodError): string {

@@ -1,5 +1,6 @@
 import type { JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { imageRoute, jobEventsRoute } from '../shared/job-record.ts'
+import { type TraceContext, traceparentOf } from '../shared/trace-context.ts'
 import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'
 import { type Env, parseEnv } from './env.ts'
@@ -9,7 +10,6 @@ import type { JobSpec } from './objects/job-store.ts'
 import { READ_TOKEN_PARAMETER, readToken } from './read-token.ts'
 import { refusalError } from './refusal.ts'
 import type { RequestTerms } from './request-terms.ts'
-import { traceparentOf } from './trace-context.ts'
 
 /**
  * Accepts a checked request: answered from cache, joined to the running job, or opened as a new one. Once this returns,
@@ -19,14 +19,13 @@ import { traceparentOf } from './trace-context.ts'
  */
 export async function submitJob(
   env: Env,
-  request: Request,
+  { url, trace }: { url: string; trace: TraceContext },
   { tenant, keyId }: Caller,
   complete: CompleteRequest,
   { labels, cancelAfterMs, webhook, isPrivate, reuse }: RequestTerms,
 ): Promise<JobSnapshot> {
   const createdAt = Date.now()
   const id = newJobId(createdAt)
-  const traceparent = traceparentOf(request.headers)
   const key = await cacheKey(complete.parameters)
   // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
   const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
@@ -43,8 +42,8 @@ export async function submitJob(
     ...(cancelAfterMs === undefined ? {} : { cancelAt: createdAt + cancelAfterMs }),
     ...(webhook === undefined ? {} : { webhook }),
     reuse,
-    callbackUrl: parseEnv(env).publicUrl ?? new URL(request.url).origin,
-    ...(traceparent === undefined ? {} : { traceparent }),
+    callbackUrl: parseEnv(env).publicUrl ?? new URL(url).origin,
+    traceparent: traceparentOf(trace),
   }
   const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)

@@ -3,7 +3,6 @@ import { routePath } from 'hono/route'
 import { type AppError, errorGroup } from '../shared/error-code.ts'
 import type { AppEnv } from './app-env.ts'
 import { HTTP_STATUS, publicError } from './error-response.ts'
-import { traceIdOf, traceparentOf } from './trace-context.ts'
 
 /** A request's own id is kept if it is a UUID, as gateways make them; anything else could be mistaken for another's. */
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -38,7 +37,7 @@ function requestFields(c: Context<AppEnv>, ms: number): Record<string, unknown> 
   return {
     at: 'request',
     requestId,
-    traceId: traceIdOf(traceparentOf(c.req.raw.headers)),
+    traceId: c.var.trace.traceId,
     jobId,
     tenant: c.var.caller?.tenant ?? c.var.reader,
     method: c.req.method,

@@ -3,6 +3,7 @@ import type { JobMessage } from '../../shared/job.ts'
 import { callbackKey } from '../callback-signature.ts'
 import { type Env, parseEnv } from '../env.ts'
 import { sendJobMessage } from '../job-queue.ts'
+import { withSpan } from '../tracing.ts'
 import { sendWebhook, webhookMessage } from '../webhook.ts'
 import { latestDeadline, witnessOf } from './interest.ts'
 import { snapshotOf } from './job-snapshot.ts'
@@ -71,7 +72,7 @@ export class Outbox {
     const spec = this.#store.spec()
     switch (kind) {
       case 'queue':
-        return sendJobMessage(parseEnv(this.#env).queue, await this.#message(spec))
+        return this.#sendToQueue(spec)
       case 'settle': {
         const witness = witnessOf(this.#store)
         const kept =
@@ -89,6 +90,17 @@ export class Outbox {
         return never
       }
     }
+  }
+
+  #sendToQueue(spec: JobSpec): Promise<void> {
+    const { id, lane, tenant } = spec
+    const attributes = { 'messaging.system': 'aws_sqs', 'parm.job_id': id, 'parm.lane': lane, 'parm.tenant': tenant }
+    return withSpan(
+      this.#env,
+      spec.traceparent,
+      { name: `send ${lane}`, kind: 'producer', attributes },
+      async (traceparent) => sendJobMessage(parseEnv(this.#env).queue, await this.#message(spec, traceparent)),
+    )
   }
 
   /** In rounds: hundreds may have joined. */
@@ -117,8 +129,8 @@ export class Outbox {
     console.log(JSON.stringify({ at: 'webhook', jobId: ticketId, outcome }))
   }
 
-  async #message(spec: JobSpec): Promise<JobMessage> {
-    const { id, parameters, lane, tenant, callbackUrl, traceparent } = spec
+  async #message(spec: JobSpec, traceparent: string | undefined): Promise<JobMessage> {
+    const { id, parameters, lane, tenant, callbackUrl } = spec
     return {
       version: 1,
       jobId: id,

@@ -45,7 +45,7 @@ generations.post('/', authenticate({ scope: 'generate', metered: true }), async 
   const terms = requestTerms(options, headers)
   const key = idempotencyKey(headers)
   const { snapshot, isRepeat } = await onceByKey(c.env, caller.tenant, key, { generations: request }, () =>
-    submitJob(c.env, c.req.raw, caller, complete, terms),
+    submitJob(c.env, { url: c.req.url, trace: c.var.trace }, caller, complete, terms),
   )
   c.set('jobId', snapshot.id)
   c.set('cache', snapshot.cache)

@@ -33,7 +33,7 @@ jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => 
   const terms = requestTerms(options, c.req.raw.headers)
   const key = idempotencyKey(c.req.raw.headers)
   const { snapshot, isRepeat } = await onceByKey(c.env, c.var.caller.tenant, key, { jobs: request }, () =>
-    submitJob(c.env, c.req.raw, c.var.caller, complete, terms),
+    submitJob(c.env, { url: c.req.url, trace: c.var.trace }, c.var.caller, complete, terms),
   )
   c.set('jobId', snapshot.id)
   c.set('cache', snapshot.cache)

@@ -4,6 +4,7 @@ import type { ControlReply } from '../../shared/worker-protocol.ts'
 import type { EdgeClient, Patience } from './edge-client.ts'
 import type { RunningJob } from './engine/ports.ts'
 import type { Log } from './log.ts'
+import type { JobTrace } from './tracing/job-trace.ts'
 
 /** Why an attempt ended before its own end. */
 export type StopCause =
@@ -34,6 +35,7 @@ export interface Claim {
   readonly number: number
   readonly edge: EdgeClient
   readonly log: Log
+  readonly trace: JobTrace
   /** Milliseconds since the epoch, like `now`. */
   readonly deadline: number
   readonly now: () => number
@@ -55,6 +57,7 @@ export class Attempt {
   /** Attempts at the job that ended without a word or by a fault, this one included. */
   readonly tries: number
   readonly checkpoint: Checkpoint | undefined
+  readonly trace: JobTrace
   readonly #now: () => number
   #deadline: number
   readonly #cancelled = new AbortController()
@@ -68,6 +71,7 @@ export class Attempt {
     this.log = claim.log
     this.tries = claim.number - (claim.handedBack ?? 0)
     this.checkpoint = claim.checkpoint
+    this.trace = claim.trace
     this.#now = claim.now
     this.#deadline = claim.deadline
   }

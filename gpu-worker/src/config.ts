@@ -2,6 +2,7 @@ import { availableParallelism, hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { AppError, type FieldProblem } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
+import { otlpHeaders } from '../../shared/otlp.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 import { PROVIDERS, type Provider } from './models/providers.ts'
 
@@ -29,6 +30,8 @@ export interface WorkerConfig {
   readonly health: { readonly host: string; readonly port: number }
   /** CloudWatch namespace of the fleet's metrics; undefined: none are written to the log. */
   readonly metricsNamespace: string | undefined
+  /** Where spans are sent; undefined: nowhere. */
+  readonly traces: { readonly endpoint: string; readonly headers: Readonly<Record<string, string>> } | undefined
   readonly log: { readonly format: LogFormat; readonly level: LogLevel }
 }
 
@@ -51,6 +54,8 @@ const VARIABLES = {
   PARM_HEALTH_HOST: 'an address to listen on',
   PARM_HEALTH_PORT: 'an integer from 0 to 65535; 0 takes any free port',
   PARM_METRICS_NAMESPACE: 'a CloudWatch namespace of at most 255 characters, or nothing to publish no metrics',
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'where spans are sent by OTLP over HTTP, http://127.0.0.1:4318, or nothing to send none',
+  OTEL_EXPORTER_OTLP_HEADERS: 'headers for it, name=value,name=value',
   PARM_WORKER_NAME: '1 to 200 characters',
   PARM_LOG_FORMAT: LOG_FORMATS.join(' or '),
   PARM_LOG_LEVEL: LOG_LEVELS.join(', '),
@@ -96,6 +101,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
       port: reader.number('PARM_HEALTH_PORT', { min: 0, max: 65_535, fallback: 8788 }),
     },
     metricsNamespace: reader.text('PARM_METRICS_NAMESPACE', undefined, 255),
+    traces: reader.traces(),
     log: {
       format: reader.choice('PARM_LOG_FORMAT', LOG_FORMATS, isTerminal ? 'pretty' : 'json'),
       level: reader.choice('PARM_LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -194,6 +200,17 @@ class EnvironmentReader {
       this.reject(name, VARIABLES[name], quote(value))
     }
     return value
+  }
+
+  traces(): WorkerConfig['traces'] {
+    const name = 'OTEL_EXPORTER_OTLP_ENDPOINT'
+    const endpoint = this.#value(name)
+    if (endpoint === undefined) return undefined
+    if (!/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) this.reject(name, VARIABLES[name], quote(endpoint))
+    return {
+      endpoint: endpoint.replace(/\/$/, ''),
+      headers: otlpHeaders(this.text('OTEL_EXPORTER_OTLP_HEADERS', '', 8192)),
+    }
   }
 
   /** The SDK would only complain at its first call, in words that name no variable. */

@@ -35,14 +35,21 @@ export interface EdgeClient {
   putImage(sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
 }
 
+/** One call in the trace of its job. */
+export interface CallSpan {
+  /** W3C trace context, told to the edge with every try. */
+  readonly traceparent: string | undefined
+  end(hasFailed: boolean): void
+}
+
 export interface EdgeClientOptions {
   /** `https://api.example.com`, no trailing slash. */
   readonly origin: string
   readonly jobId: string
   /** base64url of the job's 32-byte HMAC key. */
   readonly key: string
-  /** W3C trace context of the job's request, told to the edge with every call. */
-  readonly traceparent?: string
+  /** Begins a call's span; `name` is what the call is for. Default: calls belong to no trace. */
+  readonly startCall?: (name: string) => CallSpan
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. */
   readonly now?: () => number
@@ -55,8 +62,8 @@ const BACKOFF_MS = { min: 200, max: 5_000 }
 
 export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   const { origin, jobId, fetch: send = fetch, now = Date.now, delay = realDelay } = options
+  const { startCall = () => UNTRACED } = options
   const key = Buffer.from(options.key, 'base64url')
-  const trace = options.traceparent === undefined ? {} : { traceparent: options.traceparent }
 
   /** Signed anew at every try, because the edge refuses an old time stamp. */
   function signedHeaders(method: string, path: string, bodySha256: string): Record<string, string> {
@@ -71,7 +78,26 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     }
   }
 
-  async function call(method: string, path: string, body: Body, patience: Patience): Promise<Response> {
+  async function call(name: string, method: string, path: string, body: Body, patience: Patience): Promise<Response> {
+    const span = startCall(name)
+    const trace = span.traceparent === undefined ? {} : { traceparent: span.traceparent }
+    let hasFailed = true
+    try {
+      const response = await tryUntilAnswered(method, path, body, trace, patience)
+      hasFailed = !response.ok
+      return response
+    } finally {
+      span.end(hasFailed)
+    }
+  }
+
+  async function tryUntilAnswered(
+    method: string,
+    path: string,
+    body: Body,
+    trace: Record<string, string>,
+    patience: Patience,
+  ): Promise<Response> {
     const bodySha256 = createHash('sha256').update(body.bytes).digest('hex')
     for (let failures = 1; ; failures += 1) {
       const attempt = await tryOnce(async () => {
@@ -96,21 +122,29 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     }
   }
 
-  async function callJson<T>(path: string, body: object, schema: z.ZodType<T>, patience: Patience): Promise<T> {
-    const response = await call('POST', path, jsonBody(body), patience)
+  async function callJson<T>(
+    name: string,
+    path: string,
+    body: object,
+    schema: z.ZodType<T>,
+    patience: Patience,
+  ): Promise<T> {
+    const response = await call(name, 'POST', path, jsonBody(body), patience)
     if (!response.ok) throw await refusal(response)
     return schema.parse(await response.json())
   }
 
   return {
-    claim: (request, patience) => callJson(claimPath(jobId), request, ClaimReply, patience),
-    report: (batch, patience) => callJson(eventsPath(jobId), batch, ControlReply, patience),
+    claim: (request, patience) => callJson('claim', claimPath(jobId), request, ClaimReply, patience),
+    report: (batch, patience) => callJson('report', eventsPath(jobId), batch, ControlReply, patience),
     async putImage(sha256, png, patience) {
-      const response = await call('PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
+      const response = await call('store image', 'PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
       if (!response.ok) throw await refusal(response)
     },
   }
 }
+
+const UNTRACED: CallSpan = { traceparent: undefined, end: () => {} }
 
 const realDelay = (ms: number, signal: AbortSignal): Promise<void> => timer(ms, undefined, { signal })
 

@@ -25,6 +25,7 @@ import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
 import { bundleMismatch, type ServedModel } from './served-model.ts'
 import { takeOver, verdictOf } from './take-over.ts'
+import { type JobTrace, Tracing } from './tracing/job-trace.ts'
 
 export interface JobRunnerOptions {
   readonly engine: Engine
@@ -34,6 +35,8 @@ export interface JobRunnerOptions {
   /** Slots may have become free, or the mix of lanes has changed. */
   onRoom(): void
   readonly log: Log
+  /** Default: traces are handed on and not recorded. */
+  readonly tracing?: Tracing
   /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly connect?: typeof createEdgeClient
@@ -51,6 +54,7 @@ export class JobRunner {
   readonly #options: JobRunnerOptions
   readonly #now: () => number
   readonly #connect: typeof createEdgeClient
+  readonly #tracing: Tracing
   /** Slots that messages between receipt and submission will ask for. */
   readonly #promised = new Map<Lease, number>()
   readonly #attempts = new Map<Lease, Attempt>()
@@ -60,6 +64,7 @@ export class JobRunner {
     this.#options = options
     this.#now = options.now ?? Date.now
     this.#connect = options.connect ?? createEdgeClient
+    this.#tracing = options.tracing ?? new Tracing()
   }
 
   /** Jobs between their claim and the end of their lease. */
@@ -111,32 +116,34 @@ export class JobRunner {
     }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
     this.#promised.set(lease, read.kind === 'valid' ? runnableCandidates(read.message.parameters) : 0)
+    const trace = this.#tracing.begin(lease, envelope.traceparent)
+    trace.note({ 'parm.job_id': envelope.jobId })
     try {
-      const attempt = await this.#claim(
-        lease,
-        envelope,
-        log.with({ jobId: envelope.jobId, traceparent: envelope.traceparent }),
-      )
+      const { jobId } = envelope
+      const attempt = await this.#claim(lease, envelope, trace, log.with({ jobId, traceId: trace.traceId }))
       if (attempt) await this.#work(lease, attempt, read)
     } finally {
+      trace.end()
       this.#promised.delete(lease)
       this.#options.onRoom()
     }
   }
 
   /** @returns undefined where there is nothing to do; the lease is settled then. */
-  async #claim(lease: Lease, envelope: Envelope, log: Log): Promise<Attempt | undefined> {
-    const { jobId, callbackUrl, callbackKey, traceparent } = envelope
-    const trace = traceparent === undefined ? {} : { traceparent }
-    const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey, ...trace })
+  async #claim(lease: Lease, envelope: Envelope, trace: JobTrace, log: Log): Promise<Attempt | undefined> {
+    const { jobId, callbackUrl, callbackKey } = envelope
+    const startCall = (name: string) => trace.startCall(name)
+    const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey, startCall })
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }
       const reply = await edge.claim({ worker: this.#options.workerName, canResume: true }, patience)
+      trace.note({ 'parm.status': reply.decision })
       switch (reply.decision) {
         case 'go': {
           const { decision: _, attempt: number, ...granted } = reply
-          return new Attempt({ jobId, number, edge, log, now: this.#now, ...granted })
+          trace.note({ 'parm.attempt': number })
+          return new Attempt({ jobId, number, edge, log, trace, now: this.#now, ...granted })
         }
         case 'done':
           log.info('job was already done')
@@ -153,6 +160,7 @@ export class JobRunner {
       }
     } catch (error) {
       if (error instanceof InvariantError) throw error
+      trace.note({ 'parm.status': 'trouble' })
       await this.#settleAfterTrouble(lease, log, error)
       return undefined
     }
@@ -200,7 +208,7 @@ export class JobRunner {
     const { prompt: text } = parameters
     attempt.log.info('job started', { attempt: attempt.number, prompt: text, ...sizes(parameters), ...resumedAt })
     // Held until the job ends, so that the engine's own preparation finds the prompt's prefix computed.
-    const prompt = await model.generator.prepare(parameters.prompt)
+    const prompt = await attempt.trace.timed('prepare', () => model.generator.prepare(parameters.prompt))
     try {
       const warnings = promptWarnings(prompt)
       reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings })
@@ -210,7 +218,10 @@ export class JobRunner {
       this.#options.onRoom()
       if (attempt.cause) return
       const end = await this.#report(outcome, attempt, reporter, warnings, verdicts)
-      if (!attempt.cause) attempt.log.info('job finished', { ms: this.#now() - startedAt, ...end })
+      if (attempt.cause) return
+      attempt.log.info('job finished', { ms: this.#now() - startedAt, ...end })
+      const { status, rowSteps, reason } = end
+      attempt.trace.note({ 'parm.status': status, 'parm.row_steps': rowSteps, 'parm.reason': reason })
     } finally {
       model.generator.release(prompt)
     }
@@ -237,8 +248,10 @@ export class JobRunner {
       if (event.type === 'candidate') this.#options.onRoom()
     })
     this.#promised.delete(lease)
+    this.#tracing.follow(id, attempt.trace)
     attempt.attach(running)
     const outcome = await running.outcome
+    this.#tracing.forget(id)
     // A broken engine or model thread fails its jobs a moment before it is known to be broken; they deserve another worker.
     if (outcome.status === 'failed') await nextTurn()
     return outcome
@@ -267,7 +280,7 @@ export class JobRunner {
     reporter: EventReporter,
     warnings: string[],
     verdicts: readonly Verdict[],
-  ): Promise<Record<string, unknown>> {
+  ): Promise<Record<string, string | number>> {
     switch (outcome.status) {
       case 'succeeded': {
         const { pixels, candidate, alignment, reason, cost } = outcome
@@ -313,7 +326,10 @@ export class JobRunner {
   /** A worked-on message is deleted only here, and only where the edge is known to have a terminal record. */
   async #settle(lease: Lease, attempt: Attempt): Promise<void> {
     const { cause } = attempt
-    if (cause) attempt.log.info('job stopped', { why: cause.why })
+    if (cause) {
+      attempt.log.info('job stopped', { why: cause.why })
+      attempt.trace.note({ 'parm.status': cause.why })
+    }
     switch (cause?.why) {
       case undefined:
       case 'told':

@@ -9,6 +9,8 @@ export interface Lease {
   readonly body: string
   /** How often the queue handed this message out, this time included. */
   readonly receiveCount: number
+  /** Milliseconds since the epoch by the queue's clock; undefined where it does not say. */
+  readonly sentAt: number | undefined
   /** Aborts when the message may already belong to another worker: the work on it must stop. */
   readonly lost: AbortSignal
   /** The work is done for good: deletes the message. */
@@ -75,6 +77,10 @@ export class HeldLease implements Lease {
 
   get receiveCount(): number {
     return this.message.receiveCount
+  }
+
+  get sentAt(): number | undefined {
+    return this.message.sentAt
   }
 
   get lost(): AbortSignal {

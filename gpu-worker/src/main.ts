@@ -15,6 +15,8 @@ import { type Bundle, openBundle } from './models/bundle-loader.ts'
 import { QueueClient } from './queue-client.ts'
 import type { ServedModel } from './served-model.ts'
 import { TaskProtection } from './task-protection.ts'
+import { Tracing } from './tracing/job-trace.ts'
+import { SpanExporter } from './tracing/span-exporter.ts'
 import { WorkerLifecycle } from './worker-state.ts'
 
 /** Exit codes: 0 stopped when asked to, 1 failed, 2 refused to start with this configuration, queue or bundle. */
@@ -63,11 +65,13 @@ class WorkerProcess {
   /** Stops the engine, when nobody needs it any more. */
   readonly #idle = new AbortController()
   readonly #metrics = new WorkerMetrics()
+  readonly #spans: SpanExporter | undefined
   #serving: Serving | undefined
 
   constructor(config: WorkerConfig, log: Log) {
     this.#config = config
     this.#log = log
+    this.#spans = spanExporter(config, log)
     this.#lifecycle = new WorkerLifecycle((transition) => log.info('worker state', { ...transition }))
     this.#metrics.watchSlots(() => {
       const { slots, jobs } = this.#health()
@@ -95,6 +99,7 @@ class WorkerProcess {
       this.#serving?.queue.close()
       await this.#serving?.bundle.close()
       await health?.close()
+      await this.#spans?.flush()
     }
   }
 
@@ -131,11 +136,14 @@ class WorkerProcess {
     const bundle = await openBundle(bundleDir, { providers, threads })
     const slots = this.#config.slots ?? slotsFor(bundle)
     const meter = new ModelMeter(this.#metrics, performance)
+    const spans = this.#spans
+    const tracing = new Tracing(spans && ((span) => spans.add(span)))
     const ticking = createEngine({
       generator: meter.generator(bundle.generator),
       clock: performance,
       slots,
       onTick: (ms) => this.#metrics.tickSeconds.observe({}, ms / 1000),
+      ...(spans && { onModelCall: (call) => tracing.noteCall(call) }),
     })
     const report = this.#publishReport()
     const metered = new MeteredEngine(ticking, this.#metrics, performance)
@@ -147,6 +155,7 @@ class WorkerProcess {
       maxAttempts,
       onRoom: () => consumer.wake(),
       log: this.#log,
+      tracing,
     })
     const protection = new TaskProtection({ agentUri: process.env.ECS_AGENT_URI, log: this.#log })
     const { queues, pollSeconds } = this.#config
@@ -229,6 +238,15 @@ class WorkerProcess {
       jobs: serving?.runner.jobs ?? 0,
     }
   }
+}
+
+function spanExporter({ traces, workerName }: WorkerConfig, log: Log): SpanExporter | undefined {
+  if (traces === undefined) return undefined
+  return new SpanExporter({
+    ...traces,
+    service: { 'service.name': 'parm-worker', 'service.instance.id': workerName },
+    log,
+  })
 }
 
 function slotsFor({ rowBudget }: Bundle): number {

@@ -120,7 +120,11 @@ describe('a queue message', () => {
       body: JSON.stringify({ prompt: 'a kite', lane: 'batch' }),
     })
     const { id } = (await response.json()) as { id: string }
-    expect(await receiveMessage(id, 'batch')).toMatchObject({ lane: 'batch', traceparent, tenant: 'anonymous' })
+    const message = await receiveMessage(id, 'batch')
+    expect(message).toMatchObject({ lane: 'batch', tenant: 'anonymous' })
+    // The same trace and the same decision to record it, under the span of its sending.
+    expect(message.traceparent).toMatch(/^00-4bf92f3577b34da6a3ce929d0e0e4736-[0-9a-f]{16}-01$/)
+    expect(message.traceparent).not.toBe(traceparent)
   })
 })
 

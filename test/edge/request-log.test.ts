@@ -33,6 +33,7 @@ describe('the line of a request', () => {
         method: 'GET',
         route: '/v1/models',
         status: 200,
+        traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
         ms: expect.any(Number),
       },
     ])
@@ -105,8 +106,10 @@ describe('a traceparent', () => {
     `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`,
     `00-4bf92f3577b34da6a3ce929d0e0e4736-${'0'.repeat(16)}-01`,
     'ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-  ])('%s is no trace', async (traceparent) => {
+  ])('%s is no trace: a new one begins', async (traceparent) => {
     await call('/healthz', { headers: { traceparent } })
-    expect(written('log')[0]).not.toHaveProperty('traceId')
+    const { traceId } = written('log')[0] ?? {}
+    expect(traceId).toMatch(/^(?!0{32})[0-9a-f]{32}$/)
+    expect(traceparent).not.toContain(traceId)
   })
 })

@@ -2,13 +2,17 @@ import { describe, expect, it } from 'vitest'
 import { Attempt } from '../../gpu-worker/src/attempt.ts'
 import { createEdgeClient } from '../../gpu-worker/src/edge-client.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
+import { Tracing } from '../../gpu-worker/src/tracing/job-trace.ts'
 import { LIMITS } from '../../shared/limits.ts'
 
 const log = createLog({ format: 'json', level: 'error', write: () => {}, now: () => 0 })
 const edge = createEdgeClient({ origin: 'http://127.0.0.1', jobId: 'job', key: '' })
 
+const message = { lane: 'interactive', sentAt: undefined, receiveCount: 1, messageId: 'm' } as const
+const trace = new Tracing().begin(message, undefined)
+
 const attemptAt = (nowMs: number, deadline: number): Attempt =>
-  new Attempt({ jobId: 'job', number: 1, edge, log, deadline, now: () => nowMs })
+  new Attempt({ jobId: 'job', number: 1, edge, log, trace, deadline, now: () => nowMs })
 
 describe('the time of an attempt', () => {
   it('goes into the picture but for what telling of it takes', () => {

@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { createEdgeClient, type Patience } from '../../gpu-worker/src/edge-client.ts'
+import { createEdgeClient, type EdgeClientOptions, type Patience } from '../../gpu-worker/src/edge-client.ts'
 import { storeImage } from '../../gpu-worker/src/result-store.ts'
 import { SIGNATURE_HEADERS, signingString } from '../../shared/worker-protocol.ts'
 
@@ -22,7 +22,7 @@ let answers: (Response | Error)[]
 let clock: number
 let waits: number[]
 /** What the edge would say to the next calls, one after another; the last one repeats. */
-const client = (own: { traceparent?: string } = {}) =>
+const client = (own: Pick<EdgeClientOptions, 'startCall'> = {}) =>
   createEdgeClient({
     ...own,
     origin: 'https://edge.example',
@@ -73,7 +73,10 @@ describe('a call to the edge', () => {
   it('carries the trace of its job', async () => {
     answers = [Response.json(GO)]
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-    await client({ traceparent }).claim(CLAIM, patience())
+    const ends: unknown[] = []
+    const startCall = (name: string) => ({ traceparent, end: (hasFailed: boolean) => ends.push({ name, hasFailed }) })
+    await client({ startCall }).claim(CLAIM, patience())
+    expect(ends).toEqual([{ name: 'claim', hasFailed: false }])
     expect(sent[0]?.headers.get('traceparent')).toBe(traceparent)
   })
 

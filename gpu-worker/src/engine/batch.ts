@@ -2,12 +2,20 @@ import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { type Path, slotOf } from './candidate.ts'
 import { promptOf } from './job.ts'
 import type { Measurements } from './measurements.ts'
-import type { Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
+import type { BatchedCall, Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
 import { isPictureDue, type Progress, policyOf, questionsFor } from './progress.ts'
 import { decide, isClearAfter } from './pruning.ts'
 import { fillUniform } from './random.ts'
 import { completeX0, Remasker } from './sampling.ts'
 import type { Seat } from './seat.ts'
+
+export interface BatchParts {
+  readonly generator: Generator
+  readonly clock: Clock
+  readonly slots: number
+  readonly measurements: Measurements
+  readonly onModelCall: ((call: BatchedCall) => void) | undefined
+}
 
 /**
  * The model work of a tick: every running candidate takes one step, then the pictures that are due are decoded and judged.
@@ -17,16 +25,18 @@ export class Batch {
   readonly #generator: Generator
   readonly #clock: Clock
   readonly #measurements: Measurements
+  readonly #onModelCall: BatchParts['onModelCall']
   readonly #remasker: Remasker
   /** By slot, so that no tick allocates: float32 [slots][N]. */
   readonly #codeUniform: readonly Float32Array[]
   readonly #maskUniform: Float32Array
 
-  constructor(generator: Generator, clock: Clock, slots: number, measurements: Measurements) {
+  constructor({ generator, clock, slots, measurements, onModelCall }: BatchParts) {
     const { tokenCount, codebookSize } = generator
     this.#generator = generator
     this.#clock = clock
     this.#measurements = measurements
+    this.#onModelCall = onModelCall
     this.#remasker = new Remasker(tokenCount, codebookSize)
     this.#codeUniform = Array.from({ length: slots }, () => new Float32Array(tokenCount))
     this.#maskUniform = new Float32Array(tokenCount)
@@ -52,9 +62,9 @@ export class Batch {
   async #step(rows: readonly Progress[]): Promise<void> {
     const outputs = await attempt(rows, async () => {
       const stepRows = rows.map((row) => this.#toStepRow(row))
-      const startedMs = this.#clock.now()
-      const answers = sameCount('generator step', rows.length, await this.#generator.step(stepRows))
-      this.#measurements.noteStep(rows.length, this.#clock.now() - startedMs)
+      const { answers, ms } = await this.#timed('step', rows, () => this.#generator.step(stepRows))
+      sameCount('generator step', rows.length, answers)
+      this.#measurements.noteStep(rows.length, ms)
       return answers
     })
     for (const [index, output] of outputs.entries()) this.#commit(rows[index] as Progress, output)
@@ -88,25 +98,42 @@ export class Batch {
     if (rows.length === 0) return
     const pictures = await attempt(rows, async () => {
       const codes = rows.map((row) => row.x0 as Int32Array)
-      const startedMs = this.#clock.now()
-      const answers = sameCount('generator decode', rows.length, await this.#generator.decode(codes))
-      this.#measurements.decodeMs.add((this.#clock.now() - startedMs) / rows.length)
+      const { answers, ms } = await this.#timed('decode', rows, () => this.#generator.decode(codes))
+      sameCount('generator decode', rows.length, answers)
+      this.#measurements.decodeMs.add(ms / rows.length)
       return answers
     })
     for (const [index, pixels] of pictures.entries()) (rows[index] as Progress).pixels = pixels
   }
 
   async #judge(verifier: Verifier, rows: readonly Progress[]): Promise<void> {
-    const startedMs = this.#clock.now()
+    let ms = 0
     const judgements = await attempt(rows, async () => {
       const questions = rows.map((row) => ({ pixels: row.pixels as Pixels, prompt: promptOf(row.job) }))
-      return sameCount(`verifier ${verifier.name}`, rows.length, await verifier.judge(questions))
+      const call = await this.#timed('judge', rows, () => verifier.judge(questions))
+      ms = call.ms / rows.length
+      return sameCount(`verifier ${verifier.name}`, rows.length, call.answers)
     })
-    const ms = (this.#clock.now() - startedMs) / rows.length
     for (const [index, judgement] of judgements.entries()) {
       const row = rows[index] as Progress
       const checked = attemptRow(row, () => checkJudgement(verifier, judgement))
       if (checked !== undefined) this.#rule(row, checked, ms)
+    }
+  }
+
+  /** Every call into the models goes through here, so that whoever follows them sees the failed ones, too. */
+  async #timed<T>(
+    kind: BatchedCall['kind'],
+    rows: readonly Progress[],
+    call: () => Promise<T>,
+  ): Promise<{ answers: T; ms: number }> {
+    const startedMs = this.#clock.now()
+    const elapsedMs = () => this.#clock.now() - startedMs
+    try {
+      const answers = await call()
+      return { answers, ms: elapsedMs() }
+    } finally {
+      this.#onModelCall?.({ kind, ms: elapsedMs(), rows: rowsByJob(rows) })
     }
   }
 
@@ -168,6 +195,12 @@ function checkJudgement(verifier: Verifier, judgement: Judgement): Judgement {
     }
   }
   return judgement
+}
+
+function rowsByJob(rows: readonly Progress[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { job } of rows) counts.set(job.request.id, (counts.get(job.request.id) ?? 0) + 1)
+  return counts
 }
 
 function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {

@@ -8,7 +8,7 @@ import { begin, checkRemaining, createJob, type Job, type JobTransition } from '
 import type { TemperatureMode } from './mask-schedule.ts'
 import { Measurements } from './measurements.ts'
 import { Placement } from './placement.ts'
-import type { Clock, Engine, EngineEvent, EngineJob, Generator, RunningJob } from './ports.ts'
+import type { BatchedCall, Clock, Engine, EngineEvent, EngineJob, Generator, RunningJob } from './ports.ts'
 import { Scheduler } from './scheduler.ts'
 import { Settlement } from './settlement.ts'
 
@@ -25,6 +25,8 @@ export interface EngineOptions {
   readonly onTransition?: (change: StateChange) => void
   /** Told of every step's full prediction, asked for by a strategy or not, for recordings and tests. */
   readonly onPrediction?: (prediction: Prediction) => void
+  /** Told after every call into the models whose jobs it served, for traces. */
+  readonly onModelCall?: (call: BatchedCall) => void
   /** Told after every tick how long it took from admission to refill, model calls included; milliseconds of `clock`. */
   readonly onTick?: (ms: number) => void
   /** Checks the slots after every tick; without it, whenever there is nothing to do. */
@@ -86,9 +88,9 @@ class StepEngine implements TickingEngine {
   #wake = Promise.withResolvers<void>()
 
   constructor(options: EngineOptions) {
-    const { generator, clock, slots, tenantWeight } = options
+    const { generator, clock, slots, tenantWeight, onModelCall } = options
     this.#options = options
-    this.#batch = new Batch(generator, clock, slots, this.measurements)
+    this.#batch = new Batch({ generator, clock, slots, measurements: this.measurements, onModelCall })
     this.#placement = new Placement(
       slots,
       new Scheduler(this.measurements, tenantWeight),

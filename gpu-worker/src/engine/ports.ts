@@ -36,6 +36,15 @@ export interface StepOutput {
   readonly prob: Float32Array
 }
 
+/** One batched call into the models that has just ended, well or not. */
+export interface BatchedCall {
+  readonly kind: 'step' | 'decode' | 'judge'
+  /** Of the engine's clock. */
+  readonly ms: number
+  /** Rows by job id. */
+  readonly rows: ReadonlyMap<string, number>
+}
+
 /** H*W*3 bytes, row-major, RGB. */
 export type Pixels = Uint8Array
 

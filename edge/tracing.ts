@@ -1,0 +1,99 @@
+import { waitUntil } from 'cloudflare:workers'
+import type { MiddlewareHandler } from 'hono'
+import { routePath } from 'hono/route'
+import { otlpHeaders, otlpTraces, type Span, TRACES_PATH } from '../shared/otlp.ts'
+import { readTraceparent, type TraceContext, traceparentOf } from '../shared/trace-context.ts'
+import type { AppEnv } from './app-env.ts'
+import { hex } from './bytes.ts'
+import { type Env, traceSettings } from './env.ts'
+
+const TRACE_ID_BYTES = 16
+const SPAN_ID_BYTES = 8
+
+/**
+ * Sets `c.var.trace`: the request's own span, in the trace that its `traceparent` names or in a new one. So every log line and
+ * every job has a trace id; what is recorded of it is decided once, by who began it. The span ends when the answer begins.
+ */
+export function traceRequests(): MiddlewareHandler<AppEnv> {
+  return async function traceRequest(c, next) {
+    const parent = readTraceparent(c.req.header('traceparent'))
+    const context = parent ? childOf(parent) : newTrace(traceSettings(c.env).share)
+    const startMs = Date.now()
+    c.set('trace', context)
+    await next()
+    const { method } = c.req
+    const { requestId, jobId, cache } = c.var
+    const { status } = c.res
+    const route = routePath(c, -1)
+    exportSpan(c.env, {
+      context,
+      parentSpanId: parent?.spanId,
+      name: `${method} ${route}`,
+      kind: 'server',
+      startMs,
+      endMs: Date.now(),
+      attributes: {
+        'http.request.method': method,
+        'http.route': route,
+        'http.response.status_code': status,
+        'parm.request_id': requestId,
+        'parm.job_id': jobId,
+        'parm.cache': cache,
+      },
+      hasFailed: status >= 500,
+    })
+  }
+}
+
+/**
+ * Does `work` as a span of the trace that `traceparent` names.
+ *
+ * @param work  gets the `traceparent` to hand on: its span's where there is a trace, so that what follows hangs below it
+ */
+export async function withSpan<T>(
+  env: Env,
+  traceparent: string | undefined,
+  span: Pick<Span, 'name' | 'kind' | 'attributes'>,
+  work: (traceparent: string | undefined) => Promise<T>,
+): Promise<T> {
+  const parent = readTraceparent(traceparent)
+  if (!parent) return work(undefined)
+  const context = childOf(parent)
+  const startMs = Date.now()
+  let hasFailed = true
+  try {
+    const result = await work(traceparentOf(context))
+    hasFailed = false
+    return result
+  } finally {
+    exportSpan(env, { ...span, context, parentSpanId: parent.spanId, startMs, endMs: Date.now(), hasFailed })
+  }
+}
+
+function newTrace(share: number): TraceContext {
+  return { traceId: randomHex(TRACE_ID_BYTES), spanId: randomHex(SPAN_ID_BYTES), isSampled: Math.random() < share }
+}
+
+const childOf = (parent: TraceContext): TraceContext => ({ ...parent, spanId: randomHex(SPAN_ID_BYTES) })
+
+function randomHex(bytes: number): string {
+  return hex(crypto.getRandomValues(new Uint8Array(bytes)))
+}
+
+/** One call a span, beside the answer: an isolate may be gone before there are enough for a batch. A lost span is lost. */
+function exportSpan(env: Env, span: Span): void {
+  const { endpoint, headers } = traceSettings(env)
+  if (!endpoint || !span.context.isSampled) return
+  const call = fetch(endpoint + TRACES_PATH, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...otlpHeaders(headers) },
+    body: JSON.stringify(otlpTraces({ 'service.name': 'parm-edge' }, [span])),
+  })
+  waitUntil(
+    call.then(
+      // Read to its end: an unread body holds one of the six connections.
+      async (response) => void (await response.arrayBuffer()),
+      (error) => console.warn(JSON.stringify({ at: 'trace', error: String(error) })),
+    ),
+  )
+}
