@@ -41,6 +41,7 @@ export async function tune(
     verifier,
     thresholds,
     judgedSteps: [],
+    callRowSteps: entry.economics?.callRowSteps ?? 0,
   }
   const tried = settingGrid(firstStep, configuration.stepCount, method)
   const grid = {

@@ -17,6 +17,8 @@ export interface MethodAtCount {
   readonly rowSteps: Estimate
   /** Per picture. */
   readonly judgeCalls: Estimate
+  /** Per picture: row-steps, and what judging costs in row-steps. */
+  readonly work: Estimate
   /** Share of pictures for which no candidate survived, 0..1. */
   readonly fallback: Estimate
   /** Overall score minus another method's at the same N, by its name; prompts are resampled together. */
@@ -73,9 +75,10 @@ export function compareMethods(
 function compareAt(replayed: readonly ReplayedMethod[], count: number, bootstrap: PromptBootstrap): MethodAtCount[] {
   const jobs = replayed.map(({ method, pools }) => ({
     name: method.name,
+    callRowSteps: method.callRowSteps,
     expected: pools.map((pool) => expectedJob(pool, method, count)),
   }))
-  return jobs.map(({ name, expected }) => {
+  return jobs.map(({ name, callRowSteps, expected }) => {
     const estimate = (key: keyof Expectation): TaskEstimates => bootstrap.estimate(expected.map((job) => job[key]))
     const others = jobs.filter((other) => other.name !== name)
     return {
@@ -83,6 +86,7 @@ function compareAt(replayed: readonly ReplayedMethod[], count: number, bootstrap
       score: estimate('score'),
       rowSteps: estimate('rowSteps').overall,
       judgeCalls: estimate('judgeCalls').overall,
+      work: bootstrap.estimate(expected.map((job) => job.rowSteps + callRowSteps * job.judgeCalls)).overall,
       fallback: estimate('fallback').overall,
       gainOver: Object.fromEntries(
         others.map((other) => [other.name, bootstrap.estimate(differences(expected, other.expected)).overall]),

@@ -15,10 +15,11 @@ export interface StepQuality {
   readonly stepIndex: number
   /** Area under the ROC curve among candidates of the same prompt; undefined where all of them end alike. */
   readonly area: number | undefined
-  /** Share of candidates about which the answer, at its threshold, is what the final label is. */
+  /** Share of candidates about which the answer, yes from 0.5 on, is what the final label is. */
   readonly agreement: number
 }
 
+/** Not the thresholds of the bundle: those say when to prune or to accept, which is another question. */
 const YES_OR_NO = 0.5
 
 /**
@@ -29,15 +30,14 @@ export function foretellings(recording: Recording, verifiers: BundleManifest['ve
   const yardstick: Foretelling = {
     source: 'yardstick',
     question: 'label',
-    tasks: byTask(recording, YES_OR_NO, (candidate, step) => asProbability(candidate.correct[step])),
+    tasks: byTask(recording, (candidate, step) => asProbability(candidate.correct[step])),
   }
   const ofVerifiers = recording.verifiers.flatMap((source) => {
     const entry = Object.hasOwn(verifiers, source) ? verifiers[source] : undefined
     const questions = (['potential', 'alignment'] as const).filter((question) => entry?.tasks.includes(question))
     return questions.map((question): Foretelling => {
-      const threshold = entry?.thresholds[question] ?? YES_OR_NO
       const read = (candidate: RecordedCandidate, step: number) => candidate.readings[source]?.[step]?.[question]
-      return { source, question, tasks: byTask(recording, threshold, read) }
+      return { source, question, tasks: byTask(recording, read) }
     })
   })
   return [yardstick, ...ofVerifiers]
@@ -45,12 +45,12 @@ export function foretellings(recording: Recording, verifiers: BundleManifest['ve
 
 type Read = (candidate: RecordedCandidate, stepIndex: number) => number | undefined
 
-function byTask(recording: Recording, threshold: number, read: Read): Foretelling['tasks'] {
+function byTask(recording: Recording, read: Read): Foretelling['tasks'] {
   const groups = Map.groupBy(recording.candidates, ({ prompt }) => prompt)
   const tagged = [...groups].map(([prompt, candidates]) => ({ tag: recording.prompts[prompt]?.tag, candidates }))
   const rows = [...GENEVAL_TASKS, 'all' as const].map((task) => {
     const ofTask = tagged.filter(({ tag }) => task === 'all' || tag === task).map(({ candidates }) => candidates)
-    return { task, steps: ofTask.length === 0 ? [] : stepsOf(recording, ofTask, threshold, read) }
+    return { task, steps: ofTask.length === 0 ? [] : stepsOf(recording, ofTask, read) }
   })
   return rows.filter(({ steps }) => steps.length > 0)
 }
@@ -58,7 +58,6 @@ function byTask(recording: Recording, threshold: number, read: Read): Foretellin
 function stepsOf(
   { configuration, firstStep }: Recording,
   groups: readonly (readonly RecordedCandidate[])[],
-  threshold: number,
   read: Read,
 ): StepQuality[] {
   const steps = Array.from({ length: configuration.stepCount - firstStep }, (_, index) => firstStep + index)
@@ -66,7 +65,7 @@ function stepsOf(
     const predictions = groups.map((group) => group.flatMap((candidate) => toPrediction(candidate, stepIndex, read)))
     const all = predictions.flat()
     if (all.length === 0) return []
-    return { stepIndex, area: areaWithinGroups(predictions), agreement: agreement(all, threshold) }
+    return { stepIndex, area: areaWithinGroups(predictions), agreement: agreement(all, YES_OR_NO) }
   })
 }
 

@@ -18,6 +18,8 @@ export interface Method {
   readonly thresholds: Judgement
   /** Step indices at which `parm` asks for clarity, ascending. */
   readonly judgedSteps: readonly number[]
+  /** What one answer and the decoding of its picture cost, in row-steps; 0 where nobody is asked or the bundle does not say. */
+  readonly callRowSteps: number
 }
 
 type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'>
@@ -44,7 +46,7 @@ const ROLES: readonly Role[] = [
   { name: 'parm-unpruned', label: "PARM's alignment alone", strategy: 'orm', accept: 'best', verifier: 'parm' },
 ]
 
-const NOBODY_ASKED = { thresholds: { clarity: 0, potential: 0, alignment: 0 }, judgedSteps: [] }
+const NOBODY_ASKED = { thresholds: { clarity: 0, potential: 0, alignment: 0 }, judgedSteps: [], callRowSteps: 0 }
 
 /** What can be compared, and what cannot. */
 export interface MethodChoice {
@@ -74,7 +76,8 @@ export function chooseMethods(
     if (entry === undefined) return []
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
     const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry))
-    return [{ ...role, thresholds: entry.thresholds, judgedSteps }]
+    const callRowSteps = entry.economics?.callRowSteps ?? 0
+    return [{ ...role, thresholds: entry.thresholds, judgedSteps, callRowSteps }]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
   return {

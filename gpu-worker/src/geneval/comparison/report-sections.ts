@@ -39,7 +39,10 @@ export function introduction(
     'Every method is replayed by the engine’s own rules on the same recorded candidates. A score is the mean over all',
     'selections of N of a prompt’s candidates, computed without drawing any; overall is the mean of the six tasks.',
     'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
-    'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step.',
+    'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step; "with judging" adds what',
+    'the calls cost, decoding included, in row-steps by the bundle’s own measurement.',
+    'The detector scores the pictures and has labelled what the fine-tuned verifiers learned from, as GenEval’s has in the',
+    'paper; they share no weights, but a part of their gain may be what both see alike.',
   ].join('\n')
 }
 
@@ -96,7 +99,7 @@ export async function judgeableSection(out: string, foretold: readonly Foretelli
     '## When a picture becomes judgeable',
     `How well the picture of each step’s full prediction tells the label of the final one. AUC: chance that of two
 candidates of one prompt, one ending correct and one not, the correct one is rated higher (0.5 is a coin). Agreement:
-share of candidates whose answer, at its threshold, is the final label. The yardstick is the detector’s own verdict on
+share of candidates whose answer, yes from 0.5 on, is the final label. The yardstick is the detector’s own verdict on
 the step’s picture.`,
     ...parts,
   ].join('\n\n')
@@ -126,7 +129,8 @@ export async function calibrationSection(out: string, methods: readonly Calibrat
   return [
     '## Whether probabilities are frequencies',
     `Over the answers that each method asked for. Potential and alignment hold when the final picture is correct; clarity
-holds when the yardstick says of the step’s picture what it says of the final one. ECE: ten bins of equal width.`,
+holds when the yardstick says of the step’s picture what it says of the final one, which is less than clarity is taught (the
+final objects must stand in their places as well), so that its probabilities are too low here. ECE: ten bins of equal width.`,
     calibrationTable(methods),
     ...methods.map(({ name, label }) => `![reliability of ${label}](reliability-${name}.svg)`),
   ].join('\n\n')

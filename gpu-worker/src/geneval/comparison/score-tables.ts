@@ -28,13 +28,14 @@ export function atCount({ byCount }: ComparedMethod, count: number): MethodAtCou
 /** Table 1 and PARM's row of Table 3: each method at the table's N, six tasks and overall, with what it costs. */
 export function scoreTable({ methods, tableCount, oracle }: Comparison): string {
   const rows = methods.map((compared) => {
-    const { score, rowSteps, judgeCalls, fallback } = atCount(compared, tableCount)
+    const { score, rowSteps, judgeCalls, work, fallback } = atCount(compared, tableCount)
     return [
       compared.method.label,
       ...GENEVAL_TASKS.map((task) => share(score.tasks[task]?.value)),
       `**${share(score.overall.value)}** (${share(score.overall.low)} to ${share(score.overall.high)})`,
       rowSteps.value.toFixed(1),
       judgeCalls.value.toFixed(1),
+      work.value.toFixed(1),
       share(fallback.value),
     ]
   })
@@ -46,8 +47,17 @@ export function scoreTable({ methods, tableCount, oracle }: Comparison): string 
     '–',
     '–',
     '–',
+    '–',
   ]
-  const head = ['method', ...GENEVAL_TASKS, 'overall (95%)', 'row-steps', 'judge calls', 'none survived']
+  const head = [
+    'method',
+    ...GENEVAL_TASKS,
+    'overall (95%)',
+    'row-steps',
+    'judge calls',
+    'with judging',
+    'none survived',
+  ]
   return markdownTable(head, [...rows, bound])
 }
 
@@ -81,10 +91,11 @@ export function pairTable({ methods, tableCount }: Comparison): string {
         gain === undefined ? '–' : withInterval(gain, signed),
         quotient(left.rowSteps.value, right.rowSteps.value),
         quotient(left.judgeCalls.value, right.judgeCalls.value),
+        quotient(left.work.value, right.work.value),
       ],
     ]
   })
-  return markdownTable(['pair', 'overall, difference (95%)', 'row-steps', 'judge calls'], rows)
+  return markdownTable(['pair', 'overall, difference (95%)', 'row-steps', 'judge calls', 'with judging'], rows)
 }
 
 /** Figure 2 in numbers. */

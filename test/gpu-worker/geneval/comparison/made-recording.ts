@@ -17,6 +17,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     verifier: JUDGE,
     thresholds: THRESHOLDS,
     judgedSteps: [1, 2],
+    callRowSteps: 0.5,
     ...overrides,
   }
 }

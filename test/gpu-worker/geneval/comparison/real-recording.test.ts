@@ -146,7 +146,16 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
   function methodOf(strategy: Strategy, accept: AcceptRule): Method {
     const { thresholds } = picky
     const judgedSteps = picky.judgedSteps(STEPS)
-    return { name: strategy, label: strategy, strategy, accept, verifier: 'parm', thresholds, judgedSteps }
+    return {
+      name: strategy,
+      label: strategy,
+      strategy,
+      accept,
+      verifier: 'parm',
+      thresholds,
+      judgedSteps,
+      callRowSteps: 1,
+    }
   }
 
   for (const strategy of STRATEGIES) {

@@ -41,15 +41,15 @@ describe('score tables', () => {
     expect(baseline).toContain('| Baseline | – | – | 0.500 | – | – | – | **0.500** (0.500 to 0.500) | 4.0 | 0.0 |')
     expect(orm).toContain('| ORM, fine-tuned | – | – | 1.000 | – | – | – | **1.000** (1.000 to 1.000) | 8.0 | 2.0 |')
     // One pruned after step 1 of 4, the other asked at step 1 and at the end.
-    expect(parm).toContain('| 6.0 | 3.0 | 0.000 |')
+    expect(parm).toContain('| 6.0 | 3.0 | 7.5 | 0.000 |')
   })
 
   it('compare the pairs that there are', () => {
     const rows = pairTable(comparison).split('\n').slice(2)
     expect(rows).toEqual([
-      '| ORM, fine-tuned against Baseline | +0.500 (+0.500 to +0.500) | 200% | – |',
-      '| PARM against Baseline | +0.500 (+0.500 to +0.500) | 150% | – |',
-      '| PARM against ORM, fine-tuned | +0.000 (+0.000 to +0.000) | 75% | 150% |',
+      '| ORM, fine-tuned against Baseline | +0.500 (+0.500 to +0.500) | 200% | – | 225% |',
+      '| PARM against Baseline | +0.500 (+0.500 to +0.500) | 150% | – | 188% |',
+      '| PARM against ORM, fine-tuned | +0.000 (+0.000 to +0.000) | 75% | 150% | 83% |',
     ])
   })
 
