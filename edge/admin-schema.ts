@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { SCOPES } from '../shared/api-key.ts'
 import { LIMITS } from '../shared/limits.ts'
 import { permittedValues } from './field-problems.ts'

@@ -16,7 +16,7 @@ export interface AppEnv {
   Variables: {
     /** A UUID, also in the `x-request-id` header and the problem's `instance`. */
     requestId: string
-    /** The request's span; set by `traceRequests`. */
+    /** The request's span; set by `traceRequest`. */
     trace: TraceContext
     /** Who asks for work; set by `authenticate`. */
     caller: Caller
@@ -27,5 +27,7 @@ export interface AppEnv {
     /** The job that the request opened or is about, and how the cache answered who asked for it; for the log. */
     jobId: string | undefined
     cache: CacheOutcome | undefined
+    /** Answered from this isolate's memory. */
+    isRemembered: boolean | undefined
   }
 }

@@ -3,12 +3,14 @@ import { cors } from 'hono/cors'
 import { AppError } from '../shared/error-code.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
+import { envelope } from './envelope.ts'
 import { errorResponse } from './error-response.ts'
+import { HitMemory } from './hit-memory.ts'
 import { EdgeMetrics } from './metrics.ts'
-import { RATE_LIMIT_HEADERS, tellAllowance } from './rate-limit-headers.ts'
-import { identifyRequest, logRequests } from './request-log.ts'
+import { RequestLog } from './request-log.ts'
 import { admin } from './routes/admin.ts'
-import { generations } from './routes/generations.ts'
+import { cachePurgeRoute } from './routes/cache-purge.ts'
+import { generationsRoute } from './routes/generations.ts'
 import { health } from './routes/health.ts'
 import { images } from './routes/images.ts'
 import { internal } from './routes/internal.ts'
@@ -18,23 +20,15 @@ import { models } from './routes/models.ts'
 import { openapi } from './routes/openapi.ts'
 import { ready } from './routes/ready.ts'
 import { webhookSecretRoute } from './routes/webhook-secret.ts'
-import { traceRequests } from './tracing.ts'
 
 /** Middleware, then every route in reading order. */
 export function createApp(): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
   const metrics = new EdgeMetrics()
+  const hitMemory = new HitMemory()
 
-  app.use(identifyRequest())
-  app.use(traceRequests())
-  app.use(logRequests())
-  app.use(metrics.countRequests())
-  app.use(async function forbidSniffing(c, next) {
-    await next()
-    c.header('x-content-type-options', 'nosniff')
-  })
-  // Open to any origin: callers are known by API key, never by cookie.
-  app.use(
+  app.use(envelope(metrics, new RequestLog()))
+  app.options(
     '/v1/*',
     cors({
       origin: '*',
@@ -52,26 +46,11 @@ export function createApp(): Hono<AppEnv> {
         'traceparent',
         'x-request-id',
       ],
-      exposeHeaders: [
-        'accept-ranges',
-        'cache-status',
-        'content-range',
-        'idempotency-replayed',
-        'location',
-        'preference-applied',
-        'retry-after',
-        'retry-after-ms',
-        'server-timing',
-        'x-request-id',
-        ...RATE_LIMIT_HEADERS,
-      ],
       maxAge: 86_400,
     }),
   )
 
-  app.use('/v1/*', tellAllowance())
-
-  app.route('/v1/images/generations', generations)
+  app.route('/v1/images/generations', generationsRoute(hitMemory))
   app.route('/v1/images', images)
   app.route('/v1/jobs', jobs)
   app.route('/v1/models', models)
@@ -80,7 +59,8 @@ export function createApp(): Hono<AppEnv> {
   app.route('/readyz', ready)
   app.route('/metrics', metricsRoute(metrics))
   app.route('/openapi.json', openapi)
-  app.route('/admin/v1', admin)
+  app.route('/admin/v1', cachePurgeRoute(hitMemory))
+  app.route('/admin/v1/tenants', admin)
   app.route('/internal/v1', internal)
 
   app.notFound((c) => {

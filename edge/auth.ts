@@ -22,10 +22,15 @@ export interface Demand {
  * @throws AppError `unauthorized`, `forbidden`, `rate_limited`
  */
 export function authenticate(demand: Demand): MiddlewareHandler<AppEnv> {
-  return async function authenticateCaller(c, next) {
-    c.set('caller', await callerOf(c, demand))
+  return async function authenticateBefore(c, next) {
+    await authenticateCaller(c, demand)
     return next()
   }
+}
+
+/** As `authenticate`, for a handler that cannot afford one more middleware. */
+export async function authenticateCaller(c: Context<AppEnv>, demand: Demand): Promise<void> {
+  c.set('caller', await callerOf(c, demand))
 }
 
 /**

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCESS_MODES, type AccessMode } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
 import { Sha256Hex } from '../shared/job.ts'

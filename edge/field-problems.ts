@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AppError, type FieldProblem } from '../shared/error-code.ts'
 
 /** What a field may hold, in words; schemas register themselves, `problemsOf` looks them up. */

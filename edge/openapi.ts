@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ApiKey, CreatedApiKey, KeyId, TenantAccount, TenantName } from '../shared/api-key.ts'
 import type { ErrorCode } from '../shared/error-code.ts'
 import { JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
@@ -18,6 +18,7 @@ import {
   ModelList,
   Problem,
   Readiness,
+  RevisionPurge,
   WebhookSecret,
 } from './response-schema.ts'
 
@@ -48,6 +49,7 @@ const SCHEMAS = {
   KeyRequest,
   BudgetRequest,
   CachePurge,
+  RevisionPurge,
   ApiKey,
   CreatedApiKey,
   TenantAccount,
@@ -456,6 +458,15 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           security: OPERATOR,
           parameters: [inPath('jobId', JobId, 'Of any job with that key. Malformed is answered like unknown.')],
           responses: { 200: ok('Done.', json('CachePurge')), ...failures('job_not_found', 'unauthorized') },
+        },
+      },
+      '/admin/v1/revisions/{revision}/cache': {
+        delete: {
+          operationId: 'purgeRevision',
+          summary: "Forgets all kept results of a bundle's revision, everywhere within a minute. Jobs and images stay.",
+          security: OPERATOR,
+          parameters: [inPath('revision', Sha256Hex, "A bundle's revision; it need not be served any more.")],
+          responses: { 200: ok('Done.', json('RevisionPurge')), ...failures('invalid_request', 'unauthorized') },
         },
       },
       '/openapi.json': {

@@ -1,6 +1,4 @@
-import type { MiddlewareHandler } from 'hono'
 import { type Item, type Parameters, serializeList } from 'structured-headers'
-import type { AppEnv } from './app-env.ts'
 import type { Allowance } from './objects/tenant.ts'
 
 /** Headers that a browser's script may read. */
@@ -13,19 +11,9 @@ export const RATE_LIMIT_HEADERS = [
 ]
 
 /**
- * Says where the key stands that `authenticate` met, on refusals, too: as the IETF draft has it
- * (draft-ietf-httpapi-ratelimit-headers: `q` quota, `w` window in seconds, `r` remaining, `t` seconds to the next full
- * quota) and as OpenAI's clients know it.
+ * Where a key stands: as the IETF draft has it (draft-ietf-httpapi-ratelimit-headers: `q` quota, `w` window in seconds, `r`
+ * remaining, `t` seconds to the next full quota) and as OpenAI's clients know it.
  */
-export function tellAllowance(): MiddlewareHandler<AppEnv> {
-  return async function tellAllowanceOfKey(c, next) {
-    await next()
-    const { allowance } = c.var
-    if (!allowance) return
-    for (const [name, value] of rateLimitHeaders(allowance)) c.header(name, value)
-  }
-}
-
 export function rateLimitHeaders({ requests, concurrentJobs, budget }: Allowance): [name: string, value: string][] {
   const policies = [
     item('requests', { q: requests.quota, w: requests.windowSeconds }),

@@ -2,14 +2,22 @@ import type { z } from 'zod'
 import { AppError } from '../shared/error-code.ts'
 import { invalidRequest, problemsOf } from './field-problems.ts'
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+
 /**
  * Reads a whole body, giving up at the first byte too many: a caller's content-length is not believed.
  *
  * @throws AppError `body_too_large`
  */
 export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const announced = Number(request.headers.get('content-length') ?? 0)
-  if (announced > maxBytes) throw tooLarge(maxBytes)
+  const announced = request.headers.get('content-length')
+  if (Number(announced) > maxBytes) throw tooLarge(maxBytes)
+  if (announced !== null) {
+    // HTTP itself ends such a body where it was said to end, and reading it whole is many times cheaper.
+    const whole = new Uint8Array(await request.arrayBuffer())
+    if (whole.byteLength > maxBytes) throw tooLarge(maxBytes)
+    return whole
+  }
   const chunks: Uint8Array[] = []
   let length = 0
   if (request.body) {
@@ -38,13 +46,18 @@ export async function readJson<S extends z.ZodType>(
   schema: S,
   maxBytes: number,
 ): Promise<z.output<S>> {
-  requireJson(request.headers)
-  return parseJson(await readBytes(request, maxBytes), schema)
+  return parseJson(await readJsonText(request, maxBytes), schema)
 }
 
-/** As `readJson`, for bytes already read. */
-export function parseJson<S extends z.ZodType>(bytes: Uint8Array, schema: S): z.output<S> {
-  const body = decode(bytes)
+/** @throws AppError `unsupported_media_type`, `body_too_large`, or `invalid_json` for bytes that are no text */
+export async function readJsonText(request: Request, maxBytes: number): Promise<string> {
+  requireJson(request.headers)
+  return decode(await readBytes(request, maxBytes))
+}
+
+/** As `readJson`, for text already read. */
+export function parseJson<S extends z.ZodType>(text: string, schema: S): z.output<S> {
+  const body = parse(text)
   const result = schema.safeParse(body)
   if (!result.success) throw invalidRequest(problemsOf(result.error, schema, body))
   return result.data
@@ -64,13 +77,16 @@ function requireJson(headers: Headers): void {
   }
 }
 
-function decode(bytes: Uint8Array): unknown {
-  let text: string
+/** @throws AppError `invalid_json` */
+export function decode(bytes: Uint8Array): string {
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)
+    return UTF8.decode(bytes)
   } catch (cause) {
     throw new AppError('invalid_json', 'The body is not valid UTF-8', { cause })
   }
+}
+
+function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {

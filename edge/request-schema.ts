@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCEPT_RULES, LANES, STRATEGIES } from '../shared/job.ts'
 import { Labels } from '../shared/job-record.ts'
 import { IMAGES_PER_REQUEST, LIMITS, PARTIAL_IMAGES } from '../shared/limits.ts'

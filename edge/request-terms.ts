@@ -24,6 +24,13 @@ export function requestTerms(options: JobOptions, headers: Headers): RequestTerm
   return { labels, webhook, isPrivate, cancelAfterMs: cancelAfterMs(headers), reuse: reuseOf(headers) }
 }
 
+const TERM_HEADERS = ['cache-control', 'cancel-after', 'idempotency-key', 'prefer']
+
+/** Whether a request says in its headers how it wants to be served. */
+export function hasTerms(headers: Headers): boolean {
+  return TERM_HEADERS.some((name) => headers.has(name))
+}
+
 /** RFC 7240 `Prefer: respond-async`. */
 export function prefersAsync(headers: Headers): boolean {
   return (headers.get('prefer') ?? '')

@@ -1,7 +1,7 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCESS_MODES } from '../shared/api-key.ts'
 import { ERROR_CODES } from '../shared/error-code.ts'
-import { JobId, WIN_REASONS } from '../shared/job.ts'
+import { JobId, Sha256Hex, WIN_REASONS } from '../shared/job.ts'
 import { JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { ModelCard } from '../shared/model-card.ts'
 
@@ -125,6 +125,14 @@ export const CachePurge = z.strictObject({
   purged: z.boolean().meta({ description: 'false: nothing was kept.' }),
 })
 export type CachePurge = z.infer<typeof CachePurge>
+
+export const RevisionPurge = z.strictObject({
+  revision: Sha256Hex,
+  purgedAt: z.int().positive().meta({
+    description: 'Milliseconds since the epoch. Results made until then answer no more, everywhere within a minute.',
+  }),
+})
+export type RevisionPurge = z.infer<typeof RevisionPurge>
 
 export const WebhookSecret = z.strictObject({
   secret: z.string().meta({ description: 'whsec_ and base64 of 32 bytes, as Standard Webhooks has it.' }),

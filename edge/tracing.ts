@@ -1,26 +1,23 @@
 import { waitUntil } from 'cloudflare:workers'
-import type { MiddlewareHandler } from 'hono'
+import type { Context } from 'hono'
 import { routePath } from 'hono/route'
 import { otlpHeaders, otlpTraces, type Span, TRACES_PATH } from '../shared/otlp.ts'
 import { readTraceparent, type TraceContext, traceparentOf } from '../shared/trace-context.ts'
 import type { AppEnv } from './app-env.ts'
-import { hex } from './bytes.ts'
 import { type Env, traceSettings } from './env.ts'
-
-const TRACE_ID_BYTES = 16
-const SPAN_ID_BYTES = 8
 
 /**
  * Sets `c.var.trace`: the request's own span, in the trace that its `traceparent` names or in a new one. So every log line and
- * every job has a trace id; what is recorded of it is decided once, by who began it. The span ends when the answer begins.
+ * every job has a trace id; what is recorded of it is decided once, by who began it.
+ *
+ * @returns ends the span, when the answer begins
  */
-export function traceRequests(): MiddlewareHandler<AppEnv> {
-  return async function traceRequest(c, next) {
-    const parent = readTraceparent(c.req.header('traceparent'))
-    const context = parent ? childOf(parent) : newTrace(traceSettings(c.env).share)
-    const startMs = Date.now()
-    c.set('trace', context)
-    await next()
+export function traceRequest(c: Context<AppEnv>, startMs: number): () => void {
+  const parent = readTraceparent(c.req.raw.headers.get('traceparent'))
+  const context = parent ? childOf(parent) : newTrace(traceSettings(c.env).share)
+  c.set('trace', context)
+  return () => {
+    if (!context.isSampled) return
     const { method } = c.req
     const { requestId, jobId, cache } = c.var
     const { status } = c.res
@@ -71,13 +68,16 @@ export async function withSpan<T>(
 }
 
 function newTrace(share: number): TraceContext {
-  return { traceId: randomHex(TRACE_ID_BYTES), spanId: randomHex(SPAN_ID_BYTES), isSampled: Math.random() < share }
+  return { traceId: randomHex(), spanId: newSpanId(), isSampled: Math.random() < share }
 }
 
-const childOf = (parent: TraceContext): TraceContext => ({ ...parent, spanId: randomHex(SPAN_ID_BYTES) })
+const childOf = (parent: TraceContext): TraceContext => ({ ...parent, spanId: newSpanId() })
 
-function randomHex(bytes: number): string {
-  return hex(crypto.getRandomValues(new Uint8Array(bytes)))
+const newSpanId = (): string => randomHex().slice(16)
+
+/** 32 hexadecimal digits, 122 bits of them random: a UUID is made without a detour over bytes. */
+function randomHex(): string {
+  return crypto.randomUUID().replaceAll('-', '')
 }
 
 /** One call a span, beside the answer: an isolate may be gone before there are enough for a batch. A lost span is lost. */

@@ -1,11 +1,10 @@
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
+import { integerArgument } from './integer-argument.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
-import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
 
@@ -15,9 +14,7 @@ Runs the whole service on this machine: edge and playground, queue, workers. Sto
   --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
   --workers     worker processes, 1 to 16
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
-  --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere
-
-Spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, with OTEL_EXPORTER_OTLP_HEADERS, where that is set; see also npm run trace.`
+  --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere`
 
 interface Arguments {
   readonly port: number
@@ -47,25 +44,16 @@ function readArguments(): Arguments {
     console.log(USAGE)
     process.exit(0)
   }
-  const port = integer('--port', values.port ?? process.env.PORT ?? '8787', 0, 65_535)
+  const port = integerArgument('--port', values.port ?? process.env.PORT ?? '8787', 0, 65_535)
   return {
     port,
     host: values.host ?? process.env.HOST ?? '127.0.0.1',
-    queuePort: integer('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
-    workers: integer('--workers', values.workers ?? '1', 1, 16),
+    queuePort: integerArgument('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
+    workers: integerArgument('--workers', values.workers ?? '1', 1, 16),
     bundleDir: resolve(values.bundle ?? DEFAULT_BUNDLE),
     // By port, so that two stacks on one machine do not share a database; a port found by chance is not found again.
     ...(port !== 0 && { persistDir: join(resolve(values.data ?? join(ROOT, '.parm')), `port-${port}`) }),
   }
-}
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw new AppError(
-    'config_invalid',
-    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
-  )
 }
 
 async function main(): Promise<number> {
@@ -80,10 +68,8 @@ async function main(): Promise<number> {
   let stack: LocalStack | undefined
   console.log('starting queue, edge and workers ...')
   try {
-    const traces = traceTarget(process.env)
     const start = startStack({
       ...options,
-      ...(traces && { traces }),
       onWorkerRecord(record) {
         const line = lines.line(record)
         if (line !== undefined) console.log(line)

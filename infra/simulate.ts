@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
+import { integerArgument } from './integer-argument.ts'
 import { makeTrace, TRACE_NAMES, type TraceName } from './simulate/arrival-traces.ts'
 import { compareSignals, simulatedPolicy } from './simulate/comparison.ts'
 import { growthLimits } from './simulate/growth-limits.ts'
@@ -48,8 +49,8 @@ async function main(): Promise<number> {
   }
   if (values.measure) return measure()
   if (values.check) return check()
-  const seed = integer('--seed', values.seed, 0, 2 ** 32 - 1)
-  const maxTasks = integer('--max-tasks', values['max-tasks'], 1, 1000)
+  const seed = integerArgument('--seed', values.seed, 0, 2 ** 32 - 1)
+  const maxTasks = integerArgument('--max-tasks', values['max-tasks'], 1, 1000)
   return simulate(resolve(values.out), traceNames(values.traces), seed, maxTasks)
 }
 
@@ -115,15 +116,6 @@ function traceNames(text: string): TraceName[] {
       `--traces: expected some of ${TRACE_NAMES.join(', ')}, got ${JSON.stringify(given)}`,
     )
   })
-}
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw new AppError(
-    'config_invalid',
-    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
-  )
 }
 
 await runCommand(main, USAGE)

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { LIMITS } from './limits.ts'
 
 /** Contract of the operator's routes (`/admin/v1`): keys, their limits, and what a tenant may spend. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 import { JobFailure, JobResult } from './job.ts'
 import { Verdict } from './verdict.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { type ImageRef, JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
 import { LIMITS } from './limits.ts'
 import { Verdict } from './verdict.ts'

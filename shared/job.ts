@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ERROR_CODES } from './error-code.ts'
 import { LIMITS } from './limits.ts'
 import { Probability } from './verdict.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { BundleManifest } from './bundle.ts'
 import { Sha256Hex } from './job.ts'
 import { LIMITS } from './limits.ts'

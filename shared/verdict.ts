@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A probability, 0..1; higher is better everywhere in this project. */
 export const Probability = z.number().min(0).max(1)

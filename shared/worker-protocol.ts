@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 import { WorkerEvent } from './job-event.ts'
 import { LIMITS } from './limits.ts'

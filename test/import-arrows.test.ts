@@ -32,6 +32,11 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
     folders: ['infra/aws', 'infra/scaling-policy.ts', 'shared'],
     packages: ['node:', 'aws-cdk-lib', 'cdk-nag', 'constructs', 'vitest'],
   },
+  {
+    of: 'infra/bench-edge',
+    folders: ['infra', 'gpu-worker/src', 'shared'],
+    packages: ['node:', 'miniflare', 'wrangler'],
+  },
   { of: 'infra/simulate', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
   { of: 'infra', folders: ['infra', 'shared'], packages: ['node:', 'fauxqs', 'wrangler', 'zod'] },
 ]

@@ -2,6 +2,7 @@ import { DurableObject } from 'cloudflare:workers'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import type { Env } from '../env.ts'
 import { jobObjectName } from '../job-id.ts'
+import { revisionPurgedAt } from '../purged-revisions.ts'
 import type { KeptResult } from './job.ts'
 import { asHit } from './job-snapshot.ts'
 import type { JobSpec } from './job-store.ts'
@@ -11,15 +12,15 @@ import { mostRowSteps, newJobEntry } from './tenant-entry.ts'
 /** How long a result answers repeats. Shorter than JOB_RETENTION_MS. */
 export const CACHE_TTL_MS = 7 * 24 * 3600 * 1000
 
-/** How long an image that was seen in R2 is believed to be there. */
-const IMAGE_CHECK_MS = 60_000
+/** How long a kept result that was found good is believed to be: its image in R2, its bundle's revision not purged. */
+export const KEPT_CHECK_MS = 60_000
 
 /**
  * empty  nobody has asked, or the last job ended without a picture: the next request opens a job.
  * open   a job is under way: requests join it.
  * kept   a job succeeded: its record answers.
  *
- *   empty ──request──> open ──succeeded──> kept ──CACHE_TTL_MS, or its image is gone──> empty
+ *   empty ──request──> open ──succeeded──> kept ──CACHE_TTL_MS, purged, or its image is gone──> empty
  *                        └──failed, canceled, expired, or cut short by its deadline──> empty
  */
 type EntryState =
@@ -38,7 +39,7 @@ export type ResolveReply = { outcome: 'accepted'; snapshot: JobSnapshot } | { ou
 export class CacheEntry extends DurableObject<Env> {
   /** Set while the job of an `open` state is being created: joiners must not find it missing. */
   #opening: Promise<ResolveReply> | undefined
-  #imageSeenAt = 0
+  #foundGoodAt = 0
 
   /** Answers `spec` from the kept result, joins the open job, or opens `spec` as a new one. */
   async resolve(spec: JobSpec): Promise<ResolveReply> {
@@ -52,7 +53,7 @@ export class CacheEntry extends DurableObject<Env> {
         case 'kept': {
           // The same parameters make the same picture, so what is kept stays.
           if (!permits(spec, state.snapshot)) return this.#reserveAndOpen(spec)
-          const snapshot = (await this.#hasImage(state.snapshot)) ? await this.#hitFor(spec, state) : undefined
+          const snapshot = (await this.#isGood(state.snapshot)) ? await this.#hitFor(spec, state) : undefined
           if (snapshot) return accepted(snapshot)
           this.#forget(state)
           break
@@ -154,13 +155,17 @@ export class CacheEntry extends DurableObject<Env> {
   }
 
   /** Images can be expired in R2 by age, behind our back; but asking R2 at every hit would cost more than the hit. */
-  async #hasImage({ result }: JobSnapshot): Promise<boolean> {
+  async #isGood({ result, parameters, finishedAt = 0 }: JobSnapshot): Promise<boolean> {
     if (!result) return false
     const now = Date.now()
-    if (now - this.#imageSeenAt < IMAGE_CHECK_MS) return true
-    const stored = await this.env.IMAGES.head(result.image.sha256)
-    if (stored) this.#imageSeenAt = now
-    return stored !== null
+    if (now - this.#foundGoodAt < KEPT_CHECK_MS) return true
+    const [stored, purgedAt = 0] = await Promise.all([
+      this.env.IMAGES.head(result.image.sha256),
+      revisionPurgedAt(this.env.IMAGES, parameters.revision),
+    ])
+    if (stored === null || finishedAt <= purgedAt) return false
+    this.#foundGoodAt = now
+    return true
   }
 
   /** Back to empty, unless someone else has moved on from `from` meanwhile. */
@@ -175,7 +180,7 @@ export class CacheEntry extends DurableObject<Env> {
   /** Every change starts the entry's time anew; no job lives nearly as long. */
   #write(state: EntryState): void {
     this.ctx.storage.kv.put('state', state)
-    this.#imageSeenAt = 0
+    this.#foundGoodAt = 0
     this.ctx.waitUntil(this.ctx.storage.setAlarm(Date.now() + CACHE_TTL_MS))
   }
 }

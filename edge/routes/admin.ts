@@ -1,42 +1,39 @@
 import { type Context, Hono } from 'hono'
 import { type ApiKey, type CreatedApiKey, KeyId, SCOPES, TenantName } from '../../shared/api-key.ts'
 import { AppError } from '../../shared/error-code.ts'
-import { JobId } from '../../shared/job.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import { BudgetRequest, KeyRequest } from '../admin-schema.ts'
 import { apiKeyHash, newApiKey } from '../api-key.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateOperator } from '../auth.ts'
-import { jobObjectName } from '../job-id.ts'
 import type { Tenant } from '../objects/tenant.ts'
 import { readJson } from '../request-body.ts'
-import type { CachePurge } from '../response-schema.ts'
 
-/** `/admin/v1`: the operator's routes. A key's secret is in the answer that creates it and nowhere else. */
+/** `/admin/v1/tenants`: the operator's routes about keys and budgets. A key's secret is in the answer that creates it and nowhere else. */
 export const admin = new Hono<AppEnv>()
 
 admin.use(authenticateOperator())
 
-admin.get('/tenants/:tenant', async (c) => {
+admin.get('/:tenant', async (c) => {
   const { tenant, books } = tenantOf(c)
   const account = await books.account(tenant)
   if (!account) throw unknownTenant(tenant)
   return c.json(account)
 })
 
-admin.put('/tenants/:tenant/budget', async (c) => {
+admin.put('/:tenant/budget', async (c) => {
   const { tenant, books } = tenantOf(c)
   const request = await readJson(c.req.raw, BudgetRequest, LIMITS.requestBodyBytes)
   const { rowSteps, windowSeconds = LIMITS.budgetWindowSeconds.default } = request
   return c.json(await books.setBudget(tenant, { rowSteps, windowSeconds }))
 })
 
-admin.delete('/tenants/:tenant/budget', async (c) => {
+admin.delete('/:tenant/budget', async (c) => {
   const { tenant, books } = tenantOf(c)
   return c.json(await books.setBudget(tenant, undefined))
 })
 
-admin.post('/tenants/:tenant/keys', async (c) => {
+admin.post('/:tenant/keys', async (c) => {
   const { tenant, books } = tenantOf(c)
   const request = await readJson(c.req.raw, KeyRequest, LIMITS.requestBodyBytes)
   const { keyId, key } = newApiKey(tenant)
@@ -57,7 +54,7 @@ admin.post('/tenants/:tenant/keys', async (c) => {
   return c.json({ ...record, key } satisfies CreatedApiKey, 201)
 })
 
-admin.delete('/tenants/:tenant/keys/:keyId', async (c) => {
+admin.delete('/:tenant/keys/:keyId', async (c) => {
   const { tenant, books } = tenantOf(c)
   const keyId = c.req.param('keyId')
   const revoked = KeyId.safeParse(keyId).success ? await books.revokeKey(keyId) : undefined
@@ -65,19 +62,6 @@ admin.delete('/tenants/:tenant/keys/:keyId', async (c) => {
     throw new AppError('key_not_found', `Tenant ${tenant} has no key ${JSON.stringify(keyId.slice(0, 80))}`)
   }
   return c.json(revoked)
-})
-
-admin.delete('/cache/:jobId', async (c) => {
-  const jobId = c.req.param('jobId')
-  const cacheKey = JobId.safeParse(jobId).success
-    ? await c.env.JOB.getByName(jobObjectName(jobId)).cacheKey(jobId)
-    : undefined
-  if (cacheKey === undefined) {
-    throw new AppError('job_not_found', `There is no job ${JSON.stringify(jobId.slice(0, 80))}`)
-  }
-  c.set('jobId', jobId)
-  const purged = await c.env.CACHE_ENTRY.getByName(cacheKey).purge()
-  return c.json({ cacheKey, purged } satisfies CachePurge)
 })
 
 function tenantOf(c: Context<AppEnv>): { tenant: string; books: DurableObjectStub<Tenant> } {

@@ -1,5 +1,5 @@
 import { waitUntil } from 'cloudflare:workers'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import { isTerminal } from '../../shared/job.ts'
 import { imageRoute, type JobSnapshot, jobRoute } from '../../shared/job-record.ts'
@@ -7,20 +7,21 @@ import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
 import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv, Caller } from '../app-env.ts'
-import { authenticate } from '../auth.ts'
+import { authenticateCaller } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
 import { type Env, parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream } from '../generation-stream.ts'
+import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { onceByKey } from '../idempotency.ts'
 import { waitForEnd } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { submitJob } from '../job-submission.ts'
-import { readJson } from '../request-body.ts'
+import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
-import { idempotencyKey, prefersAsync, requestTerms } from '../request-terms.ts'
+import { hasTerms, idempotencyKey, prefersAsync, requestTerms } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
 import { serverTiming } from '../server-timing.ts'
 
@@ -29,15 +30,37 @@ import { serverTiming } from '../server-timing.ts'
  * the job at once (`Prefer: respond-async`). A caller who leaves gives the job up, unless its Idempotency-Key says that it
  * may come back; work that others joined goes on for them.
  */
-export const generations = new Hono<AppEnv>()
+export function generationsRoute(memory: HitMemory): Hono<AppEnv> {
+  const route = new Hono<AppEnv>()
+  route.post('/', async (c) => {
+    await authenticateCaller(c, { scope: 'generate', metered: true })
+    const text = await readJsonText(c.req.raw, LIMITS.requestBodyBytes)
+    const key = hasTerms(c.req.raw.headers) ? undefined : `${c.req.url}\n${c.get('caller').tenant}\n${text}`
+    const hit = key === undefined ? undefined : memory.recall(key, Date.now())
+    if (hit) {
+      c.set('isRemembered', true)
+      return answerAgain(c, hit)
+    }
+    return generate(c, parseJson(text, ImageRequest), (answer) => {
+      if (key !== undefined) memory.keep(key, answer, Date.now())
+    })
+  })
+  return route
+}
+
+const HIT_STATUS = cacheStatus('hit', true)
 
 /** nginx's code for it; nobody is there to read it but the log. */
 const CALLER_LEFT = 499
 
-generations.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => {
-  const { caller } = c.var
+/** @param onHit  told of an answer from cache that may be given again as it is */
+async function generate(
+  c: Context<AppEnv>,
+  request: ImageRequest,
+  onHit: (answer: RememberedHit) => void,
+): Promise<Response> {
+  const caller = c.get('caller')
   const { signal, headers } = c.req.raw
-  const request = await readJson(c.req.raw, ImageRequest, LIMITS.requestBodyBytes)
   const card = chooseModel(parseEnv(c.env).models, request.model)
   requireSize(card, request.size)
   const { events = false, ...options } = request.parm ?? {}
@@ -80,8 +103,20 @@ generations.post('/', authenticate({ scope: 'generate', metered: true }), async 
     usage: USAGE,
     parm: generationSummary(ended),
   }
-  return c.json(answer)
-})
+  if (ended.cache !== 'hit' || terms.webhook !== undefined || Object.keys(terms.labels).length > 0)
+    return c.json(answer)
+  const hit = { body: JSON.stringify(answer), jobId: ended.id }
+  onHit(hit)
+  return answerAgain(c, hit)
+}
+
+function answerAgain(c: Context<AppEnv>, { body, jobId }: RememberedHit): Response {
+  c.set('jobId', jobId)
+  c.set('cache', 'hit')
+  return new Response(body, {
+    headers: { 'content-type': 'application/json', 'cache-status': HIT_STATUS, location: jobRoute(jobId) },
+  })
+}
 
 function requireSize(card: ModelCard, size: string | null | undefined): void {
   const [height, width] = card.imageSize

@@ -9,7 +9,7 @@ import { verifyCallback } from '../callback-signature.ts'
 import { parseEnv } from '../env.ts'
 import { invalidRequest } from '../field-problems.ts'
 import { jobObjectName } from '../job-id.ts'
-import { parseJson, readBytes } from '../request-body.ts'
+import { decode, parseJson, readBytes } from '../request-body.ts'
 
 /** `/internal/v1`: what workers call, every call signed with its job's own key. See shared/worker-protocol.ts. */
 export const internal = new Hono<AppEnv>()
@@ -18,7 +18,7 @@ const CLAIM_BODY_BYTES = 4096
 
 internal.post('/jobs/:id/claim', async (c) => {
   const { id, bytes } = await signedForJob(c, CLAIM_BODY_BYTES)
-  const request = parseJson(bytes, ClaimRequest)
+  const request = parseJson(decode(bytes), ClaimRequest)
   const reply = await c.env.JOB.getByName(jobObjectName(id)).claim(id, request)
   if (!reply) throw notFound(id)
   return c.json(reply)
@@ -26,7 +26,7 @@ internal.post('/jobs/:id/claim', async (c) => {
 
 internal.post('/jobs/:id/events', async (c) => {
   const { id, bytes } = await signedForJob(c, LIMITS.eventBatchBytes)
-  const batch = parseJson(bytes, EventBatch)
+  const batch = parseJson(decode(bytes), EventBatch)
   await requireStoredImage(c, batch)
   const report = await c.env.JOB.getByName(jobObjectName(id)).report(id, batch)
   switch (report.outcome) {

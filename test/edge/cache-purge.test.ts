@@ -1,7 +1,9 @@
-import { reset, runInDurableObject } from 'cloudflare:test'
+import { evictDurableObject, reset, runInDurableObject } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { CachePurge, Problem } from '../../edge/response-schema.ts'
+import { cacheKey } from '../../edge/cache-key.ts'
+import { CachePurge, Problem, RevisionPurge } from '../../edge/response-schema.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
+import { bindings } from './support/api.ts'
 import { jobObject, look, submit, workerFor } from './support/job.ts'
 import { bearer, closedEdge, OPERATOR_KEY } from './support/keys.ts'
 
@@ -55,6 +57,43 @@ describe('the operator', () => {
     const response = await purge(id)
     expect(response.status).toBe(404)
     expect(Problem.parse(await response.json()).error.code).toBe('job_not_found')
+  })
+})
+
+describe('a revision of a bundle', () => {
+  const purgeRevision = (revision: string, headers = bearer(OPERATOR_KEY)) =>
+    edge(`/admin/v1/revisions/${revision}/cache`, { method: 'DELETE', headers })
+
+  /** What it does by itself within a minute. */
+  async function lookAgain({ parameters }: JobRecord): Promise<void> {
+    await evictDurableObject(bindings.CACHE_ENTRY.getByName(await cacheKey(parameters)))
+  }
+
+  it('is forgotten with all that it made until then, and keeps what it makes afterwards', async () => {
+    const [lamp, kite] = [await finished(PROMPT), await finished({ prompt: 'a kite' })]
+    const { revision } = lamp.parameters
+    const reply = RevisionPurge.parse(await (await purgeRevision(revision)).json())
+    expect(reply).toEqual({ revision, purgedAt: expect.any(Number) })
+    for (const job of [lamp, kite]) {
+      await lookAgain(job)
+      const again = await submit({ prompt: job.parameters.prompt })
+      expect(again).toMatchObject({ cache: 'miss', status: 'queued' })
+      await (await workerFor(again.id)).finish()
+      await lookAgain(job)
+      expect(await submit({ prompt: job.parameters.prompt })).toMatchObject({ cache: 'hit', id: again.id })
+    }
+  })
+
+  it('leaves the results of other revisions alone', async () => {
+    const lamp = await finished(PROMPT)
+    await purgeRevision('0'.repeat(64))
+    await lookAgain(lamp)
+    expect((await submit(PROMPT)).cache).toBe('hit')
+  })
+
+  it('is named by 64 hexadecimal digits, and by the operator', async () => {
+    expect((await purgeRevision('newest')).status).toBe(400)
+    expect((await purgeRevision('0'.repeat(64), {})).status).toBe(401)
   })
 })
 

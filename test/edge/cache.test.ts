@@ -93,11 +93,11 @@ describe('a repeat of a finished request', () => {
 })
 
 describe('identical requests at the same moment', () => {
-  it('make one job, and each gets a handle of its own', async () => {
-    const records = await Promise.all(Array.from({ length: 12 }, () => submit({ prompt: 'a green pear' })))
+  it('make one job, a hundred of them, and each gets a handle of its own', async () => {
+    const records = await Promise.all(Array.from({ length: 100 }, () => submit({ prompt: 'a green pear' })))
     expect(records.filter(({ cache }) => cache === 'miss')).toHaveLength(1)
-    expect(records.filter(({ cache }) => cache === 'collapsed')).toHaveLength(11)
-    expect(new Set(records.map(({ id }) => id)).size).toBe(12)
+    expect(records.filter(({ cache }) => cache === 'collapsed')).toHaveLength(99)
+    expect(new Set(records.map(({ id }) => id)).size).toBe(100)
 
     const opener = records.find(({ cache }) => cache === 'miss')
     const worker = await workerFor(opener?.id ?? '')

@@ -221,6 +221,23 @@ describe('a streamed generation', () => {
     expect(names).toContain('parm.verdict')
   })
 
+  it('shares its job and its picture with a caller who does not stream', async () => {
+    const streamed = stream({})
+    const message = await messageOf('a tie')
+    const waiting = postJson(GENERATIONS, { prompt: 'a tie' })
+    const openTickets = () =>
+      runInDurableObject(jobObject(message.jobId), (_, { storage }) =>
+        storage.sql.exec('SELECT * FROM ticket').toArray(),
+      )
+    await vi.waitFor(async () => expect(await openTickets()).toHaveLength(2), PATIENT)
+    await new ScriptedWorker(message).finish()
+    const last = (await allFrames(await streamed)).at(-1)?.data as ImageStreamEvent & { parm: { jobId: string } }
+    const body = ImageResponse.parse(await (await waiting).json())
+    expect(body.data).toEqual([{ b64_json: last.b64_json }])
+    expect(body.parm.cache).toBe('collapsed')
+    expect(openerPrefix(body.parm.jobId)).toBe(openerPrefix(last.parm.jobId))
+  })
+
   it('answers a repeat with the picture alone', async () => {
     const first = await submit({ prompt: 'a tie' })
     await new ScriptedWorker(await receiveMessage(first.id)).finish()

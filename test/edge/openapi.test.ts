@@ -28,6 +28,7 @@ describe('the OpenAPI document', () => {
     )
     expect(operations.sort()).toEqual([
       'DELETE /admin/v1/cache/{jobId}',
+      'DELETE /admin/v1/revisions/{revision}/cache',
       'DELETE /admin/v1/tenants/{tenant}/budget',
       'DELETE /admin/v1/tenants/{tenant}/keys/{keyId}',
       'DELETE /v1/jobs/{id}',

@@ -1,0 +1,42 @@
+import { Hono } from 'hono'
+import { AppError } from '../../shared/error-code.ts'
+import { JobId, Sha256Hex } from '../../shared/job.ts'
+import type { AppEnv } from '../app-env.ts'
+import { authenticateOperator } from '../auth.ts'
+import { invalidRequest } from '../field-problems.ts'
+import type { HitMemory } from '../hit-memory.ts'
+import { jobObjectName } from '../job-id.ts'
+import { purgeRevision } from '../purged-revisions.ts'
+import type { CachePurge, RevisionPurge } from '../response-schema.ts'
+
+/** `/admin/v1`: makes the cache forget; jobs and images stay. */
+export function cachePurgeRoute(hitMemory: HitMemory): Hono<AppEnv> {
+  const route = new Hono<AppEnv>()
+  route.use(authenticateOperator())
+
+  route.delete('/revisions/:revision/cache', async (c) => {
+    const revision = c.req.param('revision')
+    if (!Sha256Hex.safeParse(revision).success) {
+      const problem = `is the string ${JSON.stringify(revision.slice(0, 80))}`
+      throw invalidRequest([{ field: 'revision', problem, permitted: "a bundle's revision, 64 hexadecimal digits" }])
+    }
+    const purgedAt = await purgeRevision(c.env.IMAGES, revision)
+    hitMemory.forgetAll()
+    return c.json({ revision, purgedAt } satisfies RevisionPurge)
+  })
+
+  route.delete('/cache/:jobId', async (c) => {
+    const jobId = c.req.param('jobId')
+    const cacheKey = JobId.safeParse(jobId).success
+      ? await c.env.JOB.getByName(jobObjectName(jobId)).cacheKey(jobId)
+      : undefined
+    if (cacheKey === undefined) {
+      throw new AppError('job_not_found', `There is no job ${JSON.stringify(jobId.slice(0, 80))}`)
+    }
+    c.set('jobId', jobId)
+    const purged = await c.env.CACHE_ENTRY.getByName(cacheKey).purge()
+    hitMemory.forgetAll()
+    return c.json({ cacheKey, purged } satisfies CachePurge)
+  })
+  return route
+}
