@@ -2,6 +2,8 @@ import type { BundleManifest } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
+import { SEARCHES, type Search } from '../engine/ports.ts'
+import { beginSearch } from '../engine/search.ts'
 import { type Arguments, readSteps, UsageError } from './arguments.ts'
 import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 
@@ -14,6 +16,7 @@ Makes one picture through the engine, without queue or server, and writes it as 
   --candidates N       paths that compete, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (4)
   --strategy S         ${STRATEGIES.join(', ')} (parm)
   --accept A           first: stop at the first that passes; best: compare all survivors (first)
+  --search S           what is done beyond the paper: ${SEARCHES.join(', ')} (plain)
   --verifier NAME      verifier of the bundle (its default)
   --steps N            mask-predict steps (the bundle's default)
   --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
@@ -28,6 +31,7 @@ export const GENERATE_FLAGS = [
   'candidates',
   'strategy',
   'accept',
+  'search',
   'verifier',
   'steps',
   'guidance',
@@ -42,6 +46,7 @@ export interface GenerateOptions {
   readonly candidates: number
   readonly strategy: Strategy
   readonly accept: AcceptRule
+  readonly search: Search
   readonly seed: number
   readonly steps: number
   readonly guidance: number
@@ -53,6 +58,7 @@ export interface GenerateOptions {
  *
  * @param manifest  of the bundle, for its defaults and bounds
  * @throws UsageError  naming the flag, its value and what is permitted
+ * @throws AppError `invalid_request`  for a search that does not fit the strategy
  */
 export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest): GenerateOptions {
   if (parsed.positionals.length !== 1) {
@@ -67,13 +73,18 @@ export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest)
       `the prompt ${problem}; expected ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters`,
     )
   }
+  const strategy = parsed.choice('strategy', STRATEGIES, 'parm')
+  const search = parsed.choice('search', SEARCHES, 'plain')
+  // Refused here, before any model is loaded.
+  beginSearch(search, strategy)
   return {
     prompt,
     out: parsed.text('out') ?? 'out/picture.png',
     sheet: parsed.text('sheet'),
     candidates: parsed.integer('candidates', LIMITS.candidates, 4),
-    strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
+    strategy,
     accept: parsed.choice('accept', ACCEPT_RULES, 'first'),
+    search,
     seed: parsed.integer('seed', LIMITS.seed, 0),
     steps: readSteps(parsed, manifest.generator),
     guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),

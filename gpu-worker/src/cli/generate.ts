@@ -27,6 +27,8 @@ interface Generated {
 async function generate(options: GenerateOptions, bundle: Bundle, slots: number): Promise<Generated> {
   const verdicts: Verdict[] = []
   const pictures: Extract<EngineEvent, { type: 'preview' }>[] = []
+  /** Candidates beyond those asked for, which a search has begun. */
+  const added = new Set<number>()
   const progress = new ProgressBar('row-steps')
   let done = 0
   // The baseline asks nobody, so a second candidate would have no way to win and is not started.
@@ -41,6 +43,7 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
       {
         id: 'generate',
         parameters: options,
+        search: options.search,
         verifier: verifierNamed(bundle, options.verifier),
         previews: options.sheet !== undefined,
       },
@@ -49,6 +52,10 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
         else if (event.type === 'verdict') verdicts.push(event)
         else if (event.phase === 'pruned' || event.phase === 'stopped') total -= stepCount - event.stepsDone
         else if (event.phase === 'resumed') total += stepCount - event.stepsDone
+        else if (event.phase === 'running' && event.candidate >= options.candidates && !added.has(event.candidate)) {
+          added.add(event.candidate)
+          total += stepCount - event.stepsDone
+        }
       },
     )
     const outcome = await job.outcome

@@ -1,5 +1,6 @@
 import { STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
+import { SEARCHES } from '../engine/ports.ts'
 import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
 import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
@@ -38,6 +39,8 @@ ${PROMPT_HELP}
 Scoring a strategy:
   --strategy S         ${STRATEGIES.join(', ')} (parm)
   --accept A           best: compare all survivors, as the paper does; first: stop at the first that passes (best)
+  --search LIST        what is done beyond the paper: ${SEARCHES.join(', ')} (plain). Several are made of the same prompts and
+                       seeds and compared with the first, in one table of scores, gains and costs
   --verifier NAME      verifier of the bundle (its default)
   --out DIR            results, pictures and report (out/geneval/ and a name made of the configuration)
 
@@ -59,5 +62,5 @@ ${ENGINE_HELP}
 
 A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
 The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
-prompts give one such object each, by name. Recording: pictures, candidates, rowSteps. Comparing: candidates
+prompts give one such object each, by name, and so do several searches, with what each gains. Recording: pictures, candidates, rowSteps. Comparing: candidates
 (N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture. Tuning: settings.`

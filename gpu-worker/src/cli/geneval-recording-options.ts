@@ -10,7 +10,16 @@ import { choosePrompts, IMAGES } from './geneval-prompts.ts'
 export const RECORDING_FLAGS = ['first-step'] as const
 export const RECORDING_DEFAULTS = { images: 1, candidates: LIMITS.candidates.max, firstStep: 2 }
 /** Flags of a strategy's run that a recording has no use for. */
-const FOREIGN_FLAGS = ['strategy', 'accept', 'verifier', 'out', 'judged-steps', 'clarity', 'potential'] as const
+const FOREIGN_FLAGS = [
+  'strategy',
+  'accept',
+  'search',
+  'verifier',
+  'out',
+  'judged-steps',
+  'clarity',
+  'potential',
+] as const
 
 /** What a recording is to hold. */
 export interface RecordingPlan {

@@ -13,6 +13,7 @@ const FOREIGN_FLAGS = [
   'guidance',
   'seed',
   'strategy',
+  'search',
   'accept',
   'verifier',
   'record',

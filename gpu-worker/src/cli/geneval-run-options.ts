@@ -2,49 +2,78 @@ import { join } from 'node:path'
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
+import { SEARCHES } from '../engine/ports.ts'
+import { beginSearch } from '../engine/search.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { RunConfiguration } from '../geneval/run-folder.ts'
-import { type Arguments, readSteps } from './arguments.ts'
+import { type Arguments, readSteps, UsageError } from './arguments.ts'
 import { chooseVerifier } from './engine-settings.ts'
 import { type ChosenPrompts, choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { TUNING_FLAGS } from './geneval-tune-options.ts'
 
-export const RUN_FLAGS = ['strategy', 'accept', 'verifier', 'out'] as const
+export const RUN_FLAGS = ['strategy', 'accept', 'search', 'verifier', 'out'] as const
 export const RUN_DEFAULTS = { images: 4, candidates: 4 }
 
-/** What a run is to do. */
-export interface RunPlan extends ChosenPrompts {
+/** One way of making the pictures. */
+export interface PlannedRun {
+  /** Tells it from the others. */
+  readonly name: string
   readonly configuration: RunConfiguration
   /** Folder of results and report. */
   readonly out: string
 }
 
-/** @throws UsageError  naming the flag */
+/** What is to be made and scored. */
+export interface RunPlan extends ChosenPrompts {
+  /** One, or several over the same prompts and seeds that are compared with the first. */
+  readonly runs: readonly [PlannedRun, ...PlannedRun[]]
+  /** The only run's folder, or that of the comparison, with a folder for each run in it. */
+  readonly out: string
+}
+
+/**
+ * @throws UsageError  naming the flag
+ * @throws AppError `invalid_request`  for a search that does not fit the strategy
+ */
 export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): Promise<RunPlan> {
   parsed.refuse(RECORDING_FLAGS, 'has a meaning with --record only')
   parsed.refuse(TUNING_FLAGS, 'has a meaning with --tune only')
   const { sets, remarks } = await choosePrompts(parsed, manifest)
   const { generator } = manifest
-  const configuration = {
+  const strategy = parsed.choice('strategy', STRATEGIES, 'parm')
+  const common = {
     bundle: manifest.id,
     revision: manifest.revision,
     sets: sets.map(({ name }) => name).join(','),
     prompts: contentHash(sets.map(({ prompts }) => prompts)),
     images: parsed.integer('images', IMAGES, RUN_DEFAULTS.images),
     seed: parsed.integer('seed', LIMITS.seed, 0),
-    strategy: parsed.choice('strategy', STRATEGIES, 'parm'),
+    strategy,
     accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
     verifier: chooseVerifier(manifest, parsed.text('verifier')),
     candidates: parsed.integer('candidates', LIMITS.candidates, RUN_DEFAULTS.candidates),
     steps: readSteps(parsed, generator),
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
   }
-  return { sets, remarks, configuration, out: parsed.text('out') ?? defaultFolder(configuration) }
+  const searches = parsed.choices('search', SEARCHES, ['plain'])
+  if (new Set(searches).size < searches.length) throw new UsageError('--search: names one twice')
+  // Refused here, before any model is loaded.
+  for (const search of searches) beginSearch(search, strategy)
+  const configurations = searches.map((search) => ({ ...common, search }))
+  const out = parsed.text('out') ?? defaultFolder(configurations)
+  const [first, ...others] = configurations.map(
+    (configuration): PlannedRun => ({
+      name: configuration.search,
+      configuration,
+      out: configurations.length === 1 ? out : join(out, configuration.search),
+    }),
+  )
+  return { sets, remarks, runs: [first as PlannedRun, ...others], out }
 }
 
-function defaultFolder(configuration: RunConfiguration): string {
-  const { bundle, strategy, candidates } = configuration
-  const name = `${bundle}-${strategy}-n${candidates}-${contentHash(configuration).slice(0, 8)}`
-  return join('out', 'geneval', name)
+function defaultFolder(configurations: readonly RunConfiguration[]): string {
+  const [{ bundle, strategy, candidates }] = configurations as [RunConfiguration]
+  const hash = contentHash(configurations.length === 1 ? configurations[0] : configurations).slice(0, 8)
+  return join('out', 'geneval', `${bundle}-${strategy}-n${candidates}-${hash}`)
 }

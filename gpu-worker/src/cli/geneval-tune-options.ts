@@ -12,6 +12,7 @@ const FOREIGN_FLAGS = [
   'guidance',
   'seed',
   'strategy',
+  'search',
   'record',
   'report',
   'out',

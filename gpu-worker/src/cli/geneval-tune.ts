@@ -38,6 +38,7 @@ export async function tune(
     label: 'PARM',
     strategy: 'parm',
     accept,
+    search: 'plain',
     verifier,
     thresholds,
     judgedSteps: [],

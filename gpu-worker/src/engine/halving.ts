@@ -1,10 +1,17 @@
-import type { Candidate } from './candidate.ts'
+/** What of a candidate decides its rank among its siblings; a candidate of a recording has it as well. */
+export interface Ranked {
+  readonly index: number
+  readonly path: { readonly potential: number | undefined }
+}
 
 /** Who goes on from a judged step, and who ends there with which potential. */
-export interface Halving {
-  readonly kept: readonly Candidate[]
-  readonly dropped: readonly { readonly candidate: Candidate; readonly potential: number }[]
+export interface Halving<C extends Ranked> {
+  readonly kept: readonly C[]
+  readonly dropped: readonly { readonly candidate: C; readonly potential: number }[]
 }
+
+/** Share of the asked candidates that end at a judged step. */
+export const HALVED_SHARE = 0.5
 
 /**
  * Successive halving: of those that can be judged, the better half goes on, rounded up; of equals the lower index. What is
@@ -14,7 +21,7 @@ export interface Halving {
  * Source: Karnin, Koren, Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013; Jamieson and Talwalkar,
  * arXiv 1502.07943.
  */
-export function halve(candidates: readonly Candidate[]): Halving {
+export function halve<C extends Ranked>(candidates: readonly C[]): Halving<C> {
   const clear = byPotential(candidates)
   const dropped = clear.slice(Math.ceil(clear.length / 2))
   const out = new Set(dropped.map(({ candidate }) => candidate))
@@ -22,7 +29,7 @@ export function halve(candidates: readonly Candidate[]): Halving {
 }
 
 /** Those with a potential, the highest first, of equals the lower index. */
-export function byPotential(candidates: readonly Candidate[]): { candidate: Candidate; potential: number }[] {
+export function byPotential<C extends Ranked>(candidates: readonly C[]): { candidate: C; potential: number }[] {
   return candidates
     .flatMap((candidate) => {
       const { potential } = candidate.path

@@ -78,7 +78,7 @@ export interface Beginnings {
  * @throws AppError  invalid_request, when an option is out of range or does not fit the strategy, or a checkpoint the job
  */
 export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => void, given: Beginnings): Job {
-  const { parameters, verifier, judging = {}, search = 'plain', remainingMs, resumeFrom } = request
+  const { parameters, search = 'plain', remainingMs, resumeFrom } = request
   const { tokenCount, codebookSize, temperature } = given.generator
   const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
   const candidateCount = runnableCandidates(parameters)
@@ -88,7 +88,7 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     request,
     number: given.number,
     schedule,
-    judgePlan: planJudging(verifier, judging, schedule.stepCount, given.measurements, given.number),
+    judgePlan: planJudging(request, schedule.stepCount, given.measurements, given.number),
     search: beginSearch(search, parameters.strategy),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
     outcome: promise,

@@ -1,6 +1,7 @@
 import { AppError } from '../../../shared/error-code.ts'
+import { HALVED_SHARE } from './halving.ts'
 import type { Measurements } from './measurements.ts'
-import type { JudgeEconomics, Judgement, Judging, Verifier } from './ports.ts'
+import type { EngineJob, JudgeEconomics, Judgement, Judging, Search, Verifier } from './ports.ts'
 
 /** When a job's candidates are judged on their way, and by which thresholds. Fixed when the job is admitted. */
 export interface JudgePlan {
@@ -26,8 +27,7 @@ const EXPLORATION_PERIOD = 16
  * @throws AppError  invalid_request, when an override is out of range
  */
 export function planJudging(
-  verifier: Verifier,
-  judging: Judging,
+  { verifier, judging = {}, search = 'plain' }: Pick<EngineJob, 'verifier' | 'judging' | 'search'>,
   stepCount: number,
   measurements: Measurements,
   jobNumber: number,
@@ -37,19 +37,24 @@ export function planJudging(
   if (judging.steps !== undefined) return { steps: new Set(judging.steps), thresholds }
   const listed = verifier.judgedSteps(stepCount)
   const economics = economicsFor(verifier, judging, measurements, jobNumber)
-  return { steps: new Set(worthwhileSteps(listed, stepCount, economics)), thresholds }
+  return { steps: new Set(worthwhileSteps(listed, stepCount, economics, search)), thresholds }
 }
 
-/** Those of `listed` where pruning saves more than asking costs, or all where that is unknown. */
+/**
+ * Those of `listed` where pruning saves more than asking costs, or all where that is unknown. Halving ends the same share
+ * whatever the verifier's thresholds would do.
+ */
 export function worthwhileSteps(
   listed: readonly number[],
   stepCount: number,
   economics: JudgeEconomics | undefined,
+  search: Search,
 ): readonly number[] {
   if (economics === undefined) return listed
   return listed.filter((stepIndex) => {
     const stepsLeft = stepCount - 1 - stepIndex
-    return economics.pruneRate(stepIndex, stepCount) * stepsLeft > economics.callRowSteps
+    const rate = search === 'halving' ? HALVED_SHARE : economics.pruneRate(stepIndex, stepCount)
+    return rate * stepsLeft > economics.callRowSteps
   })
 }
 

@@ -1,3 +1,4 @@
+import { isLive } from './candidate.ts'
 import type { Job } from './job.ts'
 import type { Pixels } from './ports.ts'
 import { type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
@@ -33,15 +34,20 @@ export function isPreviewDue({ job, stepIndex, isLast }: Progress): boolean {
 
 /** What the verifier is to be asked about the row's picture; empty where nothing. */
 export function questionsFor({ job, candidate, stepIndex, isLast }: Progress): readonly Task[] {
-  const isJudgedStep = job.judgePlan.steps.has(stepIndex)
+  const isJudgedStep = job.judgePlan.steps.has(stepIndex) && !isLastOfHalving(job)
   // Where siblings are compared each of them needs an answer about this very step.
   const isClear = candidate.path.isClear && !isComparing(job)
   return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear })
 }
 
-/** A job that is left with one candidate has nobody to compare it with. */
-function isComparing({ search, state }: Job): boolean {
-  return comparesSiblings(search) && state.phase === 'running'
+/** A fallback and a job whose time has run out finish one candidate, which has nobody to be compared with. */
+function isComparing(job: Job): boolean {
+  return comparesSiblings(job.search) && job.state.phase === 'running' && !isLastOfHalving(job)
+}
+
+/** The better half of one is that one, whatever is said about it. */
+function isLastOfHalving({ search, candidates }: Job): boolean {
+  return search.kind === 'halving' && candidates.filter(isLive).length < 2
 }
 
 /** Whether the candidate waits here until it is known which of its siblings go on. */

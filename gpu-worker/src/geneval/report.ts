@@ -34,9 +34,10 @@ export interface ReportContent {
  */
 export async function writeReport(folder: RunFolder, content: ReportContent): Promise<string> {
   const { configuration, sections, remarks } = content
-  const { bundle, strategy, candidates } = configuration
+  const { bundle, strategy, search, candidates } = configuration
   // The baseline makes one candidate, whatever was asked for.
-  const title = `GenEval, ${bundle}, ${strategy}${strategy === 'baseline' ? '' : `, N = ${candidates}`}`
+  const paths = strategy === 'baseline' ? '' : `, N = ${candidates}`
+  const title = `GenEval, ${bundle}, ${strategy}${paths}${search === 'plain' ? '' : `, ${search}`}`
   const parts = [`# ${title}`, ...remarks]
   for (const section of sections) parts.push(await describeSection(folder, content, section, title))
   const lines = Object.entries(configuration).map(([name, value]) => `- ${name}: ${value}`)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { Probability } from '../../../shared/verdict.ts'
+import type { Search } from '../engine/ports.ts'
 import { FAILURE_KINDS } from './failure.ts'
 import { Appender, keepConfiguration, parseJson, resumeLines } from './kill-safe-files.ts'
 import { GENEVAL_TASKS, type GenevalPrompt } from './metadata.ts'
@@ -19,6 +20,7 @@ export interface RunConfiguration {
   readonly seed: number
   readonly strategy: (typeof STRATEGIES)[number]
   readonly accept: (typeof ACCEPT_RULES)[number]
+  readonly search: Search
   readonly verifier: string
   readonly candidates: number
   readonly steps: number

@@ -51,12 +51,13 @@ async function makePicture(
   folder: RunFolder,
   parts: RunParts,
 ): Promise<ImageResult> {
-  const { strategy, accept, candidates, steps, guidance } = configuration
+  const { strategy, accept, search, candidates, steps, guidance } = configuration
   const seed = pictureSeed(configuration.seed, prompt.prompt, place.image)
   const job = parts.engine.submit(
     {
       id: placeKey(place),
       parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, guidance },
+      search,
       verifier: parts.verifier,
       previews: false,
     },

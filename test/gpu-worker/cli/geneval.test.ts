@@ -96,6 +96,26 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     expect(report.match(/^## .*$/gm)).toEqual(['## own prompts', '## official prompts', '## Configuration'])
   })
 
+  it('compares searches on the same prompts and seeds, and continues the comparison', async () => {
+    const out = join(dir, 'searches')
+    const flags = ['--task', 'colors', '--per-task', '2', '--images', '1', '--candidates', '2', '--steps', '4']
+    const { exitCode, stdout, stderr } = await geneval(...flags, '--search', 'plain,repair', '--out', out)
+    expect(exitCode, stderr).toBe(0)
+    const { plain, repair, ...others } = JSON.parse(lastLine(stdout))
+    expect(others).toEqual({})
+    expect(plain.gain).toEqual({ value: 0, low: 0, high: 0 })
+    // A repair comes on top of what plain search does, and only where its winner does not pass.
+    expect(repair.rowSteps).toBeGreaterThanOrEqual(plain.rowSteps)
+    expect(repair.gain.value).toBeCloseTo(repair.overall - plain.overall, 9)
+    const table = await readFile(join(out, 'comparison.md'), 'utf8')
+    expect(table).toMatch(/^\| plain \|.*\n\| repair \|/m)
+    expect(await readFile(join(out, 'repair', 'report.md'), 'utf8')).toMatch(/^# .*, repair\n/)
+
+    const alone = await geneval(...flags, '--search', 'repair', '--out', join(out, 'repair'))
+    expect(alone.stderr).toContain('continuing: 2 of 2 pictures are there already')
+    expect(JSON.parse(lastLine(alone.stdout)).overall).toBe(repair.overall)
+  })
+
   it('records complete candidates, and after a kill goes on to the same recording', async () => {
     const flags = ['--task', 'colors,position', '--per-task', '2', '--candidates', '2', '--steps', '4', '--slots', '2']
     const whole = join(dir, 'whole')

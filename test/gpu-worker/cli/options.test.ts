@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Arguments } from '../../../gpu-worker/src/cli/arguments.ts'
 import {
@@ -28,6 +29,7 @@ describe('options of generate', () => {
       candidates: 4,
       strategy: 'parm',
       accept: 'first',
+      search: 'plain',
       seed: 0,
       steps: defaults.steps,
       guidance: defaults.guidance,
@@ -43,6 +45,8 @@ describe('options of generate', () => {
     [['a cat', '--candidates', '33'], '--candidates: expected an integer from 1 to 32, got "33"'],
     [['a cat', '--strategy', 'best'], '--strategy: expected baseline, orm, prm, parm, got "best"'],
     [['a cat', '--accept', 'all'], '--accept: expected best, first, got "all"'],
+    [['a cat', '--search', 'beam'], '--search: expected plain, halving, forking, repair, got "beam"'],
+    [['a cat', '--search', 'halving', '--strategy', 'orm'], 'search halving: expected strategy parm, got orm'],
     [['a cat', '--steps', '51'], '--steps: expected an integer from 1 to 50, got "51"'],
     [['a cat', '--guidance', '20.5'], '--guidance: expected a number from 0 to 20, got "20.5"'],
     [
@@ -67,6 +71,18 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     expect((await read()).out).toBe(plan.out)
     expect((await read('--seed', '1')).out).not.toBe(plan.out)
     expect((await read('--prompts', 'official')).out).not.toBe(plan.out)
+  })
+
+  it('compare several searches in one folder, each in its own', async () => {
+    const { runs, out } = await read('--search', 'plain,halving', '--out', 'x')
+    expect(out).toBe('x')
+    expect(runs.map(({ name, out: own, configuration }) => [name, own, configuration.search])).toEqual([
+      ['plain', join('x', 'plain'), 'plain'],
+      ['halving', join('x', 'halving'), 'halving'],
+    ])
+    const [plain, halving] = runs
+    expect({ ...halving?.configuration, search: 'plain' }).toEqual(plain.configuration)
+    expect((await read('--search', 'halving', '--out', 'x')).runs).toMatchObject([{ name: 'halving', out: 'x' }])
   })
 
   it('take ten prompts of each task of the generated set', async () => {
@@ -107,6 +123,11 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     [['--images', '0'], '--images: expected an integer from 1 to 1000, got "0"'],
     [['--prompts', '/nowhere/x'], '--prompts: expected official, generated or a file, cannot read "/nowhere/x"'],
     [['--prompts', 'official,official'], '--prompts: two sets are named "official"'],
+    [['--search', 'plain,plain'], '--search: names one twice'],
+    [
+      ['--search', 'repair', '--strategy', 'baseline'],
+      'search repair: expected strategy orm, prm or parm, got baseline',
+    ],
     [['--per-task', 'few'], '--per-task: expected an integer from 1 to 10000, got "few"'],
     [['--first-step', '3'], '--first-step: has a meaning with --record only'],
     [['a cat'], 'expected flags only, got "a cat"'],

@@ -18,20 +18,26 @@ function plannedSteps(
   measurements = new Measurements(),
   jobNumber = 1,
 ): number[] {
-  return [...planJudging(verifier, judging, STEPS, measurements, jobNumber).steps]
+  return [...planJudging({ verifier, judging }, STEPS, measurements, jobNumber).steps]
 }
 
 describe('worthwhileSteps', () => {
   test('judges where prune rate x steps left exceeds the cost of the call, and not at break-even', () => {
     const economics = { callRowSteps: 1.6, pruneRate: () => 0.2 }
     // 8, 5 and 2 steps left: 1.6, 1.0 and 0.4 row-steps saved.
-    expect(worthwhileSteps([3, 6, 9], STEPS, economics)).toEqual([])
-    expect(worthwhileSteps([3, 6, 9], STEPS, { ...economics, callRowSteps: 0.9 })).toEqual([3, 6])
+    expect(worthwhileSteps([3, 6, 9], STEPS, economics, 'plain')).toEqual([])
+    expect(worthwhileSteps([3, 6, 9], STEPS, { ...economics, callRowSteps: 0.9 }, 'plain')).toEqual([3, 6])
   })
 
   test('weighs each step by its own rate', () => {
     const economics = { callRowSteps: 1, pruneRate: (stepIndex: number) => (stepIndex === 9 ? 0.9 : 0.1) }
-    expect(worthwhileSteps([3, 6, 9], STEPS, economics)).toEqual([9])
+    expect(worthwhileSteps([3, 6, 9], STEPS, economics, 'plain')).toEqual([9])
+  })
+
+  test('reckons with half of the candidates ending at each step of a halving, whatever the thresholds would prune', () => {
+    const economics = { callRowSteps: 1.1, pruneRate: () => 0 }
+    // 8, 5 and 2 steps left: 4, 2.5 and 1 row-steps saved.
+    expect(worthwhileSteps([3, 6, 9], STEPS, economics, 'halving')).toEqual([3, 6])
   })
 })
 
@@ -73,7 +79,7 @@ describe('planJudging', () => {
 
   test('steps and thresholds can be overridden one by one', async () => {
     const judging = { steps: [2], thresholds: { potential: 0.9 } }
-    const plan = planJudging(verifierWith(dear), judging, STEPS, new Measurements(), 1)
+    const plan = planJudging({ verifier: verifierWith(dear), judging }, STEPS, new Measurements(), 1)
     expect([...plan.steps]).toEqual([2])
     expect(plan.thresholds).toEqual({ clarity: 0.5, potential: 0.9, alignment: 0.5 })
 

@@ -29,6 +29,16 @@ describe('halving', () => {
     expect(outcome.cost).toMatchObject({ rowSteps: 2 * 2 + 4 + STEPS, judgeCalls: 4 + 2 + 1 })
   })
 
+  test('does not ask about the last one left, which has nobody to be compared with', async () => {
+    const { job, outcome } = await run('halving', script, { candidates: 2 })
+    expect(outcome.cost.judgeCalls).toBe(2 + 1)
+    expect(eventsOf(job, 'verdict').map(({ stepIndex }) => stepIndex)).toEqual([1, 1, LAST])
+    expect((await run('halving', script, { candidates: 1 })).outcome.cost).toMatchObject({
+      rowSteps: STEPS,
+      judgeCalls: 1,
+    })
+  })
+
   test('decides the same in one slot as in many: siblings wait for each other', async () => {
     const wide = await run('halving', script)
     const narrow = await run('halving', script, { slots: 1 })

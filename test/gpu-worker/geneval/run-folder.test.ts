@@ -14,6 +14,7 @@ const CONFIGURATION: RunConfiguration = {
   seed: 0,
   strategy: 'parm',
   accept: 'best',
+  search: 'plain',
   verifier: 'parm',
   candidates: 4,
   steps: 12,

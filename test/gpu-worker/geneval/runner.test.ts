@@ -20,6 +20,7 @@ const CONFIGURATION: RunConfiguration = {
   seed: 11,
   strategy: 'baseline',
   accept: 'best',
+  search: 'plain',
   verifier: 'fake',
   candidates: 1,
   steps: 3,

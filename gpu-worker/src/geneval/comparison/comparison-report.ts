@@ -58,7 +58,9 @@ export async function writeComparison(
   const choice = chooseMethods(bundle.verifiers, recording.verifiers, recording.configuration.stepCount)
   const replayed = choice.methods.map((method) => replayMethod(recording, method))
   const comparison = compareMethods(replayed, tags, SEED)
-  const calibrations = replayed
+  // What halving does with a candidate depends on its siblings; the sections about single candidates are without it.
+  const plain = replayed.filter(({ method }) => method.search === 'plain')
+  const calibrations = plain
     .filter(({ method }) => method.accept === 'best')
     .map((entry) => ({ name: entry.method.name, label: entry.method.label, calibrations: calibrationsOf(entry) }))
     .filter((entry) => entry.calibrations.length > 0)
@@ -68,11 +70,11 @@ export async function writeComparison(
   const sections = [
     introduction(recording, choice, comparison),
     await scoreSection(out, comparison),
-    await costSection(out, comparison, replayed, tags, SEED),
+    await costSection(out, comparison, plain, tags, SEED),
     await judgeableSection(out, foretold),
-    pruningSection(replayed, tags),
+    pruningSection(plain, tags),
     await calibrationSection(out, calibrations),
-    await exampleSection(out, replayed, recording, bundle),
+    await exampleSection(out, plain, recording, bundle),
   ]
   const path = join(out, 'report.md')
   await writeFile(path, `${sections.filter((section) => section !== '').join('\n\n')}\n`)

@@ -2,6 +2,7 @@ import { AppError } from '../../../../shared/error-code.ts'
 import type { GenevalTask } from '../metadata.ts'
 import { type Estimate, PromptBootstrap, type TaskEstimates } from './bootstrap.ts'
 import { type Expectation, expectedJob, oracleScore } from './expectation.ts'
+import { expectedHalving } from './halving-replay.ts'
 import type { Method } from './method.ts'
 import type { ReplayedMethod } from './replayed-method.ts'
 
@@ -43,7 +44,7 @@ export interface Comparison {
 
 /**
  * @param tags  the task of each prompt of the recording
- * @param seed  of the bootstrap, uint32
+ * @param seed  of the bootstrap and of drawn selections, uint32
  * @throws AppError `invalid_request`  when a prompt has no candidate
  */
 export function compareMethods(
@@ -56,7 +57,7 @@ export function compareMethods(
   if (!(poolSize >= 1)) throw new AppError('invalid_request', 'the recording has a prompt without candidates')
   const counts = COUNTS.filter((count) => count <= poolSize)
   const bootstrap = new PromptBootstrap(tags, seed)
-  const byCount = counts.map((count) => compareAt(replayed, count, bootstrap))
+  const byCount = counts.map((count) => compareAt(replayed, count, bootstrap, seed))
   return {
     counts,
     tableCount: Math.max(...counts.filter((count) => count <= TABLE_COUNT)),
@@ -72,11 +73,20 @@ export function compareMethods(
 }
 
 /** One entry for each method, in their order. */
-function compareAt(replayed: readonly ReplayedMethod[], count: number, bootstrap: PromptBootstrap): MethodAtCount[] {
+function compareAt(
+  replayed: readonly ReplayedMethod[],
+  count: number,
+  bootstrap: PromptBootstrap,
+  seed: number,
+): MethodAtCount[] {
   const jobs = replayed.map(({ method, pools }) => ({
     name: method.name,
     callRowSteps: method.callRowSteps,
-    expected: pools.map((pool) => expectedJob(pool, method, count)),
+    expected: pools.map((pool, prompt) =>
+      method.search === 'halving'
+        ? expectedHalving(pool, method, count, prompt, seed)
+        : expectedJob(pool, method, count),
+    ),
   }))
   return jobs.map(({ name, callRowSteps, expected }) => {
     const estimate = (key: keyof Expectation): TaskEstimates => bootstrap.estimate(expected.map((job) => job[key]))

@@ -1,7 +1,7 @@
 import type { BundleManifest } from '../../../../shared/bundle.ts'
 import type { AcceptRule, Strategy } from '../../../../shared/job.ts'
 import { worthwhileSteps } from '../../engine/judge-plan.ts'
-import type { Judgement } from '../../engine/ports.ts'
+import type { Judgement, Search } from '../../engine/ports.ts'
 import { economicsOf, scaleSteps } from '../../models/judged-steps.ts'
 
 /** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
@@ -12,6 +12,8 @@ export interface Method {
   readonly label: string
   readonly strategy: Strategy
   readonly accept: AcceptRule
+  /** What can be told from candidates that were sampled without it: a fork or a repair draws tokens of its own. */
+  readonly search: Extract<Search, 'plain' | 'halving'>
   /** Name of the verifier in the bundle; undefined where nobody is asked. */
   readonly verifier: string | undefined
   /** A task passes at or above its threshold, 0..1. */
@@ -22,11 +24,11 @@ export interface Method {
   readonly callRowSteps: number
 }
 
-type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'>
+type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> & Partial<Pick<Method, 'search'>>
 
 /**
  * Which verifier plays which part of the paper's Table 1, Table 3 and Figure 2, in the order of its tables. The last
- * three ask what the paper leaves open: what stopping at the first accepted picture costs, and what pruning changes.
+ * four ask what the paper leaves open: what stopping at the first accepted picture costs, and what pruning changes.
  */
 const ROLES: readonly Role[] = [
   { name: 'baseline', label: 'Baseline', strategy: 'baseline', accept: 'best', verifier: undefined },
@@ -42,6 +44,14 @@ const ROLES: readonly Role[] = [
     strategy: 'orm',
     accept: 'first',
     verifier: 'orm-ft',
+  },
+  {
+    name: 'parm-halving',
+    label: 'PARM, halving',
+    strategy: 'parm',
+    accept: 'best',
+    search: 'halving',
+    verifier: 'parm',
   },
   { name: 'parm-unpruned', label: "PARM's alignment alone", strategy: 'orm', accept: 'best', verifier: 'parm' },
 ]
@@ -71,13 +81,14 @@ export function chooseMethods(
 ): MethodChoice {
   const isThere = (name: string): boolean => Object.hasOwn(verifiers, name) && recorded.includes(name)
   const methods = ROLES.flatMap((role): Method[] => {
-    if (role.verifier === undefined) return [{ ...role, ...NOBODY_ASKED }]
+    const { search = 'plain' } = role
+    if (role.verifier === undefined) return [{ ...role, ...NOBODY_ASKED, search }]
     const entry = isThere(role.verifier) ? verifiers[role.verifier] : undefined
     if (entry === undefined) return []
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
-    const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry))
+    const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry), search)
     const callRowSteps = entry.economics?.callRowSteps ?? 0
-    return [{ ...role, thresholds: entry.thresholds, judgedSteps, callRowSteps }]
+    return [{ ...role, thresholds: entry.thresholds, judgedSteps, search, callRowSteps }]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
   return {

@@ -10,7 +10,7 @@ export interface Answer {
   readonly ruling: Ruling
 }
 
-/** What a method does with one candidate as long as no sibling ends the job. */
+/** What a method does with one candidate as long as no sibling ends it or the job. */
 export interface ReplayedPath extends Contestant {
   readonly source: RecordedCandidate
   /** Whether its final picture satisfies the prompt, also where the method never gets to see it. */
@@ -74,11 +74,13 @@ function judge(
 ): Ruling | undefined {
   const isLast = stepIndex === source.correct.length - 1
   const isJudgedStep = method.judgedSteps.includes(stepIndex)
-  const asked = questionsAt(method.strategy, { isLast, isJudgedStep, isClear })
+  const isHalving = method.search === 'halving'
+  // Where siblings are compared each of them is asked again, and none is ended by its own answer alone.
+  const asked = questionsAt(method.strategy, { isLast, isJudgedStep, isClear: isClear && !isHalving })
   if (asked.length === 0) return undefined
   askedSteps.push(stepIndex)
   const reading = source.readings[method.verifier ?? '']?.[stepIndex]
-  if (reading !== undefined) return decide(asked, reading, method, isLast)
+  if (reading !== undefined) return decide(asked, reading, isHalving ? withoutPruning(method) : method, isLast)
   if (isLast || asked.includes('clarity')) {
     const { prompt, image, candidate } = source
     const message =
@@ -87,4 +89,8 @@ function judge(
     throw new AppError('invalid_request', message)
   }
   return undefined
+}
+
+function withoutPruning(method: Method): Method {
+  return { ...method, thresholds: { ...method.thresholds, potential: 0 } }
 }

@@ -19,6 +19,8 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['parm-first', 'orm-ft-first'],
   ['parm-first', 'parm'],
   ['parm', 'parm-unpruned'],
+  ['parm-halving', 'parm'],
+  ['parm-halving', 'parm-unpruned'],
 ]
 
 export function atCount({ byCount }: ComparedMethod, count: number): MethodAtCount {

@@ -14,6 +14,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     label: 'PARM',
     strategy: 'parm',
     accept: 'best',
+    search: 'plain',
     verifier: JUDGE,
     thresholds: THRESHOLDS,
     judgedSteps: [1, 2],

@@ -20,6 +20,7 @@ describe('chooseMethods', () => {
       ['baseline', 'baseline', 'best'],
       ['parm', 'parm', 'best'],
       ['parm-first', 'parm', 'first'],
+      ['parm-halving', 'parm', 'best'],
       ['parm-unpruned', 'orm', 'best'],
     ])
     expect(absent).toEqual(['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft'])
@@ -36,6 +37,8 @@ describe('chooseMethods', () => {
     // 8, 5 and 2 steps left: 1.6, 1.0 and 0.4 row-steps saved.
     const { methods } = chooseMethods({ parm: { ...entry([3, 6, 9]), economics } }, ['parm'], 12)
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([3, 6])
+    // Halving ends half of the candidates at each, whatever the thresholds would do.
+    expect(methods.find(({ name }) => name === 'parm-halving')?.judgedSteps).toEqual([3, 6, 9])
   })
 
   it('names its methods differently, for they are keys', () => {

@@ -151,6 +151,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       label: strategy,
       strategy,
       accept,
+      search: 'plain',
       verifier: 'parm',
       thresholds,
       judgedSteps,

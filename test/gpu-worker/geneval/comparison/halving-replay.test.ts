@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest'
+import { expectedHalving, replayHalving } from '../../../../gpu-worker/src/geneval/comparison/halving-replay.ts'
+import { replayPath } from '../../../../gpu-worker/src/geneval/comparison/path-replay.ts'
+import { SeededDraws } from '../../../../gpu-worker/src/geneval/comparison/seeded-draws.ts'
+import type { RecordedCandidate } from '../../../../gpu-worker/src/geneval/recording/recording.ts'
+import { FakeGenerator, scriptedVerifier } from '../../../support/fake-models.ts'
+import { engineOf, submit, succeed } from '../../engine/harness.ts'
+import { candidateOf, evenPath, JUDGE, type MadeStep, methodOf, THRESHOLDS } from './made-recording.ts'
+
+const method = methodOf({ search: 'halving', judgedSteps: [1, 2] })
+const replay = (candidates: readonly RecordedCandidate[]) =>
+  replayHalving(
+    candidates.map((candidate) => replayPath(candidate, method)),
+    method,
+  )
+
+describe('replayHalving', () => {
+  it('keeps the better half of four, then of two, and finishes one, by hand', () => {
+    // The third has the highest potential, below the threshold that plain search prunes at.
+    const candidates = [0.1, 0.2, 0.4, 0.3].map((potential, index) => evenPath(1, potential, 0.5, index === 2))
+    const { winner, rowSteps, judgeCalls } = replay(candidates)
+    expect(winner.source).toBe(candidates[2])
+    // Two end after two steps, one after three, one after four; four and two are asked, then the last about its end.
+    expect([rowSteps, judgeCalls]).toEqual([2 * 2 + 3 + 4, 4 + 2 + 1])
+  })
+
+  it('does what the engine does, in one slot and in many', { timeout: 60_000 }, async () => {
+    const STEPS = 6
+    const draws = new SeededDraws(20_26, 1)
+    /** Coarse, so that equals and answers on a threshold occur. */
+    const coarse = (): number => draws.below(5) / 4
+    const made = Array.from({ length: 24 }, () =>
+      Array.from({ length: 1 + draws.below(9) }, (_, candidate) =>
+        candidateOf(
+          Array.from({ length: STEPS }, (): MadeStep => [coarse(), coarse(), coarse(), draws.below(2) === 0]),
+          { candidate },
+        ),
+      ),
+    )
+    const judged = methodOf({ search: 'halving', judgedSteps: [1, 2, 4] })
+    for (const candidates of made) {
+      for (const slots of [1, 3, 9]) {
+        const generator = new FakeGenerator()
+        const verifier = scriptedVerifier(
+          generator,
+          ({ candidate, stepIndex }) => candidates[candidate]?.readings[JUDGE]?.[stepIndex] ?? {},
+          { thresholds: THRESHOLDS, judgedSteps: judged.judgedSteps },
+        )
+        const engine = engineOf({ generator, slots })
+        const job = submit(engine, { candidates: candidates.length, steps: STEPS, search: 'halving', verifier })
+        const { candidate, cost } = await succeed(engine, job)
+        const paths = candidates.map((source) => replayPath(source, judged))
+        const { winner, rowSteps, judgeCalls } = replayHalving(paths, judged)
+        expect({ winner: paths.indexOf(winner), rowSteps, judgeCalls }).toEqual({
+          winner: candidate,
+          rowSteps: cost.rowSteps,
+          judgeCalls: cost.judgeCalls,
+        })
+      }
+    }
+  })
+})
+
+describe('expectedHalving', () => {
+  it('is the mean over drawn selections, the same for the same seed', () => {
+    const pool = [0.1, 0.2, 0.3, 0.4].map((potential, index) =>
+      replayPath(evenPath(1, potential, potential, index === 3), method),
+    )
+    // The best of four is in half of the pairs, and wins wherever it is.
+    const pair = expectedHalving(pool, method, 2, 0, 1)
+    expect(Math.abs(pair.score - 0.5)).toBeLessThan(0.1)
+    expect(pair).toMatchObject({ rowSteps: 2 + 4, judgeCalls: 2 + 1, fallback: 0 })
+    expect(expectedHalving(pool, method, 2, 0, 1)).toEqual(pair)
+    expect(expectedHalving(pool, method, 4, 0, 1)).toMatchObject({ score: 1, rowSteps: 11, judgeCalls: 7 })
+    expect(expectedHalving(pool, method, 1, 0, 1)).toMatchObject({ rowSteps: 4, judgeCalls: 1 })
+  })
+})
