@@ -64,6 +64,8 @@ export const BundleManifest = z
         guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
         /** Gumbel noise scale of the first re-masking; anneals linearly to 0. */
         temperature: z.number().min(0),
+        /** Share of a path's steps, from the first on, that are guided; without it all of them are. */
+        guidedShare: z.number().min(0).max(1).optional(),
       }),
       maxSteps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
     }),

@@ -23,6 +23,7 @@ export interface FakeGeneratorOptions {
   /** At most 2^24, because a code is shown as one RGB pixel. Default 4096. */
   readonly codebookSize?: number
   readonly temperature?: number
+  readonly guidedShare?: number
   /** Seeds whose rows `ownerOf` recognises. Default [0]. */
   readonly seeds?: readonly number[]
   /** Time of one step call. */
@@ -49,6 +50,7 @@ export class FakeGenerator implements Generator {
   readonly codebookSize: number
   readonly imageSize: readonly [number, number]
   readonly temperature: number
+  readonly guidedShare: number
   /** All step calls so far. */
   readonly steps: RecordedStep[] = []
   /** Rows of each decode call so far. */
@@ -68,6 +70,7 @@ export class FakeGenerator implements Generator {
     this.tokenCount = this.imageSize[0] * this.imageSize[1]
     this.codebookSize = options.codebookSize ?? 4096
     this.temperature = options.temperature ?? 1
+    this.guidedShare = options.guidedShare ?? 1
     this.#clock = options.clock
     this.#stepMs = options.stepMs ?? 0
     for (const seed of options.seeds ?? [0]) this.#learnSeed(seed)

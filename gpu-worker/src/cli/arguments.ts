@@ -61,12 +61,13 @@ export class Arguments {
 
   number(flag: string, range: Range, fallback: number): number {
     const text = this.#values.get(flag)
-    if (text === undefined) return fallback
-    const value = Number(text)
-    if (text.trim() === '' || !(value >= range.min && value <= range.max)) {
-      throw wrongValue(flag, text, `a number from ${range.min} to ${range.max}`)
-    }
-    return value
+    return text === undefined ? fallback : numberIn(flag, text, range)
+  }
+
+  /** Numbers separated by commas, in the order in which they were written. */
+  numbers(flag: string, range: Range, fallback: readonly number[]): readonly number[] {
+    const text = this.#values.get(flag)
+    return text === undefined ? fallback : text.split(',').map((part) => numberIn(flag, part, range))
   }
 
   /** Integers separated by commas, ascending; undefined without the flag. */
@@ -93,6 +94,14 @@ export class Arguments {
   }
 }
 
+function numberIn(flag: string, text: string, { min, max }: Range): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= min && value <= max)) {
+    throw wrongValue(flag, text, `a number from ${min} to ${max}`)
+  }
+  return value
+}
+
 function integerIn(flag: string, text: string, { min, max }: Range): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isInteger(value) || value < min || value > max) {
@@ -110,6 +119,9 @@ function oneOf<T extends string>(flag: string, text: string, permitted: readonly
 function wrongValue(flag: string, got: string, permitted: string): UsageError {
   return new UsageError(`--${flag}: expected ${permitted}, got "${got}"`)
 }
+
+/** Of `--guided`: a share of a path's steps. */
+export const SHARE_RANGE: Range = { min: 0, max: 1 }
 
 /** @returns `--steps`, bounded by what the bundle can do. */
 export function readSteps(

@@ -4,7 +4,7 @@ import { LIMITS } from '../../../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
 import { SEARCHES, type Search } from '../engine/ports.ts'
 import { beginSearch } from '../engine/search.ts'
-import { type Arguments, readSteps, UsageError } from './arguments.ts'
+import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
 import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 
 export const GENERATE_HELP = `npm run generate -- "PROMPT" [flags]
@@ -20,6 +20,7 @@ Makes one picture through the engine, without queue or server, and writes it as 
   --verifier NAME      verifier of the bundle (its default)
   --steps N            mask-predict steps (the bundle's default)
   --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
+  --guided SHARE       share of the steps, from the first on, that are guided, 0-1 (the bundle's default, or 1)
   --seed N             ${LIMITS.seed.min}-${LIMITS.seed.max} (0)
 ${ENGINE_HELP}
 
@@ -35,6 +36,7 @@ export const GENERATE_FLAGS = [
   'verifier',
   'steps',
   'guidance',
+  'guided',
   'seed',
   ...ENGINE_FLAGS,
 ] as const
@@ -50,6 +52,8 @@ export interface GenerateOptions {
   readonly seed: number
   readonly steps: number
   readonly guidance: number
+  /** Share of the steps, 0..1. */
+  readonly guided: number
   readonly verifier: string
 }
 
@@ -87,6 +91,7 @@ export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest)
     search,
     seed: parsed.integer('seed', LIMITS.seed, 0),
     steps: readSteps(parsed, manifest.generator),
+    guided: parsed.number('guided', SHARE_RANGE, manifest.generator.defaults.guidedShare ?? 1),
     guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
     verifier: chooseVerifier(manifest, parsed.text('verifier')),
   }

@@ -44,6 +44,7 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
         id: 'generate',
         parameters: options,
         search: options.search,
+        guidedShare: options.guided,
         verifier: verifierNamed(bundle, options.verifier),
         previews: options.sheet !== undefined,
       },

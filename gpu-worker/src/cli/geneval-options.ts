@@ -41,6 +41,8 @@ Scoring a strategy:
   --accept A           best: compare all survivors, as the paper does; first: stop at the first that passes (best)
   --search LIST        what is done beyond the paper: ${SEARCHES.join(', ')} (plain). Several are made of the same prompts and
                        seeds and compared with the first, in one table of scores, gains and costs
+  --guided LIST        share of the steps, from the first on, that are guided, 0-1 (the bundle's default, or 1). Several
+                       are compared as searches are
   --verifier NAME      verifier of the bundle (its default)
   --out DIR            results, pictures and report (out/geneval/ and a name made of the configuration)
 
@@ -62,5 +64,5 @@ ${ENGINE_HELP}
 
 A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
 The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
-prompts give one such object each, by name, and so do several searches, with what each gains. Recording: pictures, candidates, rowSteps. Comparing: candidates
+prompts give one such object each, by name, and so do runs that are compared, with what each gains. Recording: pictures, candidates, rowSteps. Comparing: candidates
 (N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture. Tuning: settings.`

@@ -14,6 +14,7 @@ const FOREIGN_FLAGS = [
   'strategy',
   'accept',
   'search',
+  'guided',
   'verifier',
   'out',
   'judged-steps',

@@ -14,6 +14,7 @@ const FOREIGN_FLAGS = [
   'seed',
   'strategy',
   'search',
+  'guided',
   'accept',
   'verifier',
   'record',

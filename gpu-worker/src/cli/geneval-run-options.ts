@@ -6,13 +6,13 @@ import { SEARCHES } from '../engine/ports.ts'
 import { beginSearch } from '../engine/search.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { RunConfiguration } from '../geneval/run-folder.ts'
-import { type Arguments, readSteps, UsageError } from './arguments.ts'
+import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
 import { chooseVerifier } from './engine-settings.ts'
 import { type ChosenPrompts, choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { TUNING_FLAGS } from './geneval-tune-options.ts'
 
-export const RUN_FLAGS = ['strategy', 'accept', 'search', 'verifier', 'out'] as const
+export const RUN_FLAGS = ['strategy', 'accept', 'search', 'guided', 'verifier', 'out'] as const
 export const RUN_DEFAULTS = { images: 4, candidates: 4 }
 
 /** One way of making the pictures. */
@@ -57,19 +57,30 @@ export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): 
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
   }
   const searches = parsed.choices('search', SEARCHES, ['plain'])
-  if (new Set(searches).size < searches.length) throw new UsageError('--search: names one twice')
+  checkDistinct('search', searches)
   // Refused here, before any model is loaded.
   for (const search of searches) beginSearch(search, strategy)
-  const configurations = searches.map((search) => ({ ...common, search }))
+  const shares = parsed.numbers('guided', SHARE_RANGE, [generator.defaults.guidedShare ?? 1])
+  checkDistinct('guided', shares)
+  const configurations = shares.flatMap((guidedShare) => searches.map((search) => ({ ...common, search, guidedShare })))
   const out = parsed.text('out') ?? defaultFolder(configurations)
   const [first, ...others] = configurations.map(
     (configuration): PlannedRun => ({
-      name: configuration.search,
+      name: nameOf(configuration),
       configuration,
-      out: configurations.length === 1 ? out : join(out, configuration.search),
+      out: configurations.length === 1 ? out : join(out, nameOf(configuration)),
     }),
   )
   return { sets, remarks, runs: [first as PlannedRun, ...others], out }
+}
+
+function checkDistinct(flag: string, values: readonly unknown[]): void {
+  if (new Set(values).size < values.length) throw new UsageError(`--${flag}: names one twice`)
+}
+
+/** Also that of a folder. */
+function nameOf({ search, guidedShare }: RunConfiguration): string {
+  return guidedShare === 1 ? search : `${search}-guided-${guidedShare}`
 }
 
 function defaultFolder(configurations: readonly RunConfiguration[]): string {

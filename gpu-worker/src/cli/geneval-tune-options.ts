@@ -13,6 +13,7 @@ const FOREIGN_FLAGS = [
   'seed',
   'strategy',
   'search',
+  'guided',
   'record',
   'report',
   'out',

@@ -53,6 +53,7 @@ function counted(generator: Generator, onRows: (count: number) => void): Generat
     codebookSize: generator.codebookSize,
     imageSize: generator.imageSize,
     temperature: generator.temperature,
+    guidedShare: generator.guidedShare,
     prepare: (prompt) => generator.prepare(prompt),
     release: (prompt) => generator.release(prompt),
     decode: (codes) => generator.decode(codes),

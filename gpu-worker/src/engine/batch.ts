@@ -71,7 +71,8 @@ export class Batch {
   }
 
   #toStepRow({ job, candidate, stepIndex }: Progress): StepRow {
-    const { seed, guidance } = job.request.parameters
+    const { seed, guidance: strength } = job.request.parameters
+    const guidance = stepIndex < job.guidedSteps ? strength : 0
     const uniform = this.#codeUniform[slotOf(candidate)] as Float32Array
     fillUniform(uniform, seed, candidate.index, stepIndex, 'code')
     return { tokens: candidate.path.tokens, prompt: promptOf(job), guidance, uniform }

@@ -1,6 +1,7 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
 import { runnableCandidates } from '../../../shared/job.ts'
 import { type Candidate, createCandidate, type Transition } from './candidate.ts'
+import { guidedSteps } from './guidance.ts'
 import { type JudgePlan, planJudging } from './judge-plan.ts'
 import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './mask-schedule.ts'
 import type { Measurements } from './measurements.ts'
@@ -35,6 +36,8 @@ export interface Job {
   /** Counts the jobs of an engine from 0, in order of submission. */
   readonly number: number
   readonly schedule: MaskSchedule
+  /** Steps with a lower index are guided. */
+  readonly guidedSteps: number
   readonly judgePlan: JudgePlan
   readonly search: SearchState
   /** By index. A search may add to those that were asked for. */
@@ -65,7 +68,7 @@ export interface Job {
 
 /** What of its engine a job needs to begin. */
 export interface Beginnings {
-  readonly generator: Pick<Generator, 'tokenCount' | 'codebookSize' | 'temperature'>
+  readonly generator: Pick<Generator, 'tokenCount' | 'codebookSize' | 'temperature' | 'guidedShare'>
   readonly temperatureMode: TemperatureMode
   readonly measurements: Measurements
   readonly number: number
@@ -88,6 +91,7 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     request,
     number: given.number,
     schedule,
+    guidedSteps: guidedSteps(request.guidedShare ?? given.generator.guidedShare, schedule.stepCount),
     judgePlan: planJudging(request, schedule.stepCount, given.measurements, given.number),
     search: beginSearch(search, parameters.strategy),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),

@@ -58,6 +58,8 @@ export interface Generator {
   readonly imageSize: readonly [number, number]
   /** Gumbel noise scale at step 0, >= 0. */
   readonly temperature: number
+  /** Share of a path's steps, from the first on, that are guided unless a job says otherwise; 0..1. */
+  readonly guidedShare: number
 
   /** Tokenises `prompt` and computes its prefix once; the same text twice shares one prefix. */
   prepare(prompt: string): Promise<PreparedPrompt>
@@ -150,6 +152,8 @@ export interface EngineJob {
   /** Default `plain`. */
   readonly search?: Search
   readonly judging?: Judging
+  /** Share of the steps, from the first on, that are guided, 0..1. Default: the generator's. */
+  readonly guidedShare?: number
   /** Where another engine put the job down; it must have had the same parameters, verifier and bundle. `plain` search only. */
   readonly resumeFrom?: SavedJob
 }
@@ -210,7 +214,7 @@ export interface Engine {
   /**
    * Admits a job; its candidates take slots from the next tick on. Events arrive in order.
    *
-   * @throws AppError  invalid_request, when `judging` or `remainingMs` is out of range, or `resumeFrom` is of another job
+   * @throws AppError  invalid_request, when `judging`, `guidedShare` or `remainingMs` is out of range, or `resumeFrom` is of another job
    */
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob
   /** Runs ticks while there is work, sleeps without polling when there is none; resolves when `signal` aborts. */

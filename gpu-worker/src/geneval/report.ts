@@ -34,10 +34,11 @@ export interface ReportContent {
  */
 export async function writeReport(folder: RunFolder, content: ReportContent): Promise<string> {
   const { configuration, sections, remarks } = content
-  const { bundle, strategy, search, candidates } = configuration
+  const { bundle, strategy, search, guidedShare, candidates } = configuration
   // The baseline makes one candidate, whatever was asked for.
   const paths = strategy === 'baseline' ? '' : `, N = ${candidates}`
-  const title = `GenEval, ${bundle}, ${strategy}${paths}${search === 'plain' ? '' : `, ${search}`}`
+  const beyond = `${search === 'plain' ? '' : `, ${search}`}${guidedShare === 1 ? '' : `, guided ${guidedShare}`}`
+  const title = `GenEval, ${bundle}, ${strategy}${paths}${beyond}`
   const parts = [`# ${title}`, ...remarks]
   for (const section of sections) parts.push(await describeSection(folder, content, section, title))
   const lines = Object.entries(configuration).map(([name, value]) => `- ${name}: ${value}`)

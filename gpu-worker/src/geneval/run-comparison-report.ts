@@ -14,7 +14,7 @@ export function comparisonText(configuration: RunConfiguration, sections: readon
   const { bundle, strategy, accept, candidates, images, seed } = configuration
   const reference = sections[0]?.runs[0]?.name
   return [
-    `# ${bundle}: ways of searching, ${strategy}, accept ${accept}, N = ${candidates}`,
+    `# ${bundle}: runs compared, ${strategy}, accept ${accept}, N = ${candidates}`,
     [
       `The same prompts, ${images} pictures each, and the same seeds (${seed}) for every line; gains and costs are against`,
       `${reference}. Means over the tasks; intervals are 95% bootstrap intervals over prompts, paired for the gain. Costs are per`,
@@ -35,7 +35,7 @@ function comparisonTable(runs: readonly ComparedRun[]): string {
     costCell(run.judgeCalls.value, reference?.judgeCalls.value),
     run.cost === undefined ? '–' : costCell(run.cost.value, reference?.cost?.value),
   ])
-  const head = ['search', ...GENEVAL_TASKS, 'overall (95%)', 'gain (95%)', 'row-steps', 'judge calls', 'cost']
+  const head = ['run', ...GENEVAL_TASKS, 'overall (95%)', 'gain (95%)', 'row-steps', 'judge calls', 'cost']
   return markdownTable(head, rows)
 }
 

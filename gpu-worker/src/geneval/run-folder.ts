@@ -21,6 +21,8 @@ export interface RunConfiguration {
   readonly strategy: (typeof STRATEGIES)[number]
   readonly accept: (typeof ACCEPT_RULES)[number]
   readonly search: Search
+  /** Share of the steps, from the first on, that are guided, 0..1. */
+  readonly guidedShare: number
   readonly verifier: string
   readonly candidates: number
   readonly steps: number

@@ -51,13 +51,14 @@ async function makePicture(
   folder: RunFolder,
   parts: RunParts,
 ): Promise<ImageResult> {
-  const { strategy, accept, search, candidates, steps, guidance } = configuration
+  const { strategy, accept, search, guidedShare, candidates, steps, guidance } = configuration
   const seed = pictureSeed(configuration.seed, prompt.prompt, place.image)
   const job = parts.engine.submit(
     {
       id: placeKey(place),
       parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, guidance },
       search,
+      guidedShare,
       verifier: parts.verifier,
       previews: false,
     },

@@ -16,6 +16,7 @@ export class BundleGenerator implements Generator {
   readonly codebookSize: number
   readonly imageSize: readonly [number, number]
   readonly temperature: number
+  readonly guidedShare: number
   readonly #thread: ModelThread
   readonly #tokenizer: PromptTokenizer
   readonly #prefixes = new Map<string, SharedPrefix>()
@@ -26,6 +27,7 @@ export class BundleGenerator implements Generator {
     this.codebookSize = codebookSize
     this.imageSize = imageSize
     this.temperature = defaults.temperature
+    this.guidedShare = defaults.guidedShare ?? 1
     this.#tokenizer = tokenizer
     this.#thread = thread
   }

@@ -122,17 +122,20 @@ function newThread(): ThreadClient<StepThreadCalls> {
 }
 
 /**
+ * A guided row counts as two, because its unconditional twin is computed with it.
+ *
  * @param sharers  at most as many as there are rows
- * @returns        copies of consecutive rows, as even as can be
+ * @returns        copies of consecutive rows, as even in cost as can be and none without a row
  */
 export function shareOut(
   { rowCount, tokens, uniform, guidance, prompts }: StepRequest,
   sharers: number,
 ): StepRequest[] {
   const length = tokens.length / rowCount
-  return Array.from({ length: sharers }, (_, index) => {
-    const from = Math.floor((index * rowCount) / sharers)
-    const to = Math.floor(((index + 1) * rowCount) / sharers)
+  const costs = Array.from(guidance, (strength) => (strength === 0 ? 1 : 2))
+  const starts = startsOfShares(costs, sharers)
+  return starts.map((from, index) => {
+    const to = starts[index + 1] ?? rowCount
     return {
       rowCount: to - from,
       tokens: tokens.slice(from * length, to * length),
@@ -141,6 +144,27 @@ export function shareOut(
       prompts: prompts.slice(from, to),
     }
   })
+}
+
+/** The first row of each share: as far as its part of the cost goes, leaving a row for each share before and after. */
+function startsOfShares(costs: readonly number[], sharers: number): number[] {
+  const total = costs.reduce((sum, cost) => sum + cost, 0)
+  const starts: number[] = []
+  let row = 0
+  let passed = 0
+  for (let index = 0; index < sharers; index++) {
+    const latest = costs.length - (sharers - index)
+    const part = (index * total) / sharers
+    // The row after the last start is taken in any case.
+    for (let isBegun = index > 0; row < latest; row++) {
+      const after = passed + (costs[row] as number)
+      if (!isBegun && after > part) break
+      passed = after
+      isBegun = false
+    }
+    starts.push(row)
+  }
+  return starts
 }
 
 function joined<T extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>>(

@@ -32,6 +32,7 @@ describe('options of generate', () => {
       search: 'plain',
       seed: 0,
       steps: defaults.steps,
+      guided: 1,
       guidance: defaults.guidance,
       verifier: manifest.defaultVerifier,
     })
@@ -82,6 +83,8 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     ])
     const [plain, halving] = runs
     expect({ ...halving?.configuration, search: 'plain' }).toEqual(plain.configuration)
+    const guided = await read('--search', 'plain,repair', '--guided', '1,0.75', '--out', 'x')
+    expect(guided.runs.map(({ name }) => name)).toEqual(['plain', 'repair', 'plain-guided-0.75', 'repair-guided-0.75'])
     expect((await read('--search', 'halving', '--out', 'x')).runs).toMatchObject([{ name: 'halving', out: 'x' }])
   })
 
@@ -123,6 +126,7 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     [['--images', '0'], '--images: expected an integer from 1 to 1000, got "0"'],
     [['--prompts', '/nowhere/x'], '--prompts: expected official, generated or a file, cannot read "/nowhere/x"'],
     [['--prompts', 'official,official'], '--prompts: two sets are named "official"'],
+    [['--guided', '1,1.5'], '--guided: expected a number from 0 to 1, got "1.5"'],
     [['--search', 'plain,plain'], '--search: names one twice'],
     [
       ['--search', 'repair', '--strategy', 'baseline'],

@@ -57,13 +57,14 @@ describe('a comparison of runs', () => {
       strategy: 'parm',
       accept: 'best',
       search: 'plain',
+      guidedShare: 1,
       verifier: 'parm',
       candidates: 4,
       steps: 12,
       guidance: 1,
     } as const
     const text = comparisonText(configuration, [{ name: 'own', runs: compareRuns([plain, halving], undefined) }])
-    expect(text).toContain('## own prompts\n\n| search | single_object |')
+    expect(text).toContain('## own prompts\n\n| run | single_object |')
     expect(text).toMatch(/^\| halving \| – \| – \| 0\.750 \| 1\.000 \|.*\| 24\.0 \(60%\) \| 12\.0 \(150%\) \| – \|$/m)
   })
 })

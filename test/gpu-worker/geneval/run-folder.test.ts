@@ -15,6 +15,7 @@ const CONFIGURATION: RunConfiguration = {
   strategy: 'parm',
   accept: 'best',
   search: 'plain',
+  guidedShare: 1,
   verifier: 'parm',
   candidates: 4,
   steps: 12,

@@ -21,6 +21,7 @@ const CONFIGURATION: RunConfiguration = {
   strategy: 'baseline',
   accept: 'best',
   search: 'plain',
+  guidedShare: 1,
   verifier: 'fake',
   candidates: 1,
   steps: 3,

@@ -18,7 +18,7 @@ describe('shareOut', () => {
       rowCount,
       tokens: Int32Array.from({ length: rowCount * 2 }, (_, index) => index),
       uniform: Float32Array.from({ length: rowCount * 2 }, (_, index) => index / 100),
-      guidance: Float32Array.from({ length: rowCount }, (_, index) => index),
+      guidance: Float32Array.from({ length: rowCount }, (_, index) => 1 + index),
       prompts: Array.from({ length: rowCount }, (_, index) => `prompt ${index}`),
     }
     const shares = shareOut(request, sharers)
@@ -27,6 +27,24 @@ describe('shareOut', () => {
     expect(shares.flatMap(({ uniform }) => [...uniform])).toEqual([...request.uniform])
     expect(shares.flatMap(({ guidance }) => [...guidance])).toEqual([...request.guidance])
     expect(shares.flatMap(({ prompts }) => prompts)).toEqual(request.prompts)
+  })
+})
+
+describe('rows without guidance', () => {
+  it.each([
+    ['gggguuuu', 2, [3, 5]],
+    ['uuuugggg', 2, [5, 3]],
+    ['uuuuu', 2, [2, 3]],
+    ['gggu', 3, [1, 1, 2]],
+    ['guuu', 4, [1, 1, 1, 1]],
+    ['uuuuuuug', 4, [2, 2, 2, 2]],
+  ])('count half when a step is shared out, and nobody goes without a row: %s to %i', (kinds, sharers, counts) => {
+    const rowCount = kinds.length
+    const guidance = Float32Array.from(kinds, (kind) => (kind === 'g' ? 1 : 0))
+    const empty = { tokens: new Int32Array(rowCount), uniform: new Float32Array(rowCount) }
+    const shares = shareOut({ rowCount, ...empty, guidance, prompts: [...kinds] }, sharers)
+    expect(shares.map((share) => share.rowCount)).toEqual(counts)
+    expect(shares.flatMap(({ prompts }) => prompts).join('')).toBe(kinds)
   })
 })
 

@@ -12,8 +12,9 @@ import { InvariantError } from '../../../../shared/error-code.ts'
 export async function generatorIdentity(dir: string, manifest: BundleManifest): Promise<string> {
   const { generator, prompt } = manifest
   const { prefixGraph, stepGraph, decodeGraph, imageSize, grid, codebookSize, defaults } = generator
-  // Steps and guidance are a recording's own; of the defaults only the temperature cannot be asked for otherwise.
-  const settings = { imageSize, grid, codebookSize, temperature: defaults.temperature }
+  // Steps and guidance are a recording's own; of the defaults the others cannot be asked for otherwise.
+  const { temperature, guidedShare } = defaults
+  const settings = { imageSize, grid, codebookSize, temperature, guidedShare }
   const { examples: _, tokenizer, ...wording } = prompt
   return identityOf(dir, manifest, [prefixGraph, stepGraph, decodeGraph, tokenizer], { settings, wording })
 }

@@ -73,6 +73,8 @@ describe('identities of models', () => {
   it('change with settings that change answers, and not with those that change decisions', async () => {
     const warmer = { ...generator, defaults: { ...generator.defaults, temperature: 2 } }
     expect(await changed({ ...manifest, generator: warmer })).toEqual([true, false, false])
+    const lessGuided = { ...generator, defaults: { ...generator.defaults, guidedShare: 0.5 } }
+    expect(await changed({ ...manifest, generator: lessGuided })).toEqual([true, false, false])
     const guided = { ...generator, defaults: { ...generator.defaults, guidance: 3, steps: 5 } }
     expect(await changed({ ...manifest, generator: guided })).toEqual([false, false, false])
     const stricter = { ...detector, thresholds: { ...detector.thresholds, counting: 0.99 } }
