@@ -5,6 +5,7 @@ import { integerArgument } from './integer-argument.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
+import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
 
@@ -14,7 +15,9 @@ Runs the whole service on this machine: edge and playground, queue, workers. Sto
   --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
   --workers     worker processes, 1 to 16
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
-  --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere`
+  --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere
+
+Spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, with OTEL_EXPORTER_OTLP_HEADERS, where that is set; see also npm run trace.`
 
 interface Arguments {
   readonly port: number
@@ -68,8 +71,10 @@ async function main(): Promise<number> {
   let stack: LocalStack | undefined
   console.log('starting queue, edge and workers ...')
   try {
+    const traces = traceTarget(process.env)
     const start = startStack({
       ...options,
+      ...(traces && { traces }),
       onWorkerRecord(record) {
         const line = lines.line(record)
         if (line !== undefined) console.log(line)

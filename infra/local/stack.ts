@@ -5,6 +5,7 @@ import { startEdge } from './edge.ts'
 import { DEFAULT_BUNDLE, readModelCard } from './models.ts'
 import { LOOPBACK, reservePort } from './ports.ts'
 import { type LocalQueue, startQueue } from './queue.ts'
+import { type TraceTarget, traceVariables } from './trace-target.ts'
 import { type LocalWorker, startWorker, type WorkerRecord } from './worker.ts'
 
 export interface StackOptions {
@@ -19,6 +20,8 @@ export interface StackOptions {
   readonly bundleDir?: string
   /** Default 1. */
   readonly workers?: number
+  /** Where edge and workers send their spans, OTLP over HTTP; default: nowhere. */
+  readonly traces?: TraceTarget
   /** PARM_* variables for every worker. */
   readonly workerSettings?: Readonly<Record<string, string>>
   readonly onWorkerRecord?: (record: WorkerRecord, worker: string) => void
@@ -88,7 +91,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
         queue,
         bundleDir,
         credentials,
-        settings: { ...options.workerSettings, ...settings },
+        settings: { ...traceVariables(options.traces), ...options.workerSettings, ...settings },
         onRecord: (record) => options.onWorkerRecord?.(record, name),
       })
       workers.push(worker)
@@ -105,6 +108,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       models: [model],
       secrets,
       publicUrl: url,
+      traces: traceVariables(options.traces),
       onLog: (level, message) => options.onEdgeLog?.(level, message),
     }).then((edge) => {
       closers.push(() => edge.stop())

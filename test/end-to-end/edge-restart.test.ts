@@ -34,6 +34,7 @@ beforeEach(async () => {
       models: [model],
       secrets,
       publicUrl: url,
+      traces: {},
       onLog: () => undefined,
     })
   edge = await start()
