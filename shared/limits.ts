@@ -30,6 +30,8 @@ export const LIMITS = {
   imageBytes: 8_388_608,
   /** A signed worker request is refused when its clock differs by more than this. */
   signatureSkewMs: 300_000,
+  /** Claims of one job that are remembered against replays, the newest: more than come within the permitted skew. */
+  claimsRemembered: 200,
   /** An attempt not heard from for this long is given up: the next claim supersedes it. Heartbeats come several times faster. */
   attemptLeaseMs: 15_000,
   /** An API key's token bucket: how many requests, in how long. A day is the longest anybody calls a rate. */

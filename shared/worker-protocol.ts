@@ -31,7 +31,12 @@ export const imagePath = (sha256: string): string => `/internal/v1/images/${sha2
 
 export const ClaimRequest = z.strictObject({
   worker: z.string().min(1).max(200),
-  /** The worker knows `handedBack` and `checkpoint`; without it they are not told, so that older workers understand the reply. */
+  /**
+   * Names this claim through all its tries. One whose reply was lost is answered alike again; one that was heard before and
+   * did not get the job never gets it, so that nobody can use what he has overheard.
+   */
+  claimId: z.uuid().optional(),
+  /** The worker knows `now`, `handedBack` and `checkpoint`; without it they are not told, so that older workers understand the reply. */
   canResume: z.boolean().optional(),
 })
 export type ClaimRequest = z.infer<typeof ClaimRequest>
@@ -45,6 +50,8 @@ export const ClaimReply = z.discriminatedUnion('decision', [
     decision: z.literal('go'),
     attempt: z.int().positive(),
     deadline: z.int().positive(),
+    /** By the edge's clock, which is the one that deadlines are meant by. */
+    now: z.int().positive().optional(),
     /** Earlier attempts that ended in good order because their worker was told to stop. */
     handedBack: z.int().positive().optional(),
     /** The newest that was handed back. */

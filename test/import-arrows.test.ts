@@ -37,6 +37,7 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
     folders: ['infra', 'gpu-worker/src', 'shared'],
     packages: ['node:', 'miniflare', 'wrangler'],
   },
+  { of: 'infra/chaos', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
   { of: 'infra/simulate', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
   { of: 'infra', folders: ['infra', 'shared'], packages: ['node:', 'fauxqs', 'wrangler', 'zod'] },
 ]

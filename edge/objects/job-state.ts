@@ -1,5 +1,6 @@
 import { type ErrorCode, InvariantError } from '../../shared/error-code.ts'
 import type { JobFailure, JobResult, TerminalStatus } from '../../shared/job.ts'
+import type { ClaimRequest } from '../../shared/worker-protocol.ts'
 
 /**
  * The states of a job's work.
@@ -24,6 +25,8 @@ export type JobState =
       heardAt: number
       nextSequence: number
       handedBack?: number
+      /** Of the claim that this attempt began with. */
+      claimId?: string
     }
   | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: JobResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
@@ -56,11 +59,12 @@ export function attemptOf(state: JobState): number {
 }
 
 /** A worker takes the job, or takes it over from a silent attempt. */
-export function claimed(state: JobState, worker: string, now: number): RunningState {
+export function claimed(state: JobState, { worker, claimId }: ClaimRequest, now: number): RunningState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was claimed`)
   const { startedAt, handedBack = 0 } = state.phase === 'running' ? state : { startedAt: now }
   const attempt = attemptOf(state) + 1
-  return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack }
+  const named = claimId === undefined ? {} : { claimId }
+  return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack, ...named }
 }
 
 /** The live attempt spoke. `stored` says whether it was a new batch or one seen before. */
@@ -76,6 +80,11 @@ export function released(state: RunningState): RunningState {
 /** The attempt's worker was told to stop, which is no fault of the job. */
 export function handedBack(state: RunningState): RunningState {
   return { ...released(state), handedBack: (state.handedBack ?? 0) + 1 }
+}
+
+/** Whether it is the very claim that the attempt began with, whose answer did not arrive. */
+export function isSameClaim({ claimId, nextSequence }: RunningState, request: ClaimRequest): boolean {
+  return claimId !== undefined && claimId === request.claimId && nextSequence === 0
 }
 
 export const isReleased = ({ heardAt }: RunningState): boolean => heardAt === 0

@@ -152,6 +152,14 @@ export class JobStore {
     this.#kv.delete('checkpoint')
   }
 
+  /** @returns false where the claim was heard before; the newest `limit` are remembered */
+  rememberClaim(claimId: string, limit: number): boolean {
+    const heard = this.#kv.get<string[]>('claims') ?? []
+    if (heard.includes(claimId)) return false
+    this.#kv.put('claims', [...heard, claimId].slice(-limit))
+    return true
+  }
+
   addTicket(ticket: Ticket): void {
     const { id, cache, tenant, labels, createdAt, deadline, cancelAt, webhook } = ticket
     this.#sql.exec(

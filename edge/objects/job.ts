@@ -23,6 +23,7 @@ import {
   hasEnded,
   heard,
   isReleased,
+  isSameClaim,
   type JobState,
   type RunningState,
   released,
@@ -174,24 +175,28 @@ export class Job extends DurableObject<Env> {
     return this.snapshot(id)
   }
 
-  /** @param worker  its name is for the log */
-  claim(id: string, { worker, canResume }: ClaimRequest): ClaimReply | undefined {
+  claim(id: string, request: ClaimRequest): ClaimReply | undefined {
     if (!this.#ticket(id)) return undefined
     const now = Date.now()
     // The alarm may be late, and work past the deadline is wasted.
     if (!hasEnded(this.#store.state())) this.#closeDueTickets(now)
     const state = this.#store.state()
     if (hasEnded(state)) return { decision: 'done' }
+    if (state.phase === 'running' && isSameClaim(state, request)) return this.#grant(state, request, now)
+    const { claimId } = request
+    if (claimId !== undefined && !this.#store.rememberClaim(claimId, LIMITS.claimsRemembered)) {
+      return { decision: 'busy', retryAfterMs: LIMITS.attemptLeaseMs }
+    }
     if (state.phase === 'running') {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
       if (retryAfterMs > 0) return { decision: 'busy', retryAfterMs }
       const { attempt, worker: lost } = state
-      if (!isReleased(state)) console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: worker }))
+      if (!isReleased(state))
+        console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: request.worker }))
     }
-    const running = claimed(state, worker, now)
+    const running = claimed(state, request, now)
     this.#store.setState(running)
-    const go = { decision: 'go' as const, attempt: running.attempt, deadline: latestDeadline(this.#store) }
-    return canResume ? { ...go, ...this.#leftBehind(running) } : go
+    return this.#grant(running, request, now)
   }
 
   /** Takes a batch of the live attempt; see EventBatch for what is refused. */
@@ -248,12 +253,12 @@ export class Job extends DurableObject<Env> {
     await this.#outbox.deliver()
   }
 
-  /** What a new attempt may go on from. */
-  #leftBehind({
-    handedBack,
-  }: RunningState): Pick<Extract<ClaimReply, { decision: 'go' }>, 'handedBack' | 'checkpoint'> {
+  /** Older workers are told what they understand. */
+  #grant({ attempt, handedBack }: RunningState, { canResume }: ClaimRequest, now: number): ClaimReply {
+    const go = { decision: 'go' as const, attempt, deadline: latestDeadline(this.#store) }
+    if (!canResume) return go
     const checkpoint = this.#store.checkpoint()
-    return { ...(handedBack ? { handedBack } : {}), ...(checkpoint ? { checkpoint } : {}) }
+    return { ...go, now, ...(handedBack ? { handedBack } : {}), ...(checkpoint ? { checkpoint } : {}) }
   }
 
   /** Inside a transaction; the caller sends what is booked after it. */

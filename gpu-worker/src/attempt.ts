@@ -36,9 +36,12 @@ export interface Claim {
   readonly edge: EdgeClient
   readonly log: Log
   readonly trace: JobTrace
-  /** Milliseconds since the epoch, like `now`. */
+  /** Milliseconds since the epoch by the edge's clock. */
   readonly deadline: number
+  /** Milliseconds since the epoch by our own clock, which may be minutes from the edge's. */
   readonly now: () => number
+  /** How far the edge's clock is ahead of ours, milliseconds; may be negative. Default 0. */
+  readonly aheadMs?: number
   /** Attempts before this one whose workers were told to stop. */
   readonly handedBack?: number | undefined
   /** Where the last of them stood. */
@@ -59,6 +62,7 @@ export class Attempt {
   readonly checkpoint: Checkpoint | undefined
   readonly trace: JobTrace
   readonly #now: () => number
+  readonly #aheadMs: number
   #deadline: number
   readonly #cancelled = new AbortController()
   #state: AttemptState = { phase: 'going' }
@@ -73,6 +77,7 @@ export class Attempt {
     this.checkpoint = claim.checkpoint
     this.trace = claim.trace
     this.#now = claim.now
+    this.#aheadMs = claim.aheadMs ?? 0
     this.#deadline = claim.deadline
   }
 
@@ -116,12 +121,12 @@ export class Attempt {
 
   /** Milliseconds that may go into the picture, >= 0: the rest of the time is for storing it and telling of it. */
   get remainingMs(): number {
-    const left = Math.max(0, this.#deadline - this.#now())
+    const left = Math.max(0, this.#deadline - this.#aheadMs - this.#now())
     return left - Math.min(LIMITS.reportReserveMs, left * REPORT_SHARE)
   }
 
   /** For every call to the edge: work that cannot be reported before the deadline is worth nothing. */
   patience(): Patience {
-    return { until: this.#deadline, signal: this.#cancelled.signal }
+    return { until: this.#deadline - this.#aheadMs, signal: this.#cancelled.signal }
   }
 }

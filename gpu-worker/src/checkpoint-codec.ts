@@ -2,6 +2,7 @@ import type { CandidateCheckpoint, Checkpoint } from '../../shared/checkpoint.ts
 import { AppError } from '../../shared/error-code.ts'
 import { type JobParameters, runnableCandidates } from '../../shared/job.ts'
 import type { Verdict } from '../../shared/verdict.ts'
+import { stepCountOf } from './engine/mask-schedule.ts'
 import type { Generator } from './engine/ports.ts'
 import { checkSaved, type SavedCandidate, type SavedJob } from './engine/saved-job.ts'
 
@@ -39,7 +40,7 @@ export function decodeCheckpoint(checkpoint: Checkpoint, parameters: JobParamete
   const { phase, spent } = checkpoint
   const candidates = checkpoint.candidates.map((candidate) => decodeCandidate(candidate, sizes))
   const saved = { phase, candidates, spent }
-  checkSaved(saved, runnableCandidates(parameters), parameters.steps, sizes)
+  checkSaved(saved, runnableCandidates(parameters), stepCountOf(sizes.tokenCount, parameters.steps), sizes)
   return saved
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as timer } from 'node:timers/promises'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
@@ -82,7 +83,7 @@ export class DeadLetters {
     const { connect = createEdgeClient, workerName, log } = this.#options
     const edge = connect({ origin: callbackUrl, jobId, key: callbackKey })
     const patience = { until: Date.now() + EDGE_PATIENCE_MS, signal }
-    const claim = await edge.claim({ worker: workerName }, patience)
+    const claim = await edge.claim({ worker: workerName, claimId: randomUUID() }, patience)
     if (claim.decision !== 'go') return claim.decision === 'done'
     const error = { code: 'dead_lettered' as const, message: 'the job was handed out too often and never finished' }
     await edge.report({ attempt: claim.attempt, sequence: 0, events: [{ type: 'failed', error }] }, patience)

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts'
@@ -137,13 +138,16 @@ export class JobRunner {
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }
-      const reply = await edge.claim({ worker: this.#options.workerName, canResume: true }, patience)
+      const claim = { worker: this.#options.workerName, claimId: randomUUID(), canResume: true }
+      const reply = await edge.claim(claim, patience)
       trace.note({ 'parm.status': reply.decision })
       switch (reply.decision) {
         case 'go': {
-          const { decision: _, attempt: number, ...granted } = reply
+          const { decision: _, attempt: number, now: edgeNow, ...granted } = reply
           trace.note({ 'parm.attempt': number })
-          return new Attempt({ jobId, number, edge, log, trace, now: this.#now, ...granted })
+          // Deadlines are meant by the edge's clock, and ours may be minutes from it.
+          const aheadMs = edgeNow === undefined ? 0 : edgeNow - this.#now()
+          return new Attempt({ jobId, number, edge, log, trace, now: this.#now, aheadMs, ...granted })
         }
         case 'done':
           log.info('job was already done')

@@ -32,6 +32,12 @@ export interface ReceiveOptions {
 /** What became of one entry of a batch. unknown: a fault of the queue's own, which may pass. */
 export type Extension = { readonly outcome: 'extended' | 'unknown' } | { readonly outcome: 'refused'; why: string }
 
+const DEPTH_ATTRIBUTES = [
+  'ApproximateNumberOfMessages',
+  'ApproximateNumberOfMessagesNotVisible',
+  'ApproximateNumberOfMessagesDelayed',
+] as const
+
 /** Most entries that one batch call of SQS takes. */
 export const BATCH_SIZE = 10
 
@@ -61,6 +67,14 @@ export class QueueClient {
     )
     const policy = JSON.parse(Attributes?.RedrivePolicy ?? '{}') as { deadLetterTargetArn?: string }
     return policy.deadLetterTargetArn === undefined ? undefined : siblingUrl(url, policy.deadLetterTargetArn)
+  }
+
+  /** @returns how many messages it holds, those under way and not yet visible included; approximately, as SQS says */
+  async depth(url: string): Promise<number> {
+    const { Attributes = {} } = await this.#client.send(
+      new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...DEPTH_ATTRIBUTES] }),
+    )
+    return DEPTH_ATTRIBUTES.reduce((sum, name) => sum + Number(Attributes[name] ?? 0), 0)
   }
 
   async receive(url: string, options: ReceiveOptions): Promise<Delivery[]> {

@@ -2,6 +2,7 @@ import { reset, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Problem } from '../../edge/response-schema.ts'
 import { LIMITS } from '../../shared/limits.ts'
+import { claimPath } from '../../shared/worker-protocol.ts'
 import { call } from './support/api.ts'
 import { cancel, jobObject, look, submit, workerFor } from './support/job.ts'
 import { ScriptedWorker, verdict } from './support/scripted-worker.ts'
@@ -75,6 +76,54 @@ describe('claiming', () => {
     })
     expect(await worker.claim()).toEqual({ decision: 'done' })
     expect((await look(id)).status).toBe('expired')
+  })
+})
+
+describe('a claim with a name', () => {
+  const claimAs = async (worker: ScriptedWorker, claimId: string): Promise<unknown> => {
+    const body = { worker: 'named', claimId, canResume: true }
+    return (await worker.sendJson(claimPath(worker.message.jobId), body)).json()
+  }
+
+  it('is answered alike again, should the first answer have got lost', async () => {
+    const { id } = await submit({ prompt: 'a dog' })
+    const worker = await workerFor(id)
+    const claimId = crypto.randomUUID()
+    const first = await claimAs(worker, claimId)
+    expect(first).toMatchObject({ decision: 'go', attempt: 1 })
+    expect(await claimAs(worker, claimId)).toMatchObject({ decision: 'go', attempt: 1 })
+    expect(await claimAs(worker, crypto.randomUUID())).toMatchObject({ decision: 'busy' })
+  })
+
+  it('that was refused gets the job by no repetition, when the job is free again', async () => {
+    const { id } = await submit({ prompt: 'a dog' })
+    const worker = await workerFor(id)
+    await worker.claim()
+    const overheard = crypto.randomUUID()
+    expect(await claimAs(worker, overheard)).toMatchObject({ decision: 'busy' })
+    await fallSilent(id)
+    expect(await claimAs(worker, overheard)).toMatchObject({ decision: 'busy' })
+    expect(await claimAs(worker, crypto.randomUUID())).toMatchObject({ decision: 'go', attempt: 2 })
+  })
+
+  it('that was granted once supersedes nobody later', async () => {
+    const { id } = await submit({ prompt: 'a dog' })
+    const worker = await workerFor(id)
+    const overheard = crypto.randomUUID()
+    await claimAs(worker, overheard)
+    await fallSilent(id)
+    const second = new ScriptedWorker(worker.message)
+    await second.claim()
+    await fallSilent(id)
+    expect(await claimAs(worker, overheard)).toMatchObject({ decision: 'busy' })
+  })
+
+  it('is told what the edge’s clock says, which deadlines are meant by', async () => {
+    const { id } = await submit({ prompt: 'a dog' })
+    const before = Date.now()
+    const reply = (await claimAs(await workerFor(id), crypto.randomUUID())) as { now: number }
+    expect(reply.now).toBeGreaterThanOrEqual(before)
+    expect(reply.now).toBeLessThanOrEqual(Date.now())
   })
 })
 

@@ -21,6 +21,14 @@ describe('the time of an attempt', () => {
     expect(attemptAt(5_000, 4_000).remainingMs).toBe(0)
   })
 
+  it('is reckoned by the edge’s clock, however wrong ours is', () => {
+    // Ours is a minute slow: what is 65 s by ours is 125 s by the edge's.
+    const claim = { jobId: 'job', number: 1, edge, log, trace, deadline: 125_000, now: () => 5_000, aheadMs: 60_000 }
+    const attempt = new Attempt(claim)
+    expect(attempt.remainingMs).toBe(60_000 - LIMITS.reportReserveMs)
+    expect(attempt.patience().until).toBe(65_000)
+  })
+
   it('is told to the engine when it changes, and only then', () => {
     const moves: number[] = []
     const attempt = attemptAt(5_000, 6_000)

@@ -18,9 +18,12 @@ export interface MaskSchedule {
  */
 export type TemperatureMode = 'linear' | 'compounding'
 
+/** Each step must find a token to unmask, so there are never more steps than tokens. */
+export const stepCountOf = (tokenCount: number, steps: number): number => Math.min(steps, tokenCount)
+
 /**
  * @param tokenCount   image tokens N, >= 1
- * @param steps        steps asked for, >= 1. Each step must find a token to unmask, so there are never more than N.
+ * @param steps        steps asked for, >= 1; taken are `stepCountOf`
  * @param temperature  Gumbel noise scale before annealing, >= 0
  * Source: MaskGIT, arXiv 2202.04200, cosine schedule; Show-o, arXiv 2408.12528, for its rounding and clamping.
  */
@@ -30,7 +33,7 @@ export function createMaskSchedule(
   temperature: number,
   temperatureMode: TemperatureMode,
 ): MaskSchedule {
-  const stepCount = Math.min(steps, tokenCount)
+  const stepCount = stepCountOf(tokenCount, steps)
   const maskedAfter = new Int32Array(stepCount)
   const noiseScale = new Float64Array(stepCount)
   let masked = tokenCount

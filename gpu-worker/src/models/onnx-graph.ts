@@ -13,17 +13,24 @@ export interface GraphTensor {
   readonly dims: readonly number[]
 }
 
+/** An input or output of a graph: a name in place of a size stands for any. */
+export interface GraphValue extends Omit<GraphTensor, 'dims'> {
+  readonly dims: readonly (number | string)[]
+}
+
 export interface GraphNode {
   readonly op: string
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
   /** Default: ONNX's own. */
   readonly domain?: 'com.microsoft'
+  /** Default: ONNX's own. Types are told by their names. */
+  readonly attributes?: Readonly<Record<string, number | GraphType>>
 }
 
 export interface GraphDescription {
-  readonly inputs: readonly GraphTensor[]
-  readonly outputs: readonly GraphTensor[]
+  readonly inputs: readonly GraphValue[]
+  readonly outputs: readonly GraphValue[]
   /** Constants with their little-endian data. */
   readonly constants: readonly (GraphTensor & { readonly data: ArrayBufferView })[]
   /** In an order in which each finds its inputs computed. */
@@ -54,13 +61,23 @@ export function encodeGraph({ inputs, outputs, constants, nodes }: GraphDescript
 }
 
 /** NodeProto */
-function encodeNode({ op, inputs, outputs, domain }: GraphNode): Buffer {
+function encodeNode({ op, inputs, outputs, domain, attributes = {} }: GraphNode): Buffer {
   return Buffer.concat([
     ...inputs.map((name) => message(1, name)),
     ...outputs.map((name) => message(2, name)),
     message(4, op),
+    ...Object.entries(attributes).map(([name, value]) => message(5, encodeAttribute(name, value))),
     ...(domain === undefined ? [] : [message(7, domain)]),
   ])
+}
+
+/** AttributeProto.AttributeType */
+const INT_ATTRIBUTE = 2
+
+/** AttributeProto */
+function encodeAttribute(name: string, value: number | GraphType): Buffer {
+  const number = typeof value === 'number' ? value : DATA_TYPES[value]
+  return Buffer.concat([message(1, name), integer(3, number), integer(20, INT_ATTRIBUTE)])
 }
 
 /** TensorProto */
@@ -74,8 +91,10 @@ function encodeConstant({ name, type, dims, data }: GraphDescription['constants'
 }
 
 /** ValueInfoProto */
-function encodeValue({ name, type, dims }: GraphTensor): Buffer {
-  const shape = Buffer.concat(dims.map((dim) => message(1, integer(1, dim))))
+function encodeValue({ name, type, dims }: GraphValue): Buffer {
+  const shape = Buffer.concat(
+    dims.map((dim) => message(1, typeof dim === 'number' ? integer(1, dim) : message(2, dim))),
+  )
   const tensor = Buffer.concat([integer(1, DATA_TYPES[type]), message(2, shape)])
   return Buffer.concat([message(1, name), message(2, message(1, tensor))])
 }

@@ -1,0 +1,57 @@
+import { parseArgs } from 'node:util'
+import { AppError } from '../shared/error-code.ts'
+import { runChaos } from './chaos/chaos-run.ts'
+import { runCommand } from './command.ts'
+
+const USAGE = `npm run chaos -- [--jobs 1000] [--seed 1] [--workers 3] [--in-flight 24] [--queue-url-interactive URL --queue-url-batch URL]
+
+The whole service under faults: workers and edge are killed, messages doubled, delayed and not deleted, the queue goes away,
+uploads are slow or fail, clocks are wrong, calls are altered and replayed, readers are slow. Then every job is judged from
+outside. A tiny bundle of real graphs makes it fast. The last line is one JSON object; exit code 1 when anything was lost,
+doubled or stuck or an invariant is broken. The same seed plans the same jobs and faults.
+  --queue-url-*  queues of another implementation of SQS, each with a dead-letter queue; AWS_* as it wants them`
+
+async function main(): Promise<number> {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    options: {
+      jobs: text,
+      seed: text,
+      workers: text,
+      'in-flight': text,
+      'queue-url-interactive': text,
+      'queue-url-batch': text,
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help) {
+    console.log(USAGE)
+    return 0
+  }
+  const { 'queue-url-interactive': interactive, 'queue-url-batch': batch } = values
+  if ((interactive === undefined) !== (batch === undefined)) {
+    throw new AppError('config_invalid', '--queue-url-interactive and --queue-url-batch go together')
+  }
+  const report = await runChaos({
+    jobs: integer('--jobs', values.jobs ?? '1000', 1, 100_000),
+    seed: integer('--seed', values.seed ?? '1', 0, 4_294_967_295),
+    workers: integer('--workers', values.workers ?? '3', 1, 16),
+    inFlight: integer('--in-flight', values['in-flight'] ?? '24', 1, 500),
+    queueUrls: interactive !== undefined && batch !== undefined ? { interactive, batch } : undefined,
+    tell: (line) => console.log(line),
+  })
+  console.log(JSON.stringify(report))
+  const { lost, doubled, stuck, invariantsBroken } = report
+  return lost + doubled + stuck + invariantsBroken === 0 ? 0 : 1
+}
+
+function integer(name: string, text: string, min: number, max: number): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value
+  throw new AppError(
+    'config_invalid',
+    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
+  )
+}
+
+await runCommand(main, USAGE)
