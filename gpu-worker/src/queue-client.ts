@@ -32,7 +32,7 @@ export interface ReceiveOptions {
 /** What became of one entry of a batch. unknown: a fault of the queue's own, which may pass. */
 export type Extension = { readonly outcome: 'extended' | 'unknown' } | { readonly outcome: 'refused'; why: string }
 
-const DEPTH_ATTRIBUTES = [
+const COUNT_ATTRIBUTES = [
   'ApproximateNumberOfMessages',
   'ApproximateNumberOfMessagesNotVisible',
   'ApproximateNumberOfMessagesDelayed',
@@ -69,12 +69,19 @@ export class QueueClient {
     return policy.deadLetterTargetArn === undefined ? undefined : siblingUrl(url, policy.deadLetterTargetArn)
   }
 
-  /** @returns how many messages it holds, those under way and not yet visible included; approximately, as SQS says */
-  async depth(url: string): Promise<number> {
+  /** How many messages it holds, under way and not yet visible ones apart; approximately, as SQS says. */
+  async count(url: string): Promise<{ waiting: number; inFlight: number; delayed: number }> {
     const { Attributes = {} } = await this.#client.send(
-      new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...DEPTH_ATTRIBUTES] }),
+      new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...COUNT_ATTRIBUTES] }),
     )
-    return DEPTH_ATTRIBUTES.reduce((sum, name) => sum + Number(Attributes[name] ?? 0), 0)
+    const [waiting = 0, inFlight = 0, delayed = 0] = COUNT_ATTRIBUTES.map((name) => Number(Attributes[name] ?? 0))
+    return { waiting, inFlight, delayed }
+  }
+
+  /** All that `count` tells, together. */
+  async depth(url: string): Promise<number> {
+    const { waiting, inFlight, delayed } = await this.count(url)
+    return waiting + inFlight + delayed
   }
 
   async receive(url: string, options: ReceiveOptions): Promise<Delivery[]> {
