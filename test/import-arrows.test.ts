@@ -37,11 +37,8 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
     folders: ['infra', 'gpu-worker/src', 'shared'],
     packages: ['node:', 'miniflare', 'wrangler'],
   },
-<<<<<<< HEAD
   { of: 'infra/chaos', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
-=======
   { of: 'infra/doctor', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
->>>>>>> a2ee2de (npm run doctor: a running deployment is looked at part by part and draws one picture; what is wrong is said with what to do first)
   { of: 'infra/simulate', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
   { of: 'infra', folders: ['infra', 'shared'], packages: ['node:', 'fauxqs', 'wrangler', 'zod'] },
 ]
