@@ -10,6 +10,15 @@ const TokenId = z.int().min(0)
 /** The verifier's three questions; a verifier without a task answers 1 for it. */
 export const TASKS = ['clarity', 'potential', 'alignment'] as const
 
+/**
+ * What a job does beyond the paper's procedure. Each is a function of the job alone: same job, same picture.
+ * plain: nothing. halving: at each judged step the better half of the clear candidates, by potential, goes on.
+ * forking: what was pruned at a judged step is replaced by copies of its best survivors, which go on with fresh noise.
+ * repair: a winner that does not pass gets its least confident tokens masked again and re-drawn.
+ */
+export const SEARCHES = ['plain', 'halving', 'forking', 'repair'] as const
+export type Search = (typeof SEARCHES)[number]
+
 const VerifierEntry = z.strictObject({
   graph: FileName,
   tasks: z.array(z.enum(TASKS)).min(1),
@@ -29,6 +38,8 @@ const VerifierEntry = z.strictObject({
       pruneRates: z.array(Probability),
     })
     .optional(),
+  /** What strategy `parm` does with this verifier unless a job says otherwise, by its accept rule; `plain` where left out. */
+  search: z.strictObject({ best: z.enum(SEARCHES).optional(), first: z.enum(SEARCHES).optional() }).optional(),
 })
 export type VerifierEntry = z.infer<typeof VerifierEntry>
 

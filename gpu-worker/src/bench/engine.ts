@@ -26,8 +26,13 @@ async function main(argv: string[]): Promise<void> {
   const bundle = await openBundleFor(plan.settings)
   try {
     const results: Partial<Record<Part, unknown>> = {}
-    for (const part of plan.parts) results[part] = await measure(part, plan, bundle)
-    console.log(JSON.stringify({ ...circumstances(plan, bundle), ...results }))
+    const seconds: Partial<Record<Part, number>> = {}
+    for (const part of plan.parts) {
+      const startedMs = performance.now()
+      results[part] = await measure(part, plan, bundle)
+      seconds[part] = Math.round((performance.now() - startedMs) / 1000)
+    }
+    console.log(JSON.stringify({ ...circumstances(plan, bundle), seconds, ...results }))
   } finally {
     await bundle.close()
   }
@@ -72,6 +77,7 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
         prompts: await served(),
         loads: plan.loads,
         jobsPerLoad: plan.jobsPerLoad,
+        rounds: repeats,
       })
     default: {
       const never: never = part

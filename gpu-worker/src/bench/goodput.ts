@@ -6,7 +6,7 @@ import { type CallCosts, measureCallCosts } from './call-costs.ts'
 import { RecalledModels } from './recalled-models.ts'
 import { POLICIES, type ServingPolicy } from './serving-policy.ts'
 import { type ServedArrival, ServingSimulation } from './serving-simulation.ts'
-import { round } from './statistics.ts'
+import { round, type Spread, spreadOf } from './statistics.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 export interface GoodputOptions extends BenchSettings {
@@ -18,18 +18,32 @@ export interface GoodputOptions extends BenchSettings {
   /** Shares of capacity. */
   readonly loads: readonly number[]
   readonly jobsPerLoad: number
+  /** Lists of arrivals for each load, every policy meeting the same ones. */
+  readonly rounds: number
   readonly onProgress: (line: string) => void
+}
+
+/** Of one list of arrivals. */
+interface ServedRound {
+  readonly perMinute: number
+  readonly inTime: number
+  readonly cutShort: number
+  /** Absent where no job was in time. */
+  readonly medianMs: number | undefined
 }
 
 export interface PolicyGoodput {
   /** Jobs finished within their deadline, a minute of virtual time. */
-  readonly perMinute: number
+  readonly perMinute: Spread
   /** Share of the jobs that were, 0..1. */
-  readonly inTime: number
+  readonly inTime: Spread
   /** Share of the jobs that were only because they ended with the best picture there was, 0..1. */
-  readonly cutShort: number
-  readonly medianMs: number | null
+  readonly cutShort: Spread
+  /** From arrival to picture, of those in time; null where there were none. */
+  readonly medianMs: Spread | null
 }
+
+type OtherPolicy = Exclude<ServingPolicy['name'], 'engine'>
 
 export interface Goodput {
   /** Jobs a minute that the engine finishes when it never has to wait for one. */
@@ -40,6 +54,8 @@ export interface Goodput {
   readonly loads: readonly {
     readonly load: number
     readonly policies: Readonly<Record<ServingPolicy['name'], PolicyGoodput>>
+    /** How many times as many jobs the engine finishes in time, list by list. */
+    readonly engineOver: Readonly<Record<OtherPolicy, Spread>>
   }[]
 }
 
@@ -80,13 +96,51 @@ async function simulateLoads(options: GoodputOptions, costs: CallCosts): Promise
   onProgress('goodput: every picture of the simulation made once')
   const loads: Goodput['loads'][number][] = []
   for (const load of options.loads) {
-    const arrivals = burstyArrivals(options.jobsPerLoad, capacityPerMs * load, SEED)
-    const policies: Partial<Record<ServingPolicy['name'], PolicyGoodput>> = {}
-    for (const policy of POLICIES) policies[policy.name] = await simulation.measure(policy, arrivals, deadlineMs)
-    loads.push({ load, policies: policies as Record<ServingPolicy['name'], PolicyGoodput> })
+    const served = new Map(POLICIES.map(({ name }) => [name, [] as ServedRound[]]))
+    for (let index = 0; index < options.rounds; index++) {
+      const arrivals = burstyArrivals(options.jobsPerLoad, capacityPerMs * load, SEED + index)
+      for (const policy of POLICIES) {
+        served.get(policy.name)?.push(await simulation.measure(policy, arrivals, deadlineMs))
+      }
+    }
+    loads.push({ load, ...summarise((name) => served.get(name) ?? []) })
     onProgress(`goodput: load ${load}`)
   }
   return { capacityPerMinute: round(capacityPerMs * 60_000), deadlineMs: round(deadlineMs), costs, loads }
+}
+
+function summarise(
+  roundsOf: (name: ServingPolicy['name']) => readonly ServedRound[],
+): Omit<Goodput['loads'][number], 'load'> {
+  const describe = (name: ServingPolicy['name']): PolicyGoodput => {
+    const rounds = roundsOf(name)
+    const medians = rounds.flatMap(({ medianMs }) => medianMs ?? [])
+    return {
+      perMinute: spreadOf(rounds.map(({ perMinute }) => perMinute)),
+      inTime: spreadOf(rounds.map(({ inTime }) => inTime)),
+      cutShort: spreadOf(rounds.map(({ cutShort }) => cutShort)),
+      medianMs: medians.length === 0 ? null : spreadOf(medians),
+    }
+  }
+  const over = (name: OtherPolicy): Spread => {
+    const others = roundsOf(name)
+    return spreadOf(
+      roundsOf('engine').map(({ perMinute }, index) => perMinute / (others[index] as ServedRound).perMinute),
+    )
+  }
+  return {
+    policies: {
+      engine: describe('engine'),
+      oneAtATime: describe('oneAtATime'),
+      staticBatches: describe('staticBatches'),
+      withoutTruncation: describe('withoutTruncation'),
+    },
+    engineOver: {
+      oneAtATime: over('oneAtATime'),
+      staticBatches: over('staticBatches'),
+      withoutTruncation: over('withoutTruncation'),
+    },
+  }
 }
 
 class GoodputMeter {
@@ -107,7 +161,7 @@ class GoodputMeter {
     return arrivals.length / Math.max(...arrivals.map(({ finishedMs }) => finishedMs as number))
   }
 
-  async measure(policy: ServingPolicy, arrivalsMs: readonly number[], deadlineMs: number): Promise<PolicyGoodput> {
+  async measure(policy: ServingPolicy, arrivalsMs: readonly number[], deadlineMs: number): Promise<ServedRound> {
     const arrivals = arrivalsMs.map((ms) => arrivalAt(ms, ms + deadlineMs))
     await this.#simulation(policy).run(arrivals)
     const took = arrivals.flatMap(({ arrivalMs, finishedMs }) =>
@@ -117,10 +171,10 @@ class GoodputMeter {
     // The same for every policy: until the last caller has given up.
     const minutes = ((arrivalsMs.at(-1) ?? 0) + deadlineMs) / 60_000
     return {
-      perMinute: round(took.length / minutes),
-      inTime: round(took.length / arrivals.length),
-      cutShort: round(arrivals.filter(({ isCutShort }) => isCutShort === true).length / arrivals.length),
-      medianMs: took.length === 0 ? null : round(took[Math.floor(took.length / 2)] as number),
+      perMinute: took.length / minutes,
+      inTime: took.length / arrivals.length,
+      cutShort: arrivals.filter(({ isCutShort }) => isCutShort === true).length / arrivals.length,
+      medianMs: took[Math.floor(took.length / 2)],
     }
   }
 

@@ -14,7 +14,7 @@ export const BENCH_FLAGS = ['only', 'repeats', 'candidates', 'jobs', 'per-task',
 
 /** How much is measured. `quick` shows that every part works and what it prints; its figures mean little. */
 const SIZES = {
-  full: { repeats: 4, candidates: 20, jobs: 500, perTask: 1, waiting: [1, 1000, 10_000], jobsPerLoad: 150, steps: 0 },
+  full: { repeats: 4, candidates: 20, jobs: 500, perTask: 2, waiting: [1, 1000, 10_000], jobsPerLoad: 150, steps: 0 },
   quick: { repeats: 1, candidates: 2, jobs: 4, perTask: 1, waiting: [1, 50], jobsPerLoad: 8, steps: 3 },
 } as const
 const LOADS = [0.5, 0.8, 1, 1.3]
@@ -24,11 +24,11 @@ const SERVED_CANDIDATES = 4
 export const BENCH_HELP = `npm run bench:engine -- [flags]
 
 Measures the engine on a bundle against what the paper's released code does, and against what the machine can do. All
-ratios are taken within one run, in turns. The last line of stdout is one JSON object; progress goes to stderr.
+ratios are taken within one run, in turns. All of it takes about a quarter of an hour on two quiet cores. The last line of stdout is one JSON object; progress goes to stderr.
 
   --only LIST          ${PARTS.join(', ')} (all)
   --size S             full, or quick: a minute, only to see that it works (full)
-  --repeats N          rounds of everything that takes turns (${SIZES.full.repeats})
+  --repeats N          rounds of everything that takes turns, and lists of arrivals for each load (${SIZES.full.repeats})
   --candidates N       candidates of a picture in speedup_vs_reference (${SIZES.full.candidates})
   --jobs N             jobs of memory (${SIZES.full.jobs})
   --per-task N         prompts of each GenEval task in one round of speedup_vs_reference (${SIZES.full.perTask})

@@ -1,6 +1,6 @@
-import type { AcceptRule } from '../../../shared/job.ts'
 import { createEngine } from '../engine/engine.ts'
-import type { Pixels } from '../engine/ports.ts'
+import type { EngineJob, Pixels } from '../engine/ports.ts'
+import { type Estimate, PromptBootstrap } from '../geneval/comparison/bootstrap.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
 import { judgePicture } from '../geneval/rules.ts'
 import { type Score, type ScoredImage, scoreImages } from '../geneval/scores.ts'
@@ -20,8 +20,19 @@ export interface SpeedupOptions extends BenchSettings {
   readonly onProgress: (line: string) => void
 }
 
-const METHODS = ['reference', 'best', 'first'] as const
+/** `best` and `first` are as served, `halving` is accept `best` with successive halving. */
+const ENGINE_METHODS = ['best', 'halving', 'first'] as const
+type EngineMethod = (typeof ENGINE_METHODS)[number]
+const METHODS = ['reference', ...ENGINE_METHODS] as const
 type Method = (typeof METHODS)[number]
+
+const RULES: Readonly<
+  Record<EngineMethod, Pick<EngineJob['parameters'], 'accept'> & Partial<Pick<EngineJob, 'search'>>>
+> = {
+  best: { accept: 'best' },
+  halving: { accept: 'best', search: 'halving' },
+  first: { accept: 'first' },
+}
 
 export interface MethodReport {
   /** Verified pictures a minute. */
@@ -31,6 +42,8 @@ export interface MethodReport {
   readonly rowStepsPerImage: number
   readonly judgedPicturesPerImage: number
   readonly geneval: Score
+  /** That score minus the reference's, of the same prompts and seeds, with its 95% interval over prompts. */
+  readonly gain: Estimate
 }
 
 export interface Speedup {
@@ -38,10 +51,10 @@ export interface Speedup {
   readonly images: number
   /** Pictures a minute over the reference's, round by round. */
   readonly best: Spread
+  readonly halving: Spread
   readonly first: Spread
   /** The same by processor time. */
-  readonly bestByProcessorTime: Spread
-  readonly firstByProcessorTime: Spread
+  readonly byProcessorTime: Readonly<Record<EngineMethod, Spread>>
   readonly methods: Readonly<Record<Method, MethodReport>>
 }
 
@@ -62,7 +75,7 @@ interface Turn extends SpentTime {
  */
 export async function measureSpeedup(options: SpeedupOptions): Promise<Speedup> {
   const { groups, onProgress } = options
-  const turns: Record<Method, Turn[]> = { reference: [], best: [], first: [] }
+  const turns: Record<Method, Turn[]> = { reference: [], best: [], halving: [], first: [] }
   await warmUp(options)
   for (const [index, prompts] of groups.entries()) {
     // Another order each time, so that a drift of the machine favours nobody.
@@ -72,20 +85,44 @@ export async function measureSpeedup(options: SpeedupOptions): Promise<Speedup> 
       onProgress(`speedup: round ${index + 1} of ${groups.length}, ${method}`)
     }
   }
-  const report = async (method: Method): Promise<MethodReport> => ({
-    ...costOf(turns[method]),
-    geneval: await scoreOf(turns[method], options),
-  })
-  const against = (method: Method, cost: (turn: Turn) => number): Spread =>
-    spreadOf(turns[method].map((turn, index) => cost(turns.reference[index] as Turn) / cost(turn)))
+  const against = (cost: (turn: Turn) => number): Record<EngineMethod, Spread> => {
+    const ratios = (method: EngineMethod): Spread =>
+      spreadOf(turns[method].map((turn, index) => cost(turns.reference[index] as Turn) / cost(turn)))
+    return { best: ratios('best'), halving: ratios('halving'), first: ratios('first') }
+  }
   return {
     candidates: options.candidates,
     images: groups.flat().length,
-    best: against('best', perImage('ms')),
-    first: against('first', perImage('ms')),
-    bestByProcessorTime: against('best', perImage('processorMs')),
-    firstByProcessorTime: against('first', perImage('processorMs')),
-    methods: { reference: await report('reference'), best: await report('best'), first: await report('first') },
+    ...against(perImage('ms')),
+    byProcessorTime: against(perImage('processorMs')),
+    methods: await reportMethods(turns, options),
+  }
+}
+
+async function reportMethods(
+  turns: Readonly<Record<Method, readonly Turn[]>>,
+  options: SpeedupOptions,
+): Promise<Record<Method, MethodReport>> {
+  const reference = await scoredImages(turns.reference, options)
+  const bootstrap = new PromptBootstrap(
+    reference.map(({ tag }) => tag),
+    0,
+  )
+  const report = async (method: Method): Promise<MethodReport> => {
+    const images = await scoredImages(turns[method], options)
+    const differences = images.map(({ correct }, index) => Number(correct) - Number(reference[index]?.correct))
+    const { score, low, high } = scoreImages(images).overall
+    return {
+      ...costOf(turns[method]),
+      geneval: { score: round(score), low: round(low), high: round(high) },
+      gain: bootstrap.estimate(differences).overall,
+    }
+  }
+  return {
+    reference: await report('reference'),
+    best: await report('best'),
+    halving: await report('halving'),
+    first: await report('first'),
   }
 }
 
@@ -120,7 +157,7 @@ async function takeOneByOne(prompts: readonly GenevalPrompt[], index: number, op
 }
 
 async function takeTogether(
-  accept: AcceptRule,
+  method: EngineMethod,
   prompts: readonly GenevalPrompt[],
   index: number,
   options: SpeedupOptions,
@@ -128,16 +165,18 @@ async function takeTogether(
   const engine = createEngine({ generator: options.bundle.generator, clock: performance, slots: options.slots })
   const stopping = new AbortController()
   const running = engine.run(stopping.signal)
-  const jobs = prompts.map(({ prompt }, place) =>
-    engine.submit(benchJob(options, `${place}`, prompt, index, { strategy: 'parm', accept }), () => {}),
-  )
+  const { accept, ...search } = RULES[method]
+  const jobs = prompts.map(({ prompt }, place) => {
+    const job = benchJob(options, `${place}`, prompt, index, { strategy: 'parm', accept })
+    return engine.submit({ ...job, ...search }, () => {})
+  })
   const outcomes = await Promise.all(jobs.map((job) => job.outcome))
   stopping.abort()
   await running
   return outcomes.map(successOf).map(({ pixels, cost }) => ({ pixels, ...cost }))
 }
 
-function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval'> {
+function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval' | 'gain'> {
   const pictures = turns.flatMap((turn) => turn.pictures)
   const mean = (value: (picture: Picture) => number): number =>
     round(pictures.reduce((sum, picture) => sum + value(picture), 0) / pictures.length)
@@ -149,8 +188,8 @@ function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval'> {
   }
 }
 
-/** GenEval's overall of one method's pictures, each found right or wrong by the bundle's detector. */
-async function scoreOf(turns: readonly Turn[], { groups, detector }: SpeedupOptions): Promise<Score> {
+/** One method's pictures, each found right or wrong by the bundle's detector; every prompt has one. */
+async function scoredImages(turns: readonly Turn[], { groups, detector }: SpeedupOptions): Promise<ScoredImage[]> {
   const images: ScoredImage[] = []
   for (const [index, { pictures }] of turns.entries()) {
     const detections = await detector.detect(pictures.map(({ pixels }) => pixels))
@@ -159,6 +198,5 @@ async function scoreOf(turns: readonly Turn[], { groups, detector }: SpeedupOpti
       images.push({ prompt: images.length, tag: prompt.tag, correct })
     }
   }
-  const { score, low, high } = scoreImages(images).overall
-  return { score: round(score), low: round(low), high: round(high) }
+  return images
 }

@@ -1,9 +1,8 @@
-import type { BundleManifest } from '../../../shared/bundle.ts'
+import { type BundleManifest, SEARCHES, type Search } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
-import { SEARCHES, type Search } from '../engine/ports.ts'
-import { beginSearch } from '../engine/search.ts'
+import { beginSearch, defaultSearch } from '../engine/search.ts'
 import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
 import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 
@@ -16,7 +15,7 @@ Makes one picture through the engine, without queue or server, and writes it as 
   --candidates N       paths that compete, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (4)
   --strategy S         ${STRATEGIES.join(', ')} (parm)
   --accept A           first: stop at the first that passes; best: compare all survivors (first)
-  --search S           what is done beyond the paper: ${SEARCHES.join(', ')} (plain)
+  --search S           what is done beyond the paper: ${SEARCHES.join(', ')} (the verifier's default, or plain)
   --verifier NAME      verifier of the bundle (its default)
   --steps N            mask-predict steps (the bundle's default)
   --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
@@ -78,7 +77,10 @@ export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest)
     )
   }
   const strategy = parsed.choice('strategy', STRATEGIES, 'parm')
-  const search = parsed.choice('search', SEARCHES, 'plain')
+  const accept = parsed.choice('accept', ACCEPT_RULES, 'first')
+  const verifier = chooseVerifier(manifest, parsed.text('verifier'))
+  const usual = defaultSearch({ strategy, accept }, manifest.verifiers[verifier]?.search)
+  const search = parsed.choice('search', SEARCHES, usual)
   // Refused here, before any model is loaded.
   beginSearch(search, strategy)
   return {
@@ -87,12 +89,12 @@ export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest)
     sheet: parsed.text('sheet'),
     candidates: parsed.integer('candidates', LIMITS.candidates, 4),
     strategy,
-    accept: parsed.choice('accept', ACCEPT_RULES, 'first'),
+    accept,
     search,
     seed: parsed.integer('seed', LIMITS.seed, 0),
     steps: readSteps(parsed, manifest.generator),
     guided: parsed.number('guided', SHARE_RANGE, manifest.generator.defaults.guidedShare ?? 1),
     guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
-    verifier: chooseVerifier(manifest, parsed.text('verifier')),
+    verifier,
   }
 }

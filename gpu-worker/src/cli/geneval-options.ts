@@ -1,6 +1,6 @@
+import { SEARCHES } from '../../../shared/bundle.ts'
 import { STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
-import { SEARCHES } from '../engine/ports.ts'
 import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
 import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
@@ -39,8 +39,8 @@ ${PROMPT_HELP}
 Scoring a strategy:
   --strategy S         ${STRATEGIES.join(', ')} (parm)
   --accept A           best: compare all survivors, as the paper does; first: stop at the first that passes (best)
-  --search LIST        what is done beyond the paper: ${SEARCHES.join(', ')} (plain). Several are made of the same prompts and
-                       seeds and compared with the first, in one table of scores, gains and costs
+  --search LIST        what is done beyond the paper: ${SEARCHES.join(', ')} (the verifier's default, or
+                       plain). Several are made of the same prompts and seeds and compared with the first, in one table of scores, gains and costs
   --guided LIST        share of the steps, from the first on, that are guided, 0-1 (the bundle's default, or 1). Several
                        are compared as searches are
   --verifier NAME      verifier of the bundle (its default)

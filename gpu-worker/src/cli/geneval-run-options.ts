@@ -1,9 +1,8 @@
 import { join } from 'node:path'
-import type { BundleManifest } from '../../../shared/bundle.ts'
+import { type BundleManifest, SEARCHES } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
-import { SEARCHES } from '../engine/ports.ts'
-import { beginSearch } from '../engine/search.ts'
+import { beginSearch, defaultSearch } from '../engine/search.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { RunConfiguration } from '../geneval/run-folder.ts'
 import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
@@ -42,6 +41,8 @@ export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): 
   const { sets, remarks } = await choosePrompts(parsed, manifest)
   const { generator } = manifest
   const strategy = parsed.choice('strategy', STRATEGIES, 'parm')
+  const accept = parsed.choice('accept', ACCEPT_RULES, 'best')
+  const verifier = chooseVerifier(manifest, parsed.text('verifier'))
   const common = {
     bundle: manifest.id,
     revision: manifest.revision,
@@ -50,13 +51,14 @@ export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): 
     images: parsed.integer('images', IMAGES, RUN_DEFAULTS.images),
     seed: parsed.integer('seed', LIMITS.seed, 0),
     strategy,
-    accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
-    verifier: chooseVerifier(manifest, parsed.text('verifier')),
+    accept,
+    verifier,
     candidates: parsed.integer('candidates', LIMITS.candidates, RUN_DEFAULTS.candidates),
     steps: readSteps(parsed, generator),
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
   }
-  const searches = parsed.choices('search', SEARCHES, ['plain'])
+  const usual = defaultSearch({ strategy, accept }, manifest.verifiers[verifier]?.search)
+  const searches = parsed.choices('search', SEARCHES, [usual])
   checkDistinct('search', searches)
   // Refused here, before any model is loaded.
   for (const search of searches) beginSearch(search, strategy)

@@ -43,6 +43,9 @@ export interface TickingEngine extends Engine {
    * One turn: what was asked for since the last one, then one step of every candidate with a slot, then the verdicts,
    * and at once the next candidates for the slots that came free.
    *
+   * Turns do not overlap. Who is in the next one follows from this one's verdicts, and what would run beside the models is
+   * under a hundredth of a turn on a CPU, whose cores they need themselves (`bench:engine`, scheduler_share).
+   *
    * @throws InvariantError  when a state or a slot is not as it must be; all jobs have failed then and no turn follows
    */
   tick(): Promise<void>

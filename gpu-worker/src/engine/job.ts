@@ -7,7 +7,7 @@ import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './m
 import type { Measurements } from './measurements.ts'
 import type { EngineEvent, EngineJob, EngineOutcome, Generator, PreparedPrompt } from './ports.ts'
 import { checkSaved } from './saved-job.ts'
-import { beginSearch, type SearchState } from './search.ts'
+import { beginSearch, type SearchState, searchOf } from './search.ts'
 
 /**
  * preparing  the prompt's prefix is being computed; no candidate may take a slot yet.
@@ -81,7 +81,8 @@ export interface Beginnings {
  * @throws AppError  invalid_request, when an option is out of range or does not fit the strategy, or a checkpoint the job
  */
 export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => void, given: Beginnings): Job {
-  const { parameters, search = 'plain', remainingMs, resumeFrom } = request
+  const { parameters, remainingMs, resumeFrom } = request
+  const search = searchOf(request)
   const { tokenCount, codebookSize, temperature } = given.generator
   const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
   const candidateCount = runnableCandidates(parameters)
@@ -92,7 +93,7 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     number: given.number,
     schedule,
     guidedSteps: guidedSteps(request.guidedShare ?? given.generator.guidedShare, schedule.stepCount),
-    judgePlan: planJudging(request, schedule.stepCount, given.measurements, given.number),
+    judgePlan: planJudging({ ...request, search }, schedule.stepCount, given.measurements, given.number),
     search: beginSearch(search, parameters.strategy),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
     outcome: promise,

@@ -1,7 +1,8 @@
+import type { Search } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import { HALVED_SHARE } from './halving.ts'
 import type { Measurements } from './measurements.ts'
-import type { EngineJob, JudgeEconomics, Judgement, Judging, Search, Verifier } from './ports.ts'
+import type { EngineJob, JudgeEconomics, Judgement, Judging, Verifier } from './ports.ts'
 
 /** When a job's candidates are judged on their way, and by which thresholds. Fixed when the job is admitted. */
 export interface JudgePlan {

@@ -3,7 +3,8 @@
  * R rows, N image tokens (grid rows x columns), H x W pixels.
  */
 
-import type { JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
+import type { Search } from '../../../shared/bundle.ts'
+import type { AcceptRule, JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
 import type { SavedJob } from './saved-job.ts'
 
@@ -88,12 +89,16 @@ export interface JudgeEconomics {
   pruneRate(stepIndex: number, stepCount: number): number
 }
 
+export type DefaultSearches = { readonly [rule in AcceptRule]?: Search | undefined }
+
 /** A verifier of a bundle. */
 export interface Verifier {
   readonly name: string
   readonly thresholds: Judgement
   /** Absent where the bundle does not tell; every listed step is judged then. */
   readonly economics?: JudgeEconomics
+  /** What strategy `parm` does beyond the paper unless a job says otherwise; `plain` where left out. */
+  readonly search?: DefaultSearches
   /** Step indices at which a run of `stepCount` steps is judged, ascending, never the last step. */
   judgedSteps(stepCount: number): readonly number[]
   /** Row i of the answer belongs to row i of the question and does not depend on the others. */
@@ -104,15 +109,6 @@ export interface Verifier {
 export interface Clock {
   now(): number
 }
-
-/**
- * What is done beyond the paper's procedure. Each is a function of the job alone: same job, same picture.
- * plain: nothing. halving: at each judged step the better half of the clear candidates, by potential, goes on.
- * forking: what was pruned at a judged step is replaced by copies of its best survivors, which go on with fresh noise.
- * repair: a winner that does not pass gets its least confident tokens masked again and re-drawn.
- */
-export const SEARCHES = ['plain', 'halving', 'forking', 'repair'] as const
-export type Search = (typeof SEARCHES)[number]
 
 /**
  * Which of a verifier's judged steps are judged in a `parm` run.
@@ -149,7 +145,7 @@ export interface EngineJob {
   readonly lane?: Lane
   /** Milliseconds from submission to the deadline; without it the job takes the time it takes. */
   readonly remainingMs?: number
-  /** Default `plain`. */
+  /** Default: the verifier's for strategy `parm`, otherwise `plain`. */
   readonly search?: Search
   readonly judging?: Judging
   /** Share of the steps, from the first on, that are guided, 0..1. Default: the generator's. */

@@ -1,6 +1,7 @@
+import type { Search } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
-import type { Strategy } from '../../../shared/job.ts'
-import type { Search } from './ports.ts'
+import type { AcceptRule, Strategy } from '../../../shared/job.ts'
+import type { DefaultSearches, EngineJob } from './ports.ts'
 import { REPAIR_ROUNDS } from './repair.ts'
 
 /**
@@ -11,6 +12,18 @@ import { REPAIR_ROUNDS } from './repair.ts'
 export type SearchState =
   | { readonly kind: 'plain' | 'halving' | 'forking' }
   | { readonly kind: 'repair'; roundsLeft: number }
+
+export function searchOf({ search, parameters, verifier }: EngineJob): Search {
+  return search ?? defaultSearch(parameters, verifier.search)
+}
+
+/** The other strategies ask nothing on the way that a search could go by, and stand for the paper's own. */
+export function defaultSearch(
+  { strategy, accept }: { readonly strategy: Strategy; readonly accept: AcceptRule },
+  searches: DefaultSearches | undefined,
+): Search {
+  return (strategy === 'parm' ? searches?.[accept] : undefined) ?? 'plain'
+}
 
 /** @throws AppError  invalid_request, when the strategy asks nothing that the search could go by */
 export function beginSearch(search: Search, strategy: Strategy): SearchState {

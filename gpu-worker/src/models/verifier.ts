@@ -1,5 +1,5 @@
 import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
-import type { JudgeEconomics, Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
+import type { DefaultSearches, JudgeEconomics, Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
 import { economicsOf, scaleSteps } from './judged-steps.ts'
 import { packPictures } from './pictures.ts'
 import type { ModelThread } from './thread-client.ts'
@@ -9,6 +9,7 @@ export class BundleVerifier implements Verifier {
   readonly name: string
   readonly thresholds: Judgement
   readonly economics?: JudgeEconomics
+  readonly search?: DefaultSearches
   readonly #entry: VerifierEntry
   readonly #pictureBytes: number
   readonly #thread: Pick<ModelThread, 'call'>
@@ -19,6 +20,7 @@ export class BundleVerifier implements Verifier {
     this.thresholds = entry.thresholds
     const economics = economicsOf(entry)
     if (economics !== undefined) this.economics = economics
+    if (entry.search !== undefined) this.search = entry.search
     this.#entry = entry
     this.#pictureBytes = pictureBytes
     this.#thread = thread

@@ -11,11 +11,13 @@ describe('npm run bench:engine', { timeout: 900_000 }, () => {
     const report = JSON.parse(lastLine(end.stdout))
     expect(report).toMatchObject({ bundle: 'emoji-96', provider: 'cpu', slots: 2, threads: 1 })
 
-    const { best, methods } = report.speedup_vs_reference
-    expect(best.median).toBeGreaterThan(0)
+    const { best, halving, methods } = report.speedup_vs_reference
+    for (const speedup of [best, halving]) expect(speedup.median).toBeGreaterThan(0)
     // Two candidates of three steps, none of them left out; the engine takes no more.
     expect(methods.reference.rowStepsPerImage).toBe(6)
     expect(methods.best.rowStepsPerImage).toBeLessThanOrEqual(6)
+    expect(methods.reference.gain).toEqual({ value: 0, low: 0, high: 0 })
+    expect(methods.first.gain.value).toBeCloseTo(methods.first.geneval.score - methods.reference.geneval.score, 3)
 
     const { byProcessorTime, stepGigaOperations } = report.peak_share
     expect(stepGigaOperations.int8).toBeGreaterThan(stepGigaOperations.float)
@@ -27,6 +29,10 @@ describe('npm run bench:engine', { timeout: 900_000 }, () => {
 
     expect(report.goodput.loads.map(({ load }: { load: number }) => load)).toEqual([0.5, 0.8, 1, 1.3])
     expect(report.goodput.capacityPerMinute).toBeGreaterThan(0)
+    for (const { engineOver } of report.goodput.loads) {
+      expect(Object.keys(engineOver)).toEqual(['oneAtATime', 'staticBatches', 'withoutTruncation'])
+    }
+    expect(Object.keys(report.seconds)).toHaveLength(5)
 
     expect(report.memory.jobs).toBe(4)
     expect(report.memory.endBytes).toBeGreaterThan(5e7)

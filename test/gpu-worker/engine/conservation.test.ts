@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { StateChange } from '../../../gpu-worker/src/engine/engine.ts'
 import { philox4x32 } from '../../../gpu-worker/src/engine/philox.ts'
-import { SEARCHES } from '../../../gpu-worker/src/engine/ports.ts'
+import { SEARCHES } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, LANES, STRATEGIES } from '../../../shared/job.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'

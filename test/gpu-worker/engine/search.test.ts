@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Search } from '../../../gpu-worker/src/engine/ports.ts'
+import type { Search } from '../../../shared/bundle.ts'
 import { FakeGenerator, FakeVerifier, type RowOwner, scriptedVerifier } from '../../support/fake-models.ts'
 import { engineOf, eventsOf, finishAll, type JobOptions, phasesOf, submit, succeed, tick } from './harness.ts'
 
@@ -194,6 +194,22 @@ describe('every search', () => {
     expect(() => submit(engine, { search: 'repair', strategy: 'baseline' })).toThrow(
       'search repair: expected strategy orm, prm or parm, got baseline',
     )
+  })
+
+  test('can be a verifier’s default for strategy parm and an accept rule; a job has the last word', async () => {
+    const calls = async (options: JobOptions): Promise<number> => {
+      const generator = new FakeGenerator()
+      const verifier = Object.assign(
+        scriptedVerifier(generator, () => ({})),
+        { search: { best: 'halving' as const } },
+      )
+      const engine = engineOf({ generator })
+      return (await succeed(engine, submit(engine, { steps: STEPS, verifier, ...options }))).cost.judgeCalls
+    }
+    expect(await calls({})).toBe(4 + 2 + 1)
+    expect(await calls({ search: 'plain' })).toBe(4 + 4)
+    expect(await calls({ strategy: 'orm' })).toBe(4)
+    expect(await calls({ accept: 'first', candidates: 1 })).toBe(2)
   })
 
   test('other than plain is asked for: left out, a job does what the paper does', async () => {

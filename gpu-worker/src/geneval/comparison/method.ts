@@ -1,7 +1,7 @@
-import type { BundleManifest } from '../../../../shared/bundle.ts'
+import type { BundleManifest, Search } from '../../../../shared/bundle.ts'
 import type { AcceptRule, Strategy } from '../../../../shared/job.ts'
 import { worthwhileSteps } from '../../engine/judge-plan.ts'
-import type { Judgement, Search } from '../../engine/ports.ts'
+import type { Judgement } from '../../engine/ports.ts'
 import { economicsOf, scaleSteps } from '../../models/judged-steps.ts'
 
 /** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
