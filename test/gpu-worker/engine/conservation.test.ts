@@ -9,7 +9,7 @@ import { calm, engineOf, finishAll, type JobOptions, type Submitted, submit } fr
 
 const TICKS = 700
 /** Thousands of small ticks; a busy machine needs more than the default. */
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 240_000
 
 /** Whole numbers from 0 to below `limit`, the same for the same seed. */
 function dice(seed: number): (limit: number) => number {
@@ -148,4 +148,54 @@ test('every row-step and every judged picture is paid for by exactly one job', {
     pictures: verifier.calls.reduce((sum, rows) => sum + rows, 0),
     started: stepped.filter(({ stepIndex }) => stepIndex === 0).length,
   })
+})
+
+test('a failed call of any model fails jobs of its tick only, and the others end as if nothing had happened', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const roll = dice(5)
+  const seeds = [0, 1, 2, 3]
+  const failures = { step: 0, decode: 0, judge: 0 }
+  const failNowAndThen = (call: keyof typeof failures): void => {
+    if (roll(60) > 0) return
+    failures[call] += 1
+    throw new Error(`${call} failed`)
+  }
+  const generator = new FakeGenerator({ seeds })
+  generator.beforeStep = () => failNowAndThen('step')
+  generator.beforeDecode = () => failNowAndThen('decode')
+  const verifier = new FakeVerifier({ judgedSteps: [0, 2, 3] })
+  const judge = verifier.judge.bind(verifier)
+  verifier.judge = async (rows) => {
+    failNowAndThen('judge')
+    return judge(rows)
+  }
+  const engine = engineOf({ generator, slots: 5 })
+  const jobs: { readonly options: JobOptions; readonly job: Submitted }[] = []
+  for (let turn = 0; turn < 250; turn++) {
+    if (roll(2) === 0 && jobs.filter(({ job }) => job.settled === undefined).length < 6) {
+      const { remainingMs: _, ...options } = anyJob(roll, seeds.length, [verifier])
+      jobs.push({ options, job: submit(engine, options) })
+    }
+    await calm()
+    await engine.tick()
+  }
+  await finishAll(
+    engine,
+    jobs.map(({ job }) => job),
+  )
+
+  expect(engine.freeSlots).toBe(5)
+  expect(generator.heldPrompts).toBe(0)
+  for (const count of Object.values(failures)) expect(count).toBeGreaterThan(0)
+  const succeeded = jobs.filter(({ job }) => job.settled?.status === 'succeeded')
+  expect(succeeded.length).toBeGreaterThan(jobs.length / 4)
+  for (const { options, job } of succeeded) {
+    const calmEngine = engineOf({ generator: new FakeGenerator({ seeds }), slots: 3 })
+    const undisturbed = submit(calmEngine, { ...options, verifier: new FakeVerifier({ judgedSteps: [0, 2, 3] }) })
+    await finishAll(calmEngine, [undisturbed])
+    if (undisturbed.settled?.status !== 'succeeded') throw new Error('the undisturbed job did not succeed')
+    const { codes, candidate, reason } = undisturbed.settled
+    expect(job.settled).toMatchObject({ codes, candidate, reason })
+  }
 })
