@@ -18,6 +18,8 @@ export const TASKS = ['clarity', 'potential', 'alignment'] as const
  */
 export const SEARCHES = ['plain', 'halving', 'forking', 'repair'] as const
 export type Search = (typeof SEARCHES)[number]
+/** Those that can be served: the others begin candidates beyond those asked for, which a job's events cannot name. */
+export const SERVED_SEARCHES = ['plain', 'halving'] as const satisfies readonly Search[]
 
 const VerifierEntry = z.strictObject({
   graph: FileName,
@@ -39,7 +41,9 @@ const VerifierEntry = z.strictObject({
     })
     .optional(),
   /** What strategy `parm` does with this verifier unless a job says otherwise, by its accept rule; `plain` where left out. */
-  search: z.strictObject({ best: z.enum(SEARCHES).optional(), first: z.enum(SEARCHES).optional() }).optional(),
+  search: z
+    .strictObject({ best: z.enum(SERVED_SEARCHES).optional(), first: z.enum(SERVED_SEARCHES).optional() })
+    .optional(),
 })
 export type VerifierEntry = z.infer<typeof VerifierEntry>
 

@@ -86,6 +86,16 @@ describe('openBundle refuses', { timeout: 60_000 }, () => {
     expect(message).toContain('verifiers.parm.economics.pruneRates: expected one for each of 2 judgedSteps, got 1')
   })
 
+  it('a search that cannot be served as a verifier’s default', async () => {
+    const message = await refusal((bundle) =>
+      bundle.editManifest((manifest) => {
+        const { parm } = manifest.verifiers
+        manifest.verifiers = { parm: Object.assign({ ...parm }, { search: { best: 'repair' } }) as never }
+      }),
+    )
+    expect(message).toContain('verifiers.parm.search.best')
+  })
+
   it('a manifest that uses a file it does not list', async () => {
     const message = await refusal((bundle) =>
       bundle.editManifest((manifest) => {
