@@ -52,7 +52,8 @@ def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_
 
     Inputs: tokens int64 [R, N] (C where masked), prefix_kv float32 [D, 2, P, H, L, head_dim] whose prompt 0 is the
     unconditional one, row_prompt int64 [R] within 0..P-1, guidance float32 [R] (0 is none), uniform float32 [R, N] in
-    [0, 1). Outputs: ids int64 [R, N] within 0..C-1, prob float32 [R, N] of the sampled id.
+    [0, 1). Outputs: ids int64 [R, N] within 0..C-1, prob float32 [R, N] of the sampled id. A row without guidance has no
+    unconditional twin and costs half of one with it; G rows are guided.
     """
     config = model.config
     tokens_count, width = config.image_tokens, config.width
@@ -66,21 +67,22 @@ def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_
 
     positions = (model.row_position + model.column_position + model.cell_position).flatten(0, 1)
     x = _embed(graph, model.input_table(), tokens, positions)  # (R, N, width)
-    x = graph.op("Concat", x, x, axis=0)  # conditional rows, then the same rows unconditional
-    x = graph.reshape(x, [-1, width])  # (2R*N, width)
-    unconditional = graph.op("Sub", row_prompt, row_prompt)
-    prompts = graph.op("Concat", row_prompt, unconditional, axis=0)  # (2R,)
+    guided, opposite = _pair(graph, guidance)
+    x = graph.op("Concat", x, graph.op("Gather", x, guided, axis=0), axis=0)  # conditional rows, then the twins of the guided
+    x = graph.reshape(x, [-1, width])  # ((R+G)*N, width)
+    unconditional = graph.op("Sub", guided, guided)
+    prompts = graph.op("Concat", row_prompt, unconditional, axis=0)  # (R+G,)
     for index, block in enumerate(model.blocks):
         query, key, value = _project(graph, block, x, tokens_count)
         layer = graph.op("Gather", prefix_kv, graph.constant(np.int64(index)), axis=0)  # (2, P, H, L, head_dim)
-        text = graph.op("Gather", layer, prompts, axis=1)  # (2, 2R, H, L, head_dim)
+        text = graph.op("Gather", layer, prompts, axis=1)  # (2, R+G, H, L, head_dim)
         text_key, text_value = (graph.op("Gather", text, graph.constant(np.int64(i)), axis=0) for i in (0, 1))
         key = graph.op("Concat", text_key, key, axis=2)
         value = graph.op("Concat", text_value, value, axis=2)
         mixed = _attend(graph, query, key, value, config.head_dim)
         x = _finish_block(graph, block, x, mixed)
     hidden = _row_norm(graph, x, model.output_norm.gain)
-    hidden = _guide(graph, hidden, guidance, tokens_count, width)
+    hidden = _guide(graph, hidden, guidance, opposite, tokens_count, width)
     head, bias = model.output_matrix().detach() / code_temperature, model.head.bias / code_temperature
     logits = int8_linear(graph, quantize_rows(graph, hidden), head, bias)
     probability = graph.op("Softmax", logits, axis=-1)  # (R*N, C)
@@ -143,13 +145,28 @@ def _finish_block(graph: GraphBuilder, block: Block, x: str, mixed: str) -> str:
     return graph.op("Add", x, narrow)
 
 
-def _guide(graph: GraphBuilder, hidden: str, guidance: str, length: int, width: int) -> str:
-    """(1 + g) * conditional - g * unconditional, on hidden states [2R*N, width]; returns [R*N, width].
+def _pair(graph: GraphBuilder, guidance: str) -> tuple[str, str]:
+    """guided [G]: the rows that have an unconditional twin. opposite [R]: the place of each row's twin among R rows and G twins,
+    or the row's own place where it has none, so that guidance finds no difference."""
+    is_guided = graph.op("Not", graph.op("Equal", guidance, graph.constant(np.float32(0))))
+    counted = graph.op("Cast", is_guided, to=onnx.TensorProto.INT64)
+    guided = graph.reshape(graph.op("NonZero", counted), [-1])
+    row_count = graph.op("Shape", guidance)
+    last = graph.op("Sub", row_count, graph.constant([1]))
+    twin = graph.op("Add", last, graph.op("CumSum", counted, graph.constant(np.int64(0))))
+    zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+    own = graph.op("Range", zero, graph.op("Squeeze", row_count), one)
+    return guided, graph.op("Where", is_guided, twin, own)
+
+
+def _guide(graph: GraphBuilder, hidden: str, guidance: str, opposite: str, length: int, width: int) -> str:
+    """(1 + g) * conditional - g * unconditional, on hidden states [(R+G)*N, width]; returns [R*N, width].
 
     The output layer is linear, so guiding its input equals guiding the logits at half the output layer's cost.
     """
-    rows = graph.reshape(hidden, [2, -1, length, width])
-    conditional, unconditional = (graph.op("Gather", rows, graph.constant(np.int64(i)), axis=0) for i in (0, 1))
+    rows = graph.reshape(hidden, [-1, length, width])
+    conditional = graph.op("Slice", rows, graph.constant([0]), graph.op("Shape", guidance))
+    unconditional = graph.op("Gather", rows, opposite, axis=0)
     strength = graph.reshape(guidance, [-1, 1, 1])
     difference = graph.op("Sub", conditional, unconditional)
     guided = graph.op("Add", conditional, graph.op("Mul", strength, difference))
