@@ -65,6 +65,7 @@ export class Attempt {
   readonly #aheadMs: number
   #deadline: number
   readonly #cancelled = new AbortController()
+  readonly #stopped = Promise.withResolvers<void>()
   #state: AttemptState = { phase: 'going' }
   #work: Work | undefined
 
@@ -83,6 +84,11 @@ export class Attempt {
 
   get cause(): StopCause | undefined {
     return this.#state.phase === 'stopped' ? this.#state.cause : undefined
+  }
+
+  /** Resolves when the attempt is stopped, if ever. */
+  get stopped(): Promise<void> {
+    return this.#stopped.promise
   }
 
   get isHandingBack(): boolean {
@@ -107,6 +113,7 @@ export class Attempt {
     if (this.#state.phase === 'stopped') return
     this.#state = { phase: 'stopped', cause }
     this.#cancelled.abort(cause.why)
+    this.#stopped.resolve()
     this.#work?.stop()
   }
 

@@ -11,6 +11,8 @@ export interface WorkerConfig {
   readonly workerName: string
   /** In the order in which they are served. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
+  /** Origins that a message may name as its edge; undefined: any. */
+  readonly edgeOrigins: readonly string[] | undefined
   readonly bundleDir: string
   /** Rows of the engine's batch; undefined: as many as the processor can use. */
   readonly slots: number | undefined
@@ -23,6 +25,8 @@ export interface WorkerConfig {
   readonly pollSeconds: number
   /** Between two looks at the dead letters. */
   readonly deadLetterSeconds: number
+  /** A model call that takes longer is taken for hung, and the process ends. */
+  readonly stallSeconds: number
   /** From SIGTERM to giving back what is still running. */
   readonly graceSeconds: number
   /** Attempts at one job, ours and other workers' together, before it is failed for good. */
@@ -41,6 +45,7 @@ const DEFAULT_BUNDLE = resolve(import.meta.dirname, '../bundles/emoji-96')
 const VARIABLES = {
   PARM_QUEUE_URL_INTERACTIVE: 'the URL of the interactive SQS queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME',
   PARM_QUEUE_URL_BATCH: 'the URL of the batch SQS queue, or nothing to serve the interactive queue alone',
+  PARM_EDGE_ORIGINS: 'a comma-separated list of origins, https://api.example.com, or nothing to permit any',
   PARM_BUNDLE: 'a bundle directory',
   PARM_SLOTS: 'an integer from 1 to 1024',
   PARM_THREADS: 'an integer from 1 to 256',
@@ -49,6 +54,7 @@ const VARIABLES = {
   PARM_LEASE_HEARTBEAT_SECONDS: 'a number from 0.5 to 300, below half of PARM_VISIBILITY_SECONDS',
   PARM_POLL_SECONDS: 'an integer from 1 to 20',
   PARM_DEAD_LETTER_SECONDS: 'an integer from 1 to 3600',
+  PARM_STALL_SECONDS: 'an integer from 5 to 3600',
   PARM_GRACE_SECONDS: 'an integer from 0 to 600',
   PARM_MAX_ATTEMPTS: 'an integer from 1 to 100',
   PARM_HEALTH_HOST: 'an address to listen on',
@@ -81,6 +87,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
       ...(interactive ? [{ lane: 'interactive' as const, url: interactive }] : []),
       ...(batch ? [{ lane: 'batch' as const, url: batch }] : []),
     ],
+    edgeOrigins: reader.origins('PARM_EDGE_ORIGINS'),
     bundleDir: resolve(reader.text('PARM_BUNDLE', DEFAULT_BUNDLE, 4096)),
     slots: reader.number('PARM_SLOTS', { min: 1, max: 1024, fallback: undefined }),
     threads: reader.number('PARM_THREADS', { min: 1, max: 256, fallback: Math.min(availableParallelism(), 256) }),
@@ -94,6 +101,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
     }),
     pollSeconds: reader.number('PARM_POLL_SECONDS', { min: 1, max: 20, fallback: 20 }),
     deadLetterSeconds: reader.number('PARM_DEAD_LETTER_SECONDS', { min: 1, max: 3600, fallback: 60 }),
+    stallSeconds: reader.number('PARM_STALL_SECONDS', { min: 5, max: 3600, fallback: 120 }),
     graceSeconds: reader.number('PARM_GRACE_SECONDS', { min: 0, max: 600, fallback: 25 }),
     maxAttempts: reader.number('PARM_MAX_ATTEMPTS', { min: 1, max: 100, fallback: 5 }),
     health: {
@@ -188,6 +196,15 @@ class EnvironmentReader {
       return fallback
     }
     return known
+  }
+
+  origins(name: Variable): readonly string[] | undefined {
+    const value = this.#value(name)
+    if (value === undefined) return undefined
+    const origins = value.split(',').map((part) => part.trim())
+    const wrong = origins.find((origin) => URL.parse(origin)?.origin !== origin)
+    if (wrong !== undefined) this.reject(name, VARIABLES[name], quote(wrong))
+    return origins
   }
 
   queueUrl(name: Variable, required: boolean): string | undefined {

@@ -35,6 +35,8 @@ interface Poller {
   receiving: boolean
   /** Whether the last answer was empty. */
   quiet: boolean
+  /** Receives that failed since one succeeded. */
+  failures: number
   /** Known once the queues were checked; undefined where there is none. */
   deadLetterUrl: string | undefined
 }
@@ -61,6 +63,7 @@ export class Consumer {
       ...queue,
       receiving: false,
       quiet: false,
+      failures: 0,
       deadLetterUrl: undefined,
     }))
   }
@@ -81,6 +84,11 @@ export class Consumer {
         throw new AppError('config_invalid', `the ${lane} queue ${url} does not answer (${why})`, { cause })
       }
     }
+  }
+
+  /** Lanes whose queue did not answer twice in a row; once is nothing on a network. */
+  get unreachableLanes(): readonly Lane[] {
+    return this.#pollers.filter(({ failures }) => failures > 1).map(({ lane }) => lane)
   }
 
   /** Room may have appeared. Cheap; call it whenever a slot became free. */
@@ -107,7 +115,6 @@ export class Consumer {
   }
 
   async #poll(poller: Poller, stopping: AbortSignal): Promise<void> {
-    let failures = 0
     while (!stopping.aborted) {
       if (!this.#mayReceive(poller)) {
         await this.#change(stopping)
@@ -115,11 +122,11 @@ export class Consumer {
       }
       try {
         await this.#receive(poller, stopping)
-        failures = 0
+        poller.failures = 0
       } catch (error) {
         if (stopping.aborted) return
-        failures += 1
-        const waitMs = backoffMs(failures)
+        poller.failures += 1
+        const waitMs = backoffMs(poller.failures)
         this.#options.log.warn('receive failed', { lane: poller.lane, error, retryMs: waitMs })
         await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined)
       }

@@ -12,6 +12,8 @@ export interface DeadLettersOptions {
   /** The dead-letter queues. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
   readonly workerName: string
+  /** Origins that a letter may name as its edge; undefined: any. */
+  readonly edgeOrigins?: readonly string[] | undefined
   /** Between two looks, > 0; jitter comes on top. */
   readonly pollSeconds: number
   readonly log: Log
@@ -66,7 +68,7 @@ export class DeadLetters {
 
   /** @returns whether the letter's job has a terminal record now, or never existed */
   async #isEnded(letter: Delivery, lane: Lane, signal: AbortSignal): Promise<boolean> {
-    const read = readJobMessage(letter.body)
+    const read = readJobMessage(letter.body, this.#options.edgeOrigins)
     if (read.kind === 'unreadable') return false
     const envelope = read.kind === 'valid' ? read.message : read.envelope
     const log = this.#options.log.with({ messageId: letter.messageId, lane, jobId: envelope.jobId })

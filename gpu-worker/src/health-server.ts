@@ -4,15 +4,57 @@ import { AppError } from '../../shared/error-code.ts'
 import { EXPOSITION_TYPE } from './metrics/prometheus.ts'
 import type { WorkerPhase } from './worker-state.ts'
 
-/** The body of `GET /healthz`. */
+/**
+ * starting   the bundle is being opened; nothing is received yet
+ * ready      there is a slot for more work
+ * busy       every slot is needed by the work that is here
+ * draining   told to stop: what is under way is finished or handed back
+ * unhealthy  no work can be taken or done, and `problems` say why
+ */
+export type HealthState = 'starting' | 'ready' | 'busy' | 'draining' | 'unhealthy'
+
+/** What `GET /healthz` and `GET /readyz` answer. */
 export interface WorkerHealth {
-  readonly state: WorkerPhase
+  readonly state: HealthState
+  /** In sentences; empty unless something is wrong. */
+  readonly problems: readonly string[]
+  /** Whether a new process would do better: what is wrong is in this one. */
+  readonly needsRestart: boolean
   readonly worker: string
   /** Absent until the bundle is open. */
   readonly bundle?: { readonly id: string; readonly revision: string; readonly provider: string }
   /** 0 of 0 until the bundle is open, because a GPU is asked how many it can use. */
   readonly slots: { readonly total: number; readonly free: number }
   readonly jobs: number
+}
+
+export interface HealthFacts {
+  readonly phase: WorkerPhase
+  /** Why the process failed, if it did. */
+  readonly failure?: string
+  /** Outside of this process. */
+  readonly outside: readonly string[]
+  readonly freeSlots: number
+}
+
+/** The truth in one word, from everything that is known. */
+export function healthState(facts: HealthFacts): Pick<WorkerHealth, 'state' | 'problems' | 'needsRestart'> {
+  const { phase, failure, outside, freeSlots } = facts
+  switch (phase) {
+    case 'starting':
+    case 'draining':
+      return { state: phase, problems: outside, needsRestart: false }
+    case 'ready':
+      if (outside.length > 0) return { state: 'unhealthy', problems: outside, needsRestart: false }
+      return { state: freeSlots > 0 ? 'ready' : 'busy', problems: [], needsRestart: false }
+    case 'stopped':
+    case 'failed':
+      return { state: 'unhealthy', problems: [failure ?? 'the worker has ended'], needsRestart: true }
+    default: {
+      const never: never = phase
+      return never
+    }
+  }
 }
 
 export interface HealthServer {
@@ -22,7 +64,9 @@ export interface HealthServer {
 }
 
 /**
- * `GET /healthz`: 200 while the worker is ready or draining, 503 while it is starting or has failed.
+ * `GET /healthz`: is there any use in keeping this process? 503 while it is starting and once it needs a restart, else 200: a
+ * new process could not reach an edge either.
+ * `GET /readyz`: can it take work, or is it at work? 200 while ready or busy, else 503.
  * `GET /metrics`: the same in every state, because a failing worker is the one to look at.
  *
  * @param metrics  the body of a scrape, in Prometheus' text format
@@ -37,12 +81,16 @@ export async function startHealthServer(
     switch (request.url?.split('?')[0]) {
       case '/healthz': {
         const body = health()
-        return sendJson(response, isAlive(body.state) ? 200 : 503, body)
+        return sendJson(response, body.state === 'starting' || body.needsRestart ? 503 : 200, body)
+      }
+      case '/readyz': {
+        const body = health()
+        return sendJson(response, body.state === 'ready' || body.state === 'busy' ? 200 : 503, body)
       }
       case '/metrics':
         return response.writeHead(200, { 'content-type': EXPOSITION_TYPE }).end(metrics())
       default:
-        return sendJson(response, 404, { error: 'only GET /healthz and GET /metrics are served here' })
+        return sendJson(response, 404, { error: 'only GET /healthz, /readyz and /metrics are served here' })
     }
   })
   await new Promise<void>((resolve, reject) => {
@@ -65,5 +113,3 @@ export async function startHealthServer(
 function sendJson(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
 }
-
-const isAlive = (phase: WorkerPhase): boolean => phase === 'ready' || phase === 'draining'

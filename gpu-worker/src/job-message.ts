@@ -21,8 +21,19 @@ export type ReadMessage =
   | { readonly kind: 'refused'; readonly envelope: Envelope; readonly problem: string }
   | { readonly kind: 'unreadable'; readonly problem: string }
 
-/** @param body  a message body as it came from the queue, whoever wrote it */
-export function readJobMessage(body: string): ReadMessage {
+/**
+ * @param body         as it came from the queue, whoever wrote it
+ * @param edgeOrigins  whom a message may make us call; undefined: anybody
+ */
+export function readJobMessage(body: string, edgeOrigins?: readonly string[]): ReadMessage {
+  const read = parseBody(body)
+  if (read.kind === 'unreadable' || edgeOrigins === undefined) return read
+  const { callbackUrl } = read.kind === 'valid' ? read.message : read.envelope
+  if (edgeOrigins.includes(callbackUrl)) return read
+  return { kind: 'unreadable', problem: `its edge ${callbackUrl} is none of those permitted` }
+}
+
+function parseBody(body: string): ReadMessage {
   let value: unknown
   try {
     value = JSON.parse(body)

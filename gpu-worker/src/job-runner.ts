@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts'
@@ -11,16 +10,18 @@ import {
   runnableCandidates,
 } from '../../shared/job.ts'
 import type { Verdict } from '../../shared/verdict.ts'
-import { Attempt } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
 import { encodeCheckpoint } from './checkpoint-codec.ts'
+import { claimJob } from './claim.ts'
 import { createEdgeClient } from './edge-client.ts'
+import type { EdgeGate } from './edge-gate.ts'
 import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
 import type { SavedJob } from './engine/saved-job.ts'
 import { EventReporter } from './event-reporter.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
-import { busySeconds, RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
+import { RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
 import type { Log } from './log.ts'
 import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
@@ -33,6 +34,10 @@ export interface JobRunnerOptions {
   readonly model: ServedModel
   readonly workerName: string
   readonly maxAttempts: number
+  /** Origins that a message may name as its edge; undefined: any. */
+  readonly edgeOrigins?: readonly string[] | undefined
+  /** Told which edges can be reached; nothing is received while it is closed. */
+  readonly gate: Pick<EdgeGate, 'isOpen' | 'reached' | 'unreachable'>
   /** Slots may have become free, or the mix of lanes has changed. */
   onRoom(): void
   readonly log: Log
@@ -75,9 +80,10 @@ export class JobRunner {
 
   /**
    * Slots that nobody holds or was promised. While batch jobs hold them all, one interactive job may come in on top:
-   * the engine shares slots between jobs, so it need not wait for the last batch candidate.
+   * the engine shares slots between jobs, so it need not wait for the last batch candidate. None while no edge can be reached.
    */
   room(lane: Lane): number {
+    if (!this.#options.gate.isOpen) return 0
     let promised = 0
     for (const slots of this.#promised.values()) promised += slots
     const free = this.#options.engine.freeSlots - promised
@@ -104,7 +110,7 @@ export class JobRunner {
    * @throws InvariantError  when this program is wrong; the worker must stop.
    */
   async handle(lease: Lease): Promise<void> {
-    const read = readJobMessage(lease.body)
+    const read = readJobMessage(lease.body, this.#options.edgeOrigins)
     const log = this.#options.log.with({ messageId: lease.messageId, lane: lease.lane })
     if (read.kind === 'unreadable') {
       // Nobody can be told, and no other worker could read more of it.
@@ -136,35 +142,16 @@ export class JobRunner {
     const startCall = (name: string) => trace.startCall(name)
     const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey, startCall })
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
+    const { workerName, gate } = this.#options
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }
-      const claim = { worker: this.#options.workerName, claimId: randomUUID(), canResume: true }
-      const reply = await edge.claim(claim, patience)
-      trace.note({ 'parm.status': reply.decision })
-      switch (reply.decision) {
-        case 'go': {
-          const { decision: _, attempt: number, now: edgeNow, ...granted } = reply
-          trace.note({ 'parm.attempt': number })
-          // Deadlines are meant by the edge's clock, and ours may be minutes from it.
-          const aheadMs = edgeNow === undefined ? 0 : edgeNow - this.#now()
-          return new Attempt({ jobId, number, edge, log, trace, now: this.#now, aheadMs, ...granted })
-        }
-        case 'done':
-          log.info('job was already done')
-          await lease.ack()
-          return undefined
-        case 'busy':
-          log.info('job is busy elsewhere', { retryAfterMs: reply.retryAfterMs })
-          await lease.release(busySeconds(reply.retryAfterMs, lease.receiveCount))
-          return undefined
-        default: {
-          const never: never = reply
-          return never
-        }
-      }
+      const attempt = await claimJob(lease, { jobId, edge, workerName, patience, now: this.#now, trace, log })
+      gate.reached(callbackUrl)
+      return attempt
     } catch (error) {
       if (error instanceof InvariantError) throw error
       trace.note({ 'parm.status': 'trouble' })
+      if (isUnavailable(error)) gate.unreachable(callbackUrl)
       await this.#settleAfterTrouble(lease, log, error)
       return undefined
     }
@@ -254,7 +241,8 @@ export class JobRunner {
     this.#promised.delete(lease)
     this.#tracing.follow(id, attempt.trace)
     attempt.attach(running)
-    const outcome = await running.outcome
+    // A stopped attempt does not wait for the engine, which may hang; its slots are free when it next turns.
+    const outcome = await Promise.race([running.outcome, attempt.stopped.then(() => STOPPED)])
     this.#tracing.forget(id)
     // A broken engine or model thread fails its jobs a moment before it is known to be broken; they deserve another worker.
     if (outcome.status === 'failed') await nextTurn()
@@ -368,6 +356,10 @@ export class JobRunner {
     })
   }
 }
+
+const STOPPED: EngineOutcome = { status: 'stopped' }
+
+const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.code === 'edge_unavailable'
 
 const messageInvalid = (problem: string): JobFailure => ({
   code: 'message_invalid',

@@ -2,10 +2,12 @@ import { AppError, errorGroup } from '../../shared/error-code.ts'
 import { parseConfig, type WorkerConfig } from './config.ts'
 import { Consumer } from './consumer.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { EdgeGate } from './edge-gate.ts'
 import { createEngine } from './engine/engine.ts'
 import type { Engine } from './engine/ports.ts'
-import { type HealthServer, startHealthServer, type WorkerHealth } from './health-server.ts'
+import { type HealthServer, healthState, startHealthServer, type WorkerHealth } from './health-server.ts'
 import { JobRunner } from './job-runner.ts'
+import { LineOutput } from './line-output.ts'
 import { createLog, type Log } from './log.ts'
 import { FleetReport, REPORT_SECONDS } from './metrics/fleet-report.ts'
 import { MeteredEngine } from './metrics/metered-engine.ts'
@@ -14,6 +16,7 @@ import { WorkerMetrics } from './metrics/worker-metrics.ts'
 import { type Bundle, openBundle } from './models/bundle-loader.ts'
 import { QueueClient } from './queue-client.ts'
 import type { ServedModel } from './served-model.ts'
+import { StallWatch } from './stall-watch.ts'
 import { TaskProtection } from './task-protection.ts'
 import { Tracing } from './tracing/job-trace.ts'
 import { SpanExporter } from './tracing/span-exporter.ts'
@@ -30,8 +33,9 @@ const FAREWELL_MS = 10_000
 
 async function main(): Promise<void> {
   const config = readConfig()
-  const log = createLog({ ...config.log, write: (line) => process.stdout.write(`${line}\n`), now: Date.now })
-  process.exitCode = await new WorkerProcess(config, log).run()
+  const output = new LineOutput(process.stdout)
+  const log = createLog({ ...config.log, write: (line) => output.write(line), now: Date.now })
+  process.exitCode = await new WorkerProcess(config, log, output).run()
   // An open IPC channel would keep the process alive.
   if (process.connected) process.disconnect()
 }
@@ -66,11 +70,16 @@ class WorkerProcess {
   readonly #idle = new AbortController()
   readonly #metrics = new WorkerMetrics()
   readonly #spans: SpanExporter | undefined
+  readonly #output: LineOutput
+  readonly #gate: EdgeGate
+  #tickedAt = 0
   #serving: Serving | undefined
 
-  constructor(config: WorkerConfig, log: Log) {
+  constructor(config: WorkerConfig, log: Log, output: LineOutput) {
     this.#config = config
     this.#log = log
+    this.#output = output
+    this.#gate = new EdgeGate({ onOpen: () => this.#serving?.consumer.wake(), log })
     this.#spans = spanExporter(config, log)
     this.#lifecycle = new WorkerLifecycle((transition) => log.info('worker state', { ...transition }))
     this.#metrics.watchSlots(() => {
@@ -92,8 +101,7 @@ class WorkerProcess {
       this.#lifecycle.stop()
       return EXIT.stopped
     } catch (error) {
-      this.#log.error('worker failed', { error })
-      this.#lifecycle.fail(error)
+      this.#fail(error)
       return error instanceof AppError && errorGroup(error.code) === 'poison' ? EXIT.misconfigured : EXIT.failed
     } finally {
       this.#serving?.queue.close()
@@ -104,26 +112,33 @@ class WorkerProcess {
   }
 
   async #serve(): Promise<void> {
-    const { consumer, engine, runner, bundle, queue } = await this.#open()
+    const { consumer, engine, runner, bundle, queue, slots } = await this.#open()
     await consumer.check()
     if (this.#draining.signal.aborted) return
     this.#lifecycle.becomeReady()
-    const { workerName, deadLetterSeconds: pollSeconds } = this.#config
-    const letters = { client: queue, queues: consumer.deadLetterQueues, workerName, pollSeconds, log: this.#log }
-    const lettersRun = new DeadLetters(letters).run(this.#draining.signal)
+    const { workerName, edgeOrigins, deadLetterSeconds: pollSeconds } = this.#config
+    const about = { workerName, edgeOrigins, pollSeconds, log: this.#log }
+    const letters = new DeadLetters({ client: queue, queues: consumer.deadLetterQueues, ...about })
+    const lettersRun = letters.run(this.#draining.signal)
     const engineRun = engine.run(this.#idle.signal)
     const consumerRun = consumer.run(this.#draining.signal)
+    const watch = this.#watchForStall(engine, slots)
     // Whichever breaks first, the others must let go of their jobs before the process may end.
     const failures = Promise.race([
       engineRun.then(() => undefined),
       bundle.died.then((error) => Promise.reject(error)),
+      watch.stalled,
       consumerRun.then(() => undefined),
     ]).catch((error: unknown) => {
+      this.#fail(error)
       runner.giveBack()
       this.#draining.abort()
+      // What hangs can be waited for in vain; a process that ends comes back.
+      setTimeout(() => process.exit(EXIT.failed), FAREWELL_MS).unref()
       throw error
     })
     const ended = await Promise.allSettled([failures, consumerRun, lettersRun])
+    watch.stop()
     this.#idle.abort()
     const errors = [...ended, ...(await Promise.allSettled([engineRun]))].flatMap((end) =>
       end.status === 'rejected' ? [end.reason as unknown] : [],
@@ -142,7 +157,10 @@ class WorkerProcess {
       generator: meter.generator(bundle.generator),
       clock: performance,
       slots,
-      onTick: (ms) => this.#metrics.tickSeconds.observe({}, ms / 1000),
+      onTick: (ms) => {
+        this.#tickedAt = performance.now()
+        this.#metrics.tickSeconds.observe({}, ms / 1000)
+      },
       ...(spans && { onModelCall: (call) => tracing.noteCall(call) }),
     })
     const report = this.#publishReport()
@@ -153,6 +171,8 @@ class WorkerProcess {
       model: servedModel(bundle, meter),
       workerName,
       maxAttempts,
+      edgeOrigins: this.#config.edgeOrigins,
+      gate: this.#gate,
       onRoom: () => consumer.wake(),
       log: this.#log,
       tracing,
@@ -186,13 +206,9 @@ class WorkerProcess {
     const { metricsNamespace } = this.#config
     if (metricsNamespace === undefined) return undefined
     const report = new FleetReport(metricsNamespace)
-    const publish = () =>
-      process.stdout.write(
-        report
-          .lines(Date.now())
-          .map((line) => `${line}\n`)
-          .join(''),
-      )
+    const publish = () => {
+      for (const line of report.lines(Date.now())) this.#output.write(line)
+    }
     setInterval(publish, REPORT_SECONDS * 1000).unref()
     return report
   }
@@ -221,11 +237,42 @@ class WorkerProcess {
     }, graceMs + FAREWELL_MS).unref()
   }
 
+  #fail(error: unknown): void {
+    if (this.#lifecycle.state.phase === 'failed') return
+    this.#log.error('worker failed', { error })
+    this.#lifecycle.fail(error)
+  }
+
+  #watchForStall(engine: Engine, slots: number): { readonly stalled: Promise<never>; stop(): void } {
+    const { promise: stalled, reject } = Promise.withResolvers<never>()
+    const watch = new StallWatch({
+      limitMs: this.#config.stallSeconds * 1000,
+      hasWork: () => engine.freeSlots < slots,
+      aliveAt: () => this.#tickedAt,
+      onStall: (silentMs) => reject(new AppError('model_failed', `the models have not answered for ${silentMs} ms`)),
+      now: () => performance.now(),
+    })
+    watch.start()
+    return { stalled, stop: () => watch.stop() }
+  }
+
+  /** What is wrong outside of this process. */
+  #outside(): string[] {
+    const lanes = this.#serving?.consumer.unreachableLanes ?? []
+    return [
+      ...(this.#gate.isOpen ? [] : ['no edge can be reached']),
+      ...lanes.map((lane) => `the ${lane} queue cannot be reached`),
+    ]
+  }
+
   #health(): WorkerHealth {
     const { workerName } = this.#config
     const serving = this.#serving
+    const { state } = this.#lifecycle
+    const failure = state.phase === 'failed' ? { failure: String(state.error) } : {}
+    const freeSlots = serving?.engine.freeSlots ?? 0
     return {
-      state: this.#lifecycle.state.phase,
+      ...healthState({ phase: state.phase, ...failure, outside: this.#outside(), freeSlots }),
       worker: workerName,
       ...(serving && {
         bundle: {
@@ -234,7 +281,7 @@ class WorkerProcess {
           provider: serving.bundle.provider,
         },
       }),
-      slots: { total: serving?.slots ?? 0, free: serving?.engine.freeSlots ?? 0 },
+      slots: { total: serving?.slots ?? 0, free: freeSlots },
       jobs: serving?.runner.jobs ?? 0,
     }
   }

