@@ -3,11 +3,11 @@ import { LIMITS } from './limits.ts'
 import { Probability, Verdict } from './verdict.ts'
 
 /**
- * Where one candidate stood. waiting: it has steps left. pruned, finished, stopped: as in the engine; `finished` is decoded
- * anew where it goes on.
+ * Where one candidate stood. waiting: it has steps left. held: likewise, and it waits for its siblings to be compared. pruned,
+ * finished, stopped: as in the engine; `finished` is decoded anew where it goes on.
  */
 const CandidateCheckpoint = z.strictObject({
-  phase: z.enum(['waiting', 'pruned', 'finished', 'stopped']),
+  phase: z.enum(['waiting', 'held', 'pruned', 'finished', 'stopped']),
   stepsDone: z.int().min(0).max(LIMITS.steps.max),
   /** Whether clarity has passed at some step. */
   isClear: z.boolean(),

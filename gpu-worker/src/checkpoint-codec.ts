@@ -53,6 +53,7 @@ function decodeCandidate(candidate: CandidateCheckpoint, { tokenCount, codebookS
   const common = { stepsDone, isClear, potential, tokens }
   switch (phase) {
     case 'waiting':
+    case 'held':
     case 'stopped':
       return { ...common, phase }
     case 'pruned':

@@ -25,7 +25,7 @@ export function takeOver(attempt: Attempt, parameters: JobParameters, model: Ser
     const told = [
       ...verdicts.map((verdict) => ({ type: 'verdict' as const, ...verdict })),
       ...candidates.flatMap(({ phase, stepsDone }, candidate) =>
-        phase === 'waiting' ? [] : [{ type: 'candidate' as const, candidate, phase, stepsDone }],
+        phase === 'waiting' || phase === 'held' ? [] : [{ type: 'candidate' as const, candidate, phase, stepsDone }],
       ),
     ]
     return { saved, verdicts, told }

@@ -29,7 +29,7 @@ export interface Path {
  *     running  --hold-->    held     --let on-->  waiting
  *     running, held  --prune-->  pruned  --resume-->  waiting
  *     waiting, running, held  --stop-->  stopped
- *     waiting  --put back-->  pruned, finished, stopped   (as a checkpoint says, before its job takes its first turn)
+ *     waiting  --put back-->  held, pruned, finished, stopped   (as a checkpoint says, before its job takes its first turn)
  */
 export type CandidateState =
   | { readonly phase: 'waiting' }
@@ -126,7 +126,7 @@ export function stop(candidate: Candidate, why: string): CandidateTransition {
   return change(candidate, ['waiting', 'running', 'held'], { phase: 'stopped' }, why)
 }
 
-export type RestoredState = Extract<CandidateState, { phase: 'pruned' | 'finished' | 'stopped' }>
+export type RestoredState = Extract<CandidateState, { phase: 'held' | 'pruned' | 'finished' | 'stopped' }>
 
 /** @param state  in which the candidate was when its job was put down */
 export function putBack(candidate: Candidate, state: RestoredState): CandidateTransition {

@@ -3,16 +3,20 @@ import { type Candidate, putBack, type RestoredState } from './candidate.ts'
 import { close, costOf, fallBack, type Job, type JobTransition } from './job.ts'
 import type { Generator, Pixels } from './ports.ts'
 import type { SavedCandidate, SavedJob } from './saved-job.ts'
+import type { SearchState } from './search.ts'
+
+/** Searches whose whole state is in their candidates' own. */
+const CARRIED: readonly SearchState['kind'][] = ['plain', 'halving']
 
 /**
  * To be called between two ticks only: inside one, a candidate may have stepped and not been judged yet.
  *
  * @param nowMs  of the engine's clock
- * @returns undefined where there is nothing to go on from, or where siblings are compared, which a checkpoint cannot hold
+ * @returns undefined where there is nothing to go on from, or where the search has added candidates or remembers more
  */
 export function saveJob(job: Job, nowMs: number): SavedJob | undefined {
   const { phase } = job.state
-  if (phase === 'preparing' || phase === 'ended' || job.search.kind !== 'plain' || job.spent.rowSteps === 0)
+  if (phase === 'preparing' || phase === 'ended' || !CARRIED.includes(job.search.kind) || job.spent.rowSteps === 0)
     return undefined
   const { rowSteps, judgeCalls, candidatesStarted, workMs } = costOf(job, nowMs)
   return {
@@ -22,15 +26,16 @@ export function saveJob(job: Job, nowMs: number): SavedJob | undefined {
   }
 }
 
-function saveCandidate({ index, path, state }: Candidate): SavedCandidate {
+function saveCandidate({ path, state }: Candidate): SavedCandidate {
   const { stepsDone, isClear, potential } = path
   const common = { stepsDone, isClear, potential, tokens: path.tokens.slice() }
   switch (state.phase) {
     case 'waiting':
     case 'running':
       return { ...common, phase: 'waiting' }
+    case 'held':
     case 'stopped':
-      return { ...common, phase: 'stopped' }
+      return { ...common, phase: state.phase }
     case 'pruned':
       return { ...common, phase: 'pruned', potential: state.potential }
     case 'finished':
@@ -41,8 +46,6 @@ function saveCandidate({ index, path, state }: Candidate): SavedCandidate {
         alignment: state.alignment,
         isAccepted: state.isAccepted,
       }
-    case 'held':
-      throw new InvariantError(`candidate ${index} is held in a plain search`)
     default: {
       const never: never = state
       return never
@@ -102,8 +105,9 @@ function restoreCandidate(candidate: Candidate, saved: SavedCandidate, pixels: P
 
 function stateOf(saved: Exclude<SavedCandidate, { phase: 'waiting' }>, pixels: Pixels | undefined): RestoredState {
   switch (saved.phase) {
+    case 'held':
     case 'stopped':
-      return { phase: 'stopped' }
+      return { phase: saved.phase }
     case 'pruned':
       return { phase: 'pruned', potential: saved.potential }
     case 'finished': {

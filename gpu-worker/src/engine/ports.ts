@@ -150,7 +150,7 @@ export interface EngineJob {
   readonly judging?: Judging
   /** Share of the steps, from the first on, that are guided, 0..1. Default: the generator's. */
   readonly guidedShare?: number
-  /** Where another engine put the job down; it must have had the same parameters, verifier and bundle. `plain` search only. */
+  /** Where another engine put the job down; it must have had the same parameters, verifier, search and bundle. */
   readonly resumeFrom?: SavedJob
 }
 

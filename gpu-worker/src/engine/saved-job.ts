@@ -11,6 +11,7 @@ export type SavedCandidate = {
   readonly tokens: Int32Array
 } & (
   | { readonly phase: 'waiting' }
+  | { readonly phase: 'held' }
   | { readonly phase: 'stopped' }
   /** `potential` is what condemned it. */
   | { readonly phase: 'pruned'; readonly potential: number }
@@ -53,7 +54,9 @@ export function checkSaved(
       throw refuse(`candidate ${index}: expected ${tokenCount} tokens, got ${tokens.length}`)
     if (tokens.some((token) => token < 0 || token > known))
       throw refuse(`candidate ${index}: a token is out of 0..${known}`)
-    const isRight = phase === 'finished' ? stepsDone === stepCount : phase !== 'waiting' || stepsDone < stepCount
+    const isRight = phase === 'finished' ? stepsDone === stepCount : isOver(phase) || stepsDone < stepCount
     if (!isRight) throw refuse(`candidate ${index} is ${phase} after ${stepsDone} of ${stepCount} steps`)
   }
 }
+
+const isOver = (phase: SavedCandidate['phase']): boolean => phase === 'pruned' || phase === 'stopped'

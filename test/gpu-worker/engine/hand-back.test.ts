@@ -56,6 +56,20 @@ describe('a job that is handed back', () => {
     },
   )
 
+  test.each([1, 2, 3])('goes on in the middle of a comparison of siblings: seed %i', async (seed) => {
+    const options: JobOptions = { strategy: 'parm', search: 'halving', seed, candidates: 8, steps: 7, accept: 'best' }
+    const undisturbed = await relay(options, [])
+    for (const ticks of [[1], [2], [3], [4, 1], [1, 1, 1, 1, 1, 1, 1, 1]]) {
+      const { codes, candidate, reason, cost } = await relay(options, ticks)
+      expect({ codes, candidate, reason }).toEqual({
+        codes: undisturbed.codes,
+        candidate: undisturbed.candidate,
+        reason: undisturbed.reason,
+      })
+      expect(cost.rowSteps).toBe(undisturbed.cost.rowSteps)
+    }
+  })
+
   test('keeps the rule of the fall-back when nobody had survived', async () => {
     const verifier = () => new FakeVerifier({ answer: () => ({ clarity: 1, potential: 0.1, alignment: 0.2 }) })
     const options = { seed: 3, candidates: 3, steps: 6 }
