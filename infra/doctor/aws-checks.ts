@@ -32,7 +32,7 @@ export async function checkFleet(deployment: string, aws: AwsCommand): Promise<F
   try {
     const { serviceArns } = ServiceList.parse(await aws('ecs', 'list-services', '--cluster', cluster))
     if (serviceArns.length === 0)
-      return [wrong('fleet', `${cluster} has no service`, 'deploy the stack: first-deploy.md, step 2')]
+      return [wrong('fleet', `${cluster} has no service`, 'deploy the stack: first-deploy.md, step 3')]
     const { services } = Services.parse(
       await aws('ecs', 'describe-services', '--cluster', cluster, '--services', ...serviceArns),
     )

@@ -11,7 +11,7 @@ const PLACEHOLDER_ACCOUNT = '/000000000000/'
 export async function checkQueue(lane: string, url: string, isDeployed: boolean): Promise<Finding[]> {
   const part = `queue ${lane}`
   if (isDeployed && url.includes(PLACEHOLDER_ACCOUNT)) {
-    const remedy = 'put the stack’s queue URLs into [env.NAME.vars] and deploy the edge (first-deploy.md, step 3)'
+    const remedy = 'put the stack’s queue URLs into [env.NAME.vars] and deploy the edge (first-deploy.md, step 4)'
     return [wrong(part, `wrangler.toml still has the placeholder ${url}`, remedy)]
   }
   if (!process.env.AWS_ACCESS_KEY_ID && !process.env.AWS_PROFILE) {

@@ -22,6 +22,8 @@ export interface EdgeOptions {
   }
   /** Where workers of this machine reach the edge. */
   readonly publicUrl: string
+  /** Lower-case hex; undefined leaves the edge open to anybody. */
+  readonly adminKeyHash?: string | undefined
   /** OTEL_* variables. */
   readonly traces: Readonly<Record<string, string>>
   /** What the edge warns of or fails at; its line a request is for machines. */
@@ -39,7 +41,7 @@ export interface LocalEdge {
  * @throws AppError service_unavailable  when wrangler cannot build or start it; its own words are the cause
  */
 export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
-  const { port, host, persistDir, queue, models, secrets, publicUrl, traces } = options
+  const { port, host, persistDir, queue, models, secrets, publicUrl, traces, adminKeyHash } = options
   // Before wrangler is loaded: it looks up hosts of Cloudflare otherwise.
   Object.assign(process.env, {
     WRANGLER_SEND_METRICS: 'false',
@@ -59,6 +61,7 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
       QUEUE_URL_INTERACTIVE: plain(queue.urls.interactive),
       QUEUE_URL_BATCH: plain(queue.urls.batch),
       PUBLIC_URL: plain(publicUrl),
+      ...(adminKeyHash !== undefined && { ACCESS: plain('keys'), ADMIN_KEY_SHA256: plain(adminKeyHash) }),
       ...Object.fromEntries(Object.entries(traces).map(([name, value]) => [name, plain(value)])),
       MODELS: plain(JSON.stringify(models)),
       CALLBACK_SECRET: secret(secrets.CALLBACK_SECRET),

@@ -20,6 +20,8 @@ export interface StackOptions {
   readonly bundleDir?: string
   /** Default 1. */
   readonly workers?: number
+  /** Closes the edge to all but holders of API keys, which the operator with the key of this SHA-256 makes. */
+  readonly adminKeyHash?: string
   /** Where edge and workers send their spans, OTLP over HTTP; default: nowhere. */
   readonly traces?: TraceTarget
   /** PARM_* variables for every worker. */
@@ -109,6 +111,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       secrets,
       publicUrl: url,
       traces: traceVariables(options.traces),
+      adminKeyHash: options.adminKeyHash,
       onLog: (level, message) => options.onEdgeLog?.(level, message),
     }).then((edge) => {
       closers.push(() => edge.stop())

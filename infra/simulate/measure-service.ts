@@ -57,12 +57,19 @@ export class MeasuredBundle {
     return this.#bundle.close()
   }
 
-  /** @param promptsPerKind  different prompts, spread over all tasks of the prompt set */
-  async measure(command: string, promptsPerKind: number): Promise<MeasuredService> {
-    const { generator, manifest } = this.#bundle
+  /** How long each call takes on this machine, by rows. */
+  async callCosts(): Promise<MeasuredService['costs']> {
+    const { generator } = this.#bundle
     const prompt = await generator.prepare(this.#prompts[0] as string)
     const costs = await measureCallCosts(generator, this.#verifier, prompt, SLOTS, THREADS)
     generator.release(prompt)
+    return costs.toJSON() as MeasuredService['costs']
+  }
+
+  /** @param promptsPerKind  different prompts, spread over all tasks of the prompt set */
+  async measure(command: string, promptsPerKind: number): Promise<MeasuredService> {
+    const { manifest } = this.#bundle
+    const costs = await this.callCosts()
     const { successes } = await this.run(promptsPerKind, 0)
     const rowSteps = successes.reduce((sum, { success }) => sum + success.cost.rowSteps, 0)
     const judged = successes.reduce((sum, { success }) => sum + success.cost.judgeCalls, 0)
@@ -73,7 +80,7 @@ export class MeasuredBundle {
       bundle: { id: manifest.id, revision: manifest.revision },
       threads: THREADS,
       slots: SLOTS,
-      costs: costs.toJSON() as MeasuredService['costs'],
+      costs,
       judgedPerRowStep: Number((judged / rowSteps).toFixed(4)),
       kinds: KINDS.map((kind) => ({
         ...kind,

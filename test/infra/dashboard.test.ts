@@ -9,9 +9,12 @@ interface Panel {
   readonly targets: readonly { readonly expr: string }[]
 }
 
-const path = new URL('../../infra/dashboard/workers.json', import.meta.url)
-const { panels } = JSON.parse(readFileSync(path, 'utf8')) as { panels: Panel[] }
-const queries = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+const textOf = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const panelsOf = (half: string): Panel[] =>
+  (JSON.parse(textOf(`infra/dashboard/${half}.json`)) as { panels: Panel[] }).panels
+const queriesOf = (panels: readonly Panel[]): string[] =>
+  panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+const queries = queriesOf(panelsOf('workers'))
 const used = (query: string): string[] => query.match(/\b(?:parm|process|nodejs)_[a-z_]+/g) ?? []
 
 /** Every name that a query may use: a histogram is queried by the names of its series. */
@@ -47,8 +50,21 @@ describe('the dashboard of the workers', () => {
     const missing = servedNames().families.filter((name) => name.startsWith('parm_') && !shown.includes(name))
     expect(missing).toEqual([])
   })
+})
 
+describe('the dashboard of the edge', () => {
+  it('asks for all that an edge counts, and for nothing else', () => {
+    // By its source: the edge's own types are those of workerd, which this half of the tests does not know.
+    const served = [...textOf('edge/metrics.ts').matchAll(/counter\('(parm_edge_\w+)'/g)].map(([, name = '']) => name)
+    const edgeQueries = queriesOf(panelsOf('edge'))
+    expect(served.length).toBeGreaterThan(2)
+    expect([...new Set(edgeQueries.flatMap(used))].sort()).toEqual(served.sort())
+  })
+})
+
+describe.each(['workers', 'edge'])('the dashboard %s', (half) => {
   it('says of every panel what it means', () => {
+    const panels = panelsOf(half)
     expect(panels.filter(({ description }) => description.length < 10)).toEqual([])
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
   })

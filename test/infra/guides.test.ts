@@ -1,48 +1,51 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { COMMANDS, commandsThatRun, GUIDES, guideCommands, guideText } from '../support/guides.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const FOLDER = join(ROOT, 'infra/guides')
-const GUIDES = readdirSync(FOLDER).filter((name) => name.endsWith('.md'))
 const SCRIPTS = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> })
   .scripts
 
-const textOf = (guide: string): string => readFileSync(join(FOLDER, guide), 'utf8')
-
-/** Every command of a guide, from its blocks and its running text. */
-function commandsOf(guide: string): string[] {
-  const text = textOf(guide)
-  const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block = '']) => block.split('\n'))
-  const inline = [...text.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
-  return [...blocks, ...inline].map((line) => line.trim()).filter((line) => line !== '')
+/** Runs what stands in a guide as a person would, from the repository's root. @returns what it printed */
+async function run(command: string): Promise<string> {
+  const { stdout } = await promisify(execFile)('sh', ['-c', command], {
+    cwd: ROOT,
+    env: { ...process.env, NO_COLOR: '1' },
+  })
+  return stdout
 }
 
-/** Runs what stands in a guide as a person would, from the repository's root. */
-async function run(command: string, expectedCode = 0): Promise<string> {
-  const [program = '', ...rest] = command.split(' ')
-  try {
-    const { stdout } = await promisify(execFile)(program, rest, { cwd: ROOT, env: { ...process.env, NO_COLOR: '1' } })
-    expect(expectedCode).toBe(0)
-    return stdout
-  } catch (error) {
-    const { code, stderr } = error as { code?: number; stderr?: string }
-    if (code !== expectedCode) throw new Error(`${command} ended with ${code}: ${stderr}`, { cause: error })
-    return stderr ?? ''
-  }
+/** What each command that runs here prints, among other things. */
+const PRINTS: Readonly<Record<string, RegExp>> = {
+  'npm run models:sync -- --check': /is up to date/,
+  'npm run geneval -- --help': /--prompts/,
+  'npm run keys -- operator': /ADMIN_KEY_SHA256 = "[0-9a-f]{64}"/,
+  'npx wrangler deploy --dry-run --env production': /parm-edge-images-production/,
+  'npm run simulate -- --traces burst --out out/burst': /"burst":\{"jobs":\d+.*"savedAtEqualWait":0\.\d+/,
 }
 
 describe('the guides', () => {
   it('are there for what an operator has to do', () => {
     expect(GUIDES).toEqual(
-      expect.arrayContaining(['alarms.md', 'cost-sheet.md', 'first-deploy.md', 'new-bundle.md', 'roll-back.md']),
+      expect.arrayContaining([
+        ...[
+          'alarms.md',
+          'cost-sheet.md',
+          'first-deploy.md',
+          'new-bundle.md',
+          'release.md',
+          'roll-back.md',
+          'scaling.md',
+        ],
+      ]),
     )
   })
 
   it.each(GUIDES)('%s names only scripts, files and guides that exist', (guide) => {
-    const text = textOf(guide)
+    const text = guideText(guide)
     const scripts = [...text.matchAll(/npm run ([a-z:]+)/g)].map(([, script = '']) => script)
     expect(scripts.filter((script) => !(script in SCRIPTS))).toEqual([])
     const files = [...text.matchAll(/\b((?:infra|gpu-worker|edge|shared)\/[\w./-]+\.(?:ts|json|md|toml))/g)].map(
@@ -50,32 +53,37 @@ describe('the guides', () => {
     )
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([])
     const guides = [...text.matchAll(/(?<![\w/])([a-z-]+\.md)/g)].map(([, name = '']) => name)
-    expect(guides.filter((name) => !existsSync(join(FOLDER, name)))).toEqual([])
+    expect(guides.filter((name) => !existsSync(join(ROOT, 'infra/guides', name)))).toEqual([])
   })
 
   it.each(GUIDES)('%s uses names as they are: environments, stacks, image, secrets', (guide) => {
     const wrangler = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8')
-    const secrets = commandsOf(guide).flatMap((command) => command.match(/secret put (\w+)/)?.[1] ?? [])
+    const secrets = guideCommands(guide).flatMap((command) => command.match(/secret put (\w+)/)?.[1] ?? [])
     expect(secrets.filter((secret) => !wrangler.includes(`"${secret}"`))).toEqual([])
-    const dockerfiles = commandsOf(guide).flatMap((command) => command.match(/docker build -f (\S+)/)?.[1] ?? [])
+    const dockerfiles = guideCommands(guide).flatMap((command) => command.match(/docker build -f (\S+)/)?.[1] ?? [])
     expect(dockerfiles.filter((file) => !existsSync(join(ROOT, file)))).toEqual([])
-    const stacks = commandsOf(guide).flatMap((command) => command.match(/cdk\.out (parm-edge-[a-zA-Z]+)/)?.[1] ?? [])
+    const stacks = guideCommands(guide).flatMap((command) => command.match(/cdk\.out (parm-edge-[a-zA-Z]+)/)?.[1] ?? [])
     expect(stacks.filter((stack) => !['parm-edge-registry', 'parm-edge-D'].includes(stack))).toEqual([])
   })
 
-  it('run here what needs no account', async () => {
-    // `wrangler deploy --dry-run` and `npm run synth` have tests of their own (environments.test.ts, infra/aws/test).
-    expect(commandsOf('new-bundle.md')).toEqual(
-      expect.arrayContaining(['npm run models:sync -- --check', 'npm run geneval -- --help']),
-    )
-    expect(await run('npm run models:sync -- --check')).toContain('is up to date')
-    expect(await run('npm run geneval -- --help')).toContain('--prompts')
-    expect(await run('npm run simulate -- --help')).toContain('--max-tasks')
-    expect(await run('npm run simulate -- --seed x', 2)).toContain('--seed: expected an integer from 0 to 4294967295')
-  }, 300_000)
+  it.each(GUIDES)('%s has no command of which nobody knows where it is run', (guide) => {
+    expect(guideCommands(guide).filter((command) => !COMMANDS.some(({ is }) => is.test(command)))).toEqual([])
+  })
+
+  it('says here what every command prints that is run here', () => {
+    expect(Object.keys(PRINTS).sort()).toEqual(commandsThatRun('here').sort())
+  })
+
+  it.each(commandsThatRun('here'))(
+    '%s does what its guide says',
+    async (command) => {
+      expect(await run(command)).toMatch(PRINTS[command] ?? /never/)
+    },
+    600_000,
+  )
 
   it('says what 1,000 images cost by the formula that it gives', () => {
-    const text = textOf('cost-sheet.md')
+    const text = guideText('cost-sheet.md')
     const [, jobs, rowSteps, perSecond, dollars, busy, result] =
       text.match(/(\d+) x (\d+) \/ (\d+) \/ 3600 x ([\d.]+) \/ ([\d.]+) = \*\*\$([\d.]+)\*\*/) ?? []
     const computed = (Number(jobs) * Number(rowSteps)) / Number(perSecond) / 3600 / Number(busy)
