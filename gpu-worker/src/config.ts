@@ -67,6 +67,8 @@ const VARIABLES = {
   PARM_LOG_LEVEL: LOG_LEVELS.join(', '),
 } as const
 type Variable = keyof typeof VARIABLES
+/** What an operator's commands read (keys, doctor), often in the shell in which a worker or `redrive` is started. */
+const OPERATOR_VARIABLES: readonly string[] = ['PARM_EDGE_URL', 'PARM_OPERATOR_KEY', 'PARM_API_KEY']
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -240,7 +242,7 @@ class EnvironmentReader {
   /** A misspelt name would otherwise be a default that nobody asked for. */
   refuseUnknown(): void {
     for (const name of Object.keys(this.#environment)) {
-      if (name.startsWith('PARM_') && !(name in VARIABLES)) {
+      if (name.startsWith('PARM_') && !(name in VARIABLES) && !OPERATOR_VARIABLES.includes(name)) {
         this.reject(name, `one of ${Object.keys(VARIABLES).join(', ')}`, 'an unknown name')
       }
     }

@@ -123,4 +123,9 @@ describe('parseConfig', () => {
       expect.stringMatching(/^PARM_SLOT: expected one of .*PARM_SLOTS.*, got an unknown name$/),
     ])
   })
+
+  it('takes no offence at what an operator’s commands read in the same shell', () => {
+    const operators = { PARM_EDGE_URL: 'https://x', PARM_OPERATOR_KEY: 'k', PARM_API_KEY: 'k' }
+    expect(() => parseConfig({ ...MINIMAL, ...operators })).not.toThrow()
+  })
 })
