@@ -43,7 +43,10 @@ export const COMMANDS: readonly { readonly is: RegExp; readonly runs: 'account' 
       runs: 'stack',
     },
     // test/infra/release.test.ts, models-variable.test.ts, simulate.test.ts and gpu-worker/bench/bench-engine.test.ts.
-    { is: /^npm run release -- |^git commit -am "Release|^npm run models:sync$|^npm run bench:engine$|^npm run redrive$/, runs: 'own' },
+    {
+      is: /^npm run release -- |^git commit -am "Release|^npm run models:sync$|^npm run bench:engine$|^npm run redrive$/,
+      runs: 'own',
+    },
     { is: /^npm run simulate( -- --(check|measure))?$/, runs: 'own' },
   ]
 
