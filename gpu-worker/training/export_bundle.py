@@ -129,7 +129,8 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "examples": settings["prompt"]["examples"],
         },
         "verifiers": {
-            name: _verifier_entry(name, verifier.calibration, call_ms[name]) for name, verifier in models.verifiers.items()
+            name: _verifier_entry(name, verifier.calibration, call_ms[name], settings["verifiers"].get("search", {}).get(name))
+            for name, verifier in models.verifiers.items()
         },
         "defaultVerifier": settings["verifiers"]["default"],
         "detector": {
@@ -142,8 +143,8 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
     }
 
 
-def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict:
-    return {
+def _verifier_entry(name: str, calibration: Calibration, call_ms: float, search: dict[str, str] | None) -> dict:
+    entry = {
         "graph": f"{name}.onnx",
         "tasks": list(calibration.tasks),
         "thresholds": calibration.thresholds,
@@ -152,6 +153,7 @@ def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict
         "callMs": round(call_ms, 2),
         "economics": {"callRowSteps": calibration.call_row_steps, "pruneRates": list(calibration.prune_rates)},
     }
+    return entry if search is None else {**entry, "search": search}
 
 
 def _tokenizer_bytes(models: BundleModels) -> bytes:

@@ -350,9 +350,12 @@ def test_the_manifest_lists_every_file_with_its_hash(models, tmp_path):
 
 
 def test_the_manifest_has_an_entry_for_every_verifier(models, tmp_path):
-    verifiers = export_bundle(models, bundle_settings(), tmp_path)["verifiers"]
+    settings = bundle_settings()
+    settings["verifiers"]["search"] = {"parm": {"best": "halving"}}
+    verifiers = export_bundle(models, settings, tmp_path)["verifiers"]
     assert {name: tuple(entry["tasks"]) for name, entry in verifiers.items()} == VERIFIER_TASKS
     assert {entry["graph"] for entry in verifiers.values()} == {"parm.onnx", "orm-zs.onnx"}
+    assert [verifiers["parm"].get("search"), verifiers["orm-zs"].get("search")] == [{"best": "halving"}, None]
     assert all(entry["economics"] == {"callRowSteps": 0.5, "pruneRates": [0.1, 0.25]} for entry in verifiers.values())
 
 
