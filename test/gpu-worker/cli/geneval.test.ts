@@ -124,7 +124,7 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     expect(JSON.parse(lastLine(first.stdout))).toEqual({ pictures: 4, candidates: 8, rowSteps: 32 })
     const recording = await readRecording(whole)
     expect(recording.candidates).toHaveLength(8)
-    expect(recording.verifiers).toEqual(Object.keys((await readManifest(BUNDLE_DIR)).verifiers))
+    expect(recording.verifiers).toEqual(Object.keys((await readManifest(BUNDLE_DIR)).verifiers).sort())
 
     const cut = join(dir, 'cut')
     await killOnceStored(join(cut, 'predictions.bin'), ['--record', cut, ...flags])
