@@ -13,6 +13,10 @@ export interface EdgeGateOptions {
 /** An edge is asked at most so often while it does not answer; doubles from the first to the last. */
 const PROBE_MS = { first: 500, last: 15_000 }
 const PROBE_TIMEOUT_MS = 5_000
+/** How long an edge that answered counts as one that would. */
+const GOOD_MS = 60_000
+/** The newest that are remembered: messages name them, and nobody should make us keep thousands. */
+const MOST_EDGES = 16
 
 /**
  * open    messages may be received
@@ -26,8 +30,8 @@ type GateState = { readonly phase: 'open' } | { readonly phase: 'closed'; readon
 /** Whether there is any use in receiving messages, as far as the edges that sent them are concerned. */
 export class EdgeGate {
   readonly #options: EdgeGateOptions
-  /** By origin, whether it could be reached when it was last called. */
-  readonly #edges = new Map<string, boolean>()
+  /** By origin, when it last answered; -Infinity for one that did not when it was last called. */
+  readonly #edges = new Map<string, number>()
   #state: GateState = { phase: 'open' }
 
   constructor(options: EdgeGateOptions) {
@@ -40,17 +44,25 @@ export class EdgeGate {
 
   /** It answered, whatever it said. */
   reached(origin: string): void {
-    this.#edges.set(origin, true)
+    this.#remember(origin, performance.now())
     this.#open(origin)
   }
 
   /** It did not, for as long as a call is tried. One bad address among good ones closes nothing. */
   unreachable(origin: string): void {
-    this.#edges.set(origin, false)
-    if (!this.isOpen || [...this.#edges.values()].includes(true)) return
+    this.#remember(origin, Number.NEGATIVE_INFINITY)
+    const isOtherGood = [...this.#edges.values()].some((answeredAt) => performance.now() - answeredAt < GOOD_MS)
+    if (!this.isOpen || isOtherGood) return
     this.#state = { phase: 'closed', sinceMs: performance.now() }
     this.#options.log.warn('no edge can be reached; no message is received until one answers', { origin })
     void this.#probe()
+  }
+
+  #remember(origin: string, answeredAt: number): void {
+    this.#edges.delete(origin)
+    this.#edges.set(origin, answeredAt)
+    const [oldest] = this.#edges.keys()
+    if (this.#edges.size > MOST_EDGES && oldest !== undefined) this.#edges.delete(oldest)
   }
 
   async #probe(): Promise<void> {

@@ -45,7 +45,7 @@ export interface ChaosReport {
 
 const REGION = 'us-east-1'
 /** For one job, faults and a starved machine included. */
-const JOB_PATIENCE_MS = 300_000
+const JOB_PATIENCE_MS = 900_000
 /** For what the queue still holds when all jobs have ended: lost acks come back, are claimed, and are answered `done`. */
 const DRAIN_MS = 120_000
 const LOOK_MS = 500

@@ -35,7 +35,7 @@ const WARM_UP = 0.25
 /** Share of the run that one figure is the median of. */
 const WINDOW = 0.1
 const SAMPLES = 100
-const JOB_PATIENCE_MS = 300_000
+const JOB_PATIENCE_MS = 900_000
 /** For connections to be closed that were kept open for the next call. */
 const CALM_MS = 8_000
 

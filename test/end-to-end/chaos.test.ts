@@ -3,7 +3,7 @@ import { FAULT_KINDS } from '../../infra/chaos/fault-log.ts'
 import { lastLine, runProgramFile } from '../support/program.ts'
 
 /** The same run as `npm run chaos`, as short as still has every fault that is done to processes and to the queue once. */
-describe('npm run chaos', { timeout: 900_000 }, () => {
+describe('npm run chaos', { timeout: 1_800_000 }, () => {
   it('loses nothing, doubles nothing, and leaves nothing stuck', async () => {
     const args = ['--jobs', '30', '--seed', '3', '--workers', '2', '--in-flight', '10']
     const { exitCode, stdout, stderr } = await runProgramFile('infra/chaos.ts', ...args)
