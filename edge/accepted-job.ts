@@ -1,18 +1,17 @@
 import type { Context } from 'hono'
 import { isTerminal } from '../shared/job.ts'
-import { type JobSnapshot, jobRoute } from '../shared/job-record.ts'
+import { jobRoute } from '../shared/job-record.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'
+import type { TakenIn } from './intake.ts'
 import { jobRecord } from './job-submission.ts'
 
 /**
  * The answer to a request that does not wait: 202 while the job is under way, 200 when there is nothing to wait for.
- *
- * @param isRepeat  its Idempotency-Key had been seen before
  */
-export async function acceptedJob(c: Context<AppEnv>, snapshot: JobSnapshot, isRepeat: boolean): Promise<Response> {
+export async function acceptedJob(c: Context<AppEnv>, { snapshot, isRepeat, degraded }: TakenIn): Promise<Response> {
   c.header('location', jobRoute(snapshot.id))
   c.header('cache-status', cacheStatus(snapshot.cache, false))
   if (isRepeat) c.header('idempotency-replayed', 'true')
-  return c.json(await jobRecord(c.env, snapshot, c.req.raw), isTerminal(snapshot.status) ? 200 : 202)
+  return c.json(await jobRecord(c.env, snapshot, c.req.raw, degraded), isTerminal(snapshot.status) ? 200 : 202)
 }

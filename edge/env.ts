@@ -20,6 +20,9 @@ export interface Env {
   MODELS: unknown
   ACCESS: string
   ADMIN_KEY_SHA256: string
+  BLOCKED_PHRASES: unknown
+  MODERATION_URL: string
+  BACKLOG_MESSAGES: string
   OTEL_EXPORTER_OTLP_ENDPOINT: string
   OTEL_TRACES_SAMPLER_ARG: string
   /** A secret that only some tracing backends need. */
@@ -61,6 +64,12 @@ const Settings = z.object({
       (text) => text === '' || Sha256Hex.safeParse(text).success,
       'expected a SHA-256 as lower-case hex, or nothing',
     ),
+  BLOCKED_PHRASES: z
+    .unknown()
+    .transform(json)
+    .pipe(z.array(z.string().regex(/[\p{L}\p{N}]/u, 'expected phrases of words'), 'expected a JSON list of phrases')),
+  MODERATION_URL: z.union([z.literal(''), HttpUrl]),
+  BACKLOG_MESSAGES: z.string().regex(/^([1-9]\d{0,8})?$/, 'expected a number of messages, or nothing'),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), HttpUrl]),
   OTEL_TRACES_SAMPLER_ARG: z.string().regex(/^(0(\.\d+)?|1)$/, 'expected a share from 0 to 1'),
   CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
@@ -80,6 +89,10 @@ export interface Config {
   /** Origin for workers; undefined means the origin of the request that makes the job. */
   publicUrl: string | undefined
   callbackSecret: string
+  /** What is not drawn, whoever asks. */
+  policy: { blockedPhrases: readonly string[]; moderationUrl: string | undefined }
+  /** Messages in a lane's queue beyond which new work is turned away or lessened; undefined: none. */
+  backlogMessages: number | undefined
   access: AccessMode
   /** Lower-case hex SHA-256 of the operator's key; undefined closes the operator's routes. */
   adminKeyHash: string | undefined
@@ -108,6 +121,11 @@ export function parseEnv(env: Env): Config {
     },
     publicUrl: values.PUBLIC_URL === '' ? undefined : values.PUBLIC_URL,
     callbackSecret: values.CALLBACK_SECRET,
+    policy: {
+      blockedPhrases: values.BLOCKED_PHRASES,
+      moderationUrl: values.MODERATION_URL === '' ? undefined : values.MODERATION_URL,
+    },
+    backlogMessages: values.BACKLOG_MESSAGES === '' ? undefined : Number(values.BACKLOG_MESSAGES),
     access: values.ACCESS,
     adminKeyHash: values.ADMIN_KEY_SHA256 === '' ? undefined : values.ADMIN_KEY_SHA256,
   }

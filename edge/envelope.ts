@@ -21,7 +21,7 @@ const EXPOSED_HEADERS = [
 ].join()
 
 /**
- * What surrounds every request: its id and trace before, and afterwards count, headers, log line and span. One function, with `c.get` for
+ * What surrounds every request: its id and trace before, and afterwards count, log line, span and headers. One function, with `c.get` for
  * `c.var`, which makes an object of all variables each time, and headers set on the answer itself rather than by `c.header`,
  * which makes a new Response for each: as six plain middlewares this took as long as all the rest of a cached answer.
  */
@@ -33,6 +33,10 @@ export function envelope(metrics: EdgeMetrics, log: RequestLog): MiddlewareHandl
     await next()
     const ms = Date.now() - begun
     metrics.countRequest(c, ms)
+    log.write(c, ms)
+    endSpan()
+    // A socket has taken over; there is no answer to write headers on.
+    if (c.res.status === 101) return
     const { headers } = c.res
     headers.set('x-request-id', c.get('requestId'))
     headers.set('x-content-type-options', 'nosniff')
@@ -44,7 +48,5 @@ export function envelope(metrics: EdgeMetrics, log: RequestLog): MiddlewareHandl
     // On refusals, too: it says when to come back.
     const allowance = c.get('allowance')
     if (allowance) for (const [name, value] of rateLimitHeaders(allowance)) headers.set(name, value)
-    log.write(c, ms)
-    endSpan()
   }
 }

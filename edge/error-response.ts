@@ -5,6 +5,7 @@ import type { Problem } from './response-schema.ts'
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_request: 400,
   invalid_json: 400,
+  content_refused: 400,
   body_too_large: 413,
   unsupported_media_type: 415,
   model_not_found: 404,
@@ -17,6 +18,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   budget_exhausted: 429,
   rate_limited: 429,
   too_many_jobs: 429,
+  overloaded: 429,
   tenant_not_found: 404,
   key_not_found: 404,
   idempotency_key_reused: 422,
@@ -31,6 +33,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   edge_unavailable: 503,
   worker_lost: 503,
   service_unavailable: 503,
+  moderation_unavailable: 503,
   message_invalid: 500,
   dead_lettered: 500,
   bundle_mismatch: 500,

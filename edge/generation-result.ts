@@ -1,6 +1,6 @@
 import { AppError } from '../shared/error-code.ts'
 import { type ImageRef, isTerminal, type JobResult } from '../shared/job.ts'
-import type { JobSnapshot } from '../shared/job-record.ts'
+import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
 import { base64 } from './bytes.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'
@@ -43,11 +43,23 @@ export function resultOf({ id, status, result, error }: JobSnapshot): JobResult 
 }
 
 /** Our own part of the answer: why this picture, and what it cost. */
-export function generationSummary(ended: JobSnapshot): GenerationSummary {
+export function generationSummary(ended: JobSnapshot, degraded: Degraded | undefined): GenerationSummary {
   const { candidate, alignment, reason, cost, warnings } = resultOf(ended)
   const { id, cache, verdicts } = ended
   const { seed } = ended.parameters
-  return { jobId: id, status: 'succeeded', cache, seed, candidate, alignment, reason, cost, warnings, verdicts }
+  const own = {
+    jobId: id,
+    status: 'succeeded',
+    cache,
+    seed,
+    candidate,
+    alignment,
+    reason,
+    cost,
+    warnings,
+    verdicts,
+  } as const
+  return degraded ? { ...own, degraded } : own
 }
 
 /** @throws AppError `image_not_found` when R2 has lost it since */

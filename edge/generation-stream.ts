@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { isTerminal } from '../shared/job.ts'
-import type { JobSnapshot } from '../shared/job-record.ts'
+import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'
@@ -16,6 +16,7 @@ export interface StreamOptions {
   partialImages: number
   /** Also send each of the job's events, named `parm.` and its type. */
   ownEvents: boolean
+  degraded: Degraded | undefined
   /** Called when the reader leaves before the end. */
   onLeave: (() => void) | undefined
 }
@@ -64,7 +65,7 @@ async function* streamEvents(
     created_at: Math.floor(snapshot.createdAt / 1000),
     ...generationFields(result.image),
     usage: USAGE,
-    parm: generationSummary(ended),
+    parm: generationSummary(ended, options.degraded),
   })
 }
 

@@ -37,6 +37,17 @@ export async function followJob(
   return first.outcome === 'nothing' ? undefined : resume(open, after, signal, first)
 }
 
+/**
+ * The job's log as a WebSocket that leads straight to the job's object: one `LoggedEvent` a message, closed with LOG_ENDED
+ * after the terminal one. The caller resumes by itself, as an EventSource does.
+ *
+ * @returns undefined when nothing can follow `after`
+ * @throws AppError `job_not_found`, `edge_unavailable`
+ */
+export async function logSocket(env: Env, job: FollowedJob, after: number): Promise<WebSocket | undefined> {
+  return openSocket(env, job, { after: String(after) })
+}
+
 /** Waits until the job has ended, or the caller has left. Sees no event but the last, so previews cost nothing. */
 export async function waitForEnd(env: Env, job: FollowedJob, signal: AbortSignal): Promise<void> {
   const open = () => subscribe(env, job, { only: END_ONLY }, signal)
@@ -85,14 +96,23 @@ async function subscribe(
   position: { after: string } | { only: string },
   signal: AbortSignal,
 ): Promise<Subscription> {
+  const socket = await openSocket(env, { id, reader }, position)
+  return socket ? { outcome: 'events', events: readSocket(socket, signal) } : { outcome: 'nothing' }
+}
+
+async function openSocket(
+  env: Env,
+  { id, reader }: FollowedJob,
+  position: { after: string } | { only: string },
+): Promise<WebSocket | undefined> {
   const stub = env.JOB.getByName(jobObjectName(id))
   const query = new URLSearchParams({ id, ...position, ...(reader === undefined ? {} : { reader }) })
   const response = await stub.fetch(`https://job/?${query}`, { headers: { upgrade: 'websocket' } })
   if (response.status === 404) throw new AppError('job_not_found', `There is no job ${id}`)
-  if (response.status === 204) return { outcome: 'nothing' }
+  if (response.status === 204) return undefined
   const socket = response.webSocket
   if (!socket) throw new AppError('edge_unavailable', 'The job did not open its event log')
-  return { outcome: 'events', events: readSocket(socket, signal) }
+  return socket
 }
 
 async function* readSocket(socket: WebSocket, signal: AbortSignal): AsyncGenerator<LoggedEvent, 'ended' | 'lost'> {

@@ -67,7 +67,7 @@ export function completeRequest(
       guidance: options.guidance ?? card.defaults.guidance,
       verifier,
     },
-    lane: options.lane ?? DEFAULTS.lane,
+    lane: options.priority ?? DEFAULTS.lane,
     deadlineMs: options.deadlineMs ?? LIMITS.deadlineMs.default,
   }
 }

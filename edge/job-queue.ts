@@ -1,10 +1,23 @@
 import { AwsClient } from 'aws4fetch'
 import { AppError } from '../shared/error-code.ts'
-import type { JobMessage } from '../shared/job.ts'
+import type { JobMessage, Lane } from '../shared/job.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { Config } from './env.ts'
 
 const SEND_TIMEOUT_MS = 5000
+
+/** Messages of a lane that wait to be received, about. @throws AppError `queue_unavailable` */
+export async function queueDepth(queue: Config['queue'], lane: Lane): Promise<number> {
+  const url = queue.urls[lane]
+  const response = await post(clientOf(queue), url, 'GetQueueAttributes', {
+    QueueUrl: url,
+    AttributeNames: ['ApproximateNumberOfMessages'],
+  })
+  const answer = await response.text()
+  if (!response.ok) throw refusedBy(response, answer)
+  const { Attributes } = JSON.parse(answer) as { Attributes: { ApproximateNumberOfMessages: string } }
+  return Number(Attributes.ApproximateNumberOfMessages)
+}
 
 /**
  * Puts one job message into its lane's SQS queue. The caller owns retries: a job's outbox does.
@@ -20,15 +33,8 @@ export async function sendJobMessage(queue: Config['queue'], message: JobMessage
       `The job's message has ${bytes} bytes, more than ${LIMITS.queueMessageBytes}`,
     )
   }
-  const client = new AwsClient({
-    accessKeyId: queue.accessKeyId,
-    secretAccessKey: queue.secretAccessKey,
-    region: queue.region,
-    service: 'sqs',
-    retries: 0,
-  })
   const url = queue.urls[message.lane]
-  const response = await post(client, url, {
+  const response = await post(clientOf(queue), url, 'SendMessage', {
     QueueUrl: url,
     MessageBody: body,
     // On a standard queue this turns on SQS fair queues: one tenant's backlog does not delay the others.
@@ -37,18 +43,26 @@ export async function sendJobMessage(queue: Config['queue'], message: JobMessage
   // Read even when unused: an unread body holds one of the six connections.
   const answer = await response.text()
   if (!response.ok) {
-    throw new AppError('queue_unavailable', `SQS answered ${response.status}: ${answer.slice(0, 300)}`)
+    throw refusedBy(response, answer)
   }
 }
 
-async function post(client: AwsClient, queueUrl: string, input: object): Promise<Response> {
+function clientOf({ accessKeyId, secretAccessKey, region }: Config['queue']): AwsClient {
+  return new AwsClient({ accessKeyId, secretAccessKey, region, service: 'sqs', retries: 0 })
+}
+
+function refusedBy({ status }: Response, answer: string): AppError {
+  return new AppError('queue_unavailable', `SQS answered ${status}: ${answer.slice(0, 300)}`)
+}
+
+async function post(client: AwsClient, queueUrl: string, action: string, input: object): Promise<Response> {
   // Not AbortSignal.timeout: its timer cannot be stopped and would keep the job's object awake after a quick answer.
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), SEND_TIMEOUT_MS)
   try {
     return await client.fetch(new URL('/', queueUrl).href, {
       method: 'POST',
-      headers: { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.SendMessage' },
+      headers: { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': `AmazonSQS.${action}` },
       body: JSON.stringify(input),
       signal: timeout.signal,
     })

@@ -1,4 +1,4 @@
-import type { JobRecord, JobSnapshot } from '../shared/job-record.ts'
+import type { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { imageRoute, jobEventsRoute } from '../shared/job-record.ts'
 import { type TraceContext, traceparentOf } from '../shared/trace-context.ts'
 import type { Caller } from './app-env.ts'
@@ -15,7 +15,8 @@ import type { RequestTerms } from './request-terms.ts'
  * Accepts a checked request: answered from cache, joined to the running job, or opened as a new one. Once this returns,
  * the job is kept and will end in one terminal record, whether or not SQS can be reached right now.
  *
- * @throws AppError `too_many_jobs`, `budget_exhausted`, `not_cached`
+ * @param mayOpen  false: answered from cache or joined, but no new work
+ * @throws AppError `too_many_jobs`, `budget_exhausted`, `not_cached`, `overloaded`
  */
 export async function submitJob(
   env: Env,
@@ -23,6 +24,7 @@ export async function submitJob(
   { tenant, keyId }: Caller,
   complete: CompleteRequest,
   { labels, cancelAfterMs, webhook, isPrivate, reuse }: RequestTerms,
+  mayOpen = true,
 ): Promise<JobSnapshot> {
   const createdAt = Date.now()
   const id = newJobId(createdAt)
@@ -45,18 +47,24 @@ export async function submitJob(
     callbackUrl: parseEnv(env).publicUrl ?? new URL(url).origin,
     traceparent: traceparentOf(trace),
   }
-  const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec)
+  const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec, mayOpen)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)
   return reply.snapshot
 }
 
 /** The public record: addresses are those under which the caller reached us, and open without a key what it may read. */
-export async function jobRecord(env: Env, snapshot: JobSnapshot, request: Request): Promise<JobRecord> {
+export async function jobRecord(
+  env: Env,
+  snapshot: JobSnapshot,
+  request: Request,
+  degraded?: Degraded,
+): Promise<JobRecord> {
   const { origin } = new URL(request.url)
   const { access, callbackSecret } = parseEnv(env)
   const token = access === 'keys' ? `?${READ_TOKEN_PARAMETER}=${await readToken(callbackSecret, snapshot.id)}` : ''
   return {
     ...snapshot,
+    ...(degraded ? { degraded } : {}),
     eventsUrl: origin + jobEventsRoute(snapshot.id) + token,
     ...(snapshot.result ? { imageUrl: origin + imageRoute(snapshot.result.image) } : {}),
   }

@@ -3,7 +3,15 @@ import { ApiKey, CreatedApiKey, KeyId, TenantAccount, TenantName } from '../shar
 import type { ErrorCode } from '../shared/error-code.ts'
 import { JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
-import { JobList, JobRecord, JobSummary, VerdictLedger, WebhookMessage } from '../shared/job-record.ts'
+import {
+  CandidateList,
+  JobImages,
+  JobList,
+  JobRecord,
+  JobSummary,
+  VerdictLedger,
+  WebhookMessage,
+} from '../shared/job-record.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import { Verdict } from '../shared/verdict.ts'
@@ -44,6 +52,8 @@ const SCHEMAS = {
   JobSummary,
   JobList,
   VerdictLedger,
+  CandidateList,
+  JobImages,
   WebhookSecret,
   WebhookMessage,
   KeyRequest,
@@ -149,6 +159,9 @@ const BODY_FAILURES = [
   'idempotency_key_reused',
   'idempotency_in_progress',
   'not_cached',
+  'content_refused',
+  'moderation_unavailable',
+  'overloaded',
 ] as const satisfies ErrorCode[]
 /** What a key can be refused for where no work is asked. */
 const KEY_FAILURES = ['unauthorized', 'forbidden'] as const satisfies ErrorCode[]
@@ -323,12 +336,30 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           responses: { 200: ok('The ledger.', json('VerdictLedger')), ...failures('job_not_found', ...KEY_FAILURES) },
         },
       },
+      '/v1/jobs/{id}/candidates': {
+        get: {
+          operationId: 'listCandidates',
+          summary: 'Where each candidate stands: its verdicts and what became of it.',
+          security: KEY,
+          parameters: [jobIdParameter, readTokenParameter],
+          responses: { 200: ok('All of them.', json('CandidateList')), ...failures('job_not_found', ...KEY_FAILURES) },
+        },
+      },
+      '/v1/jobs/{id}/images': {
+        get: {
+          operationId: 'listJobImages',
+          summary: 'The pictures that the job has stored; none until it has succeeded.',
+          security: KEY,
+          parameters: [jobIdParameter, readTokenParameter],
+          responses: { 200: ok('The winner.', json('JobImages')), ...failures('job_not_found', ...KEY_FAILURES) },
+        },
+      },
       '/v1/jobs/{id}/events': {
         get: {
           operationId: 'followJob',
           summary: "The job's events, live, as server-sent events; ends after the terminal one.",
           description:
-            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient.',
+            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient. With `Upgrade: websocket` each event is one message, `{"id": POSITION, "event": JobEvent}`, and code 4000 says that the log has ended; a connection closed otherwise is resumed with `lastEventId`.',
           security: KEY,
           parameters: [
             jobIdParameter,

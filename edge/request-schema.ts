@@ -48,7 +48,7 @@ const JOB_OPTIONS = {
     LIMITS.deadlineMs,
     `Milliseconds until the job ends: with the best picture there is by then, or as expired. Default: ${LIMITS.deadlineMs.default}.`,
   ),
-  lane: choice(LANES, 'Scheduling lane. Default: interactive.'),
+  priority: choice(LANES, 'The lane in which it waits. Default: interactive.'),
 }
 
 const LABELS_PERMITTED = `an object of at most ${LIMITS.labels.max} strings: names of 1 to ${LIMITS.labels.keyChars} of A-Z a-z 0-9 . _ -, values of at most ${LIMITS.labels.valueChars} characters`
@@ -65,6 +65,11 @@ const optionalOptions = z
       z.boolean(),
       'true or false',
       'Neither answered from what other tenants made nor kept for them. Default: false.',
+    ),
+    mayDegrade: field(
+      z.boolean(),
+      'true or false',
+      'While too much work is waiting, have fewer candidates rather than 429; `degraded` tells. Default: false.',
     ),
     webhook: field(
       z
@@ -111,10 +116,9 @@ export const ImageRequest = z
   .strictObject({
     prompt: Prompt,
     model: Model.nullish(),
-    n: field(
-      z.int().min(IMAGES_PER_REQUEST.min).max(IMAGES_PER_REQUEST.max),
-      '1 (candidates compete for one picture; ask again with another seed for more)',
-      'Pictures in the answer.',
+    n: integer(
+      IMAGES_PER_REQUEST,
+      'Pictures in the answer, made from the seed and those that follow it; with stream or respond-async only 1. Default: 1.',
     ).nullish(),
     size: field(z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/), SIZE_PERMITTED, 'Default: auto.').nullish(),
     response_format: choice(['b64_json', 'url'], 'Default: b64_json. A stream always carries b64_json.').nullish(),
@@ -123,7 +127,7 @@ export const ImageRequest = z
     style: choice(['natural'], 'There is one style.').nullish(),
     output_format: choice(['png'], 'Pictures are PNG.').nullish(),
     output_compression: field(z.literal(100), '100 (PNG is lossless)', 'Has no meaning for PNG.').nullish(),
-    moderation: choice(['auto', 'low'], 'Prompts are not moderated.').nullish(),
+    moderation: choice(['auto', 'low'], 'The operator of the service decides what is moderated.').nullish(),
     user: field(z.string().max(512), 'a string of at most 512 characters', 'Accepted and ignored.').nullish(),
     safety_identifier: field(
       z.string().max(512),

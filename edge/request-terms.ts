@@ -16,12 +16,14 @@ export interface RequestTerms {
   /** Keep the picture among the tenant's own. */
   isPrivate: boolean
   reuse: Reuse
+  /** Fewer candidates rather than a refusal. */
+  mayDegrade: boolean
 }
 
 /** @throws AppError `invalid_request` naming the header at fault */
 export function requestTerms(options: JobOptions, headers: Headers): RequestTerms {
-  const { labels = {}, webhook, private: isPrivate = false } = options
-  return { labels, webhook, isPrivate, cancelAfterMs: cancelAfterMs(headers), reuse: reuseOf(headers) }
+  const { labels = {}, webhook, private: isPrivate = false, mayDegrade = false } = options
+  return { labels, mayDegrade, webhook, isPrivate, cancelAfterMs: cancelAfterMs(headers), reuse: reuseOf(headers) }
 }
 
 const TERM_HEADERS = ['cache-control', 'cancel-after', 'idempotency-key', 'prefer']

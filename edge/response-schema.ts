@@ -2,7 +2,8 @@ import * as z from 'zod'
 import { ACCESS_MODES } from '../shared/api-key.ts'
 import { ERROR_CODES } from '../shared/error-code.ts'
 import { JobId, Sha256Hex, WIN_REASONS } from '../shared/job.ts'
-import { JobRecord, JobSnapshot } from '../shared/job-record.ts'
+import { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
+import { IMAGES_PER_REQUEST } from '../shared/limits.ts'
 import { ModelCard } from '../shared/model-card.ts'
 
 /** What callers get, beside the job record. The OpenAPI document is made from these, and tests hold answers against them. */
@@ -65,13 +66,23 @@ export const GenerationSummary = z.strictObject({
   cost,
   warnings,
   verdicts: JobSnapshot.shape.verdicts,
+  degraded: Degraded.optional(),
 })
 export type GenerationSummary = z.infer<typeof GenerationSummary>
 
 /** Source: openai-node 7.57.0, `resources/images.ts`, `ImagesResponse`. */
 export const ImageResponse = z.strictObject({
   created: z.int().meta({ description: 'When the job was accepted, seconds since the epoch.' }),
-  data: z.array(z.union([z.strictObject({ b64_json: z.base64() }), z.strictObject({ url: z.url() })])).length(1),
+  data: z
+    .array(
+      z.union([
+        z.strictObject({ b64_json: z.base64(), parm: GenerationSummary.optional() }),
+        z.strictObject({ url: z.url(), parm: GenerationSummary.optional() }),
+      ]),
+    )
+    .min(1)
+    .max(IMAGES_PER_REQUEST.max)
+    .meta({ description: 'With n above 1 each has its own `parm`; the one below is then that of the first.' }),
   ...GENERATION_FIELDS,
   usage: Usage,
   parm: GenerationSummary,

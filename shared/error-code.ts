@@ -6,6 +6,7 @@ export const ERROR_GROUPS = {
   caller: [
     'invalid_request',
     'invalid_json',
+    'content_refused',
     'body_too_large',
     'unsupported_media_type',
     'model_not_found',
@@ -29,6 +30,8 @@ export const ERROR_GROUPS = {
   transient: [
     'rate_limited',
     'too_many_jobs',
+    'overloaded',
+    'moderation_unavailable',
     'idempotency_in_progress',
     'queue_unavailable',
     'edge_unavailable',

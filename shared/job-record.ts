@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { type ImageRef, JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
+import { ImageRef, JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
 import { LIMITS } from './limits.ts'
 import { Verdict } from './verdict.ts'
 
@@ -49,9 +49,18 @@ export const JobSnapshot = z.strictObject({
 })
 export type JobSnapshot = z.infer<typeof JobSnapshot>
 
+/** What a request gave up because too much work was waiting; it had said that it might (`mayDegrade`). */
+export const Degraded = z.strictObject({
+  /** Candidates that were asked for; the job's parameters have those that it got. */
+  candidatesAsked: z.int().min(2),
+})
+export type Degraded = z.infer<typeof Degraded>
+
 /** What `POST /v1/jobs`, `GET /v1/jobs/:id` and `DELETE /v1/jobs/:id` answer. */
 export const JobRecord = z.strictObject({
   ...JobSnapshot.shape,
+  /** In the answer to the request that opened or joined the job. */
+  degraded: Degraded.optional(),
   /** Server-sent events of this job, `shared/job-event.ts`. */
   eventsUrl: z.url(),
   /** The winner; present when `succeeded`. */
@@ -104,6 +113,20 @@ export const VerdictLedger = z.strictObject({
 })
 export type VerdictLedger = z.infer<typeof VerdictLedger>
 
+/** `GET /v1/jobs/:id/candidates`: where each candidate stands, while the job runs and afterwards. */
+export const CandidateList = z.strictObject({
+  object: z.literal('list'),
+  data: z.array(CandidateAccount),
+})
+export type CandidateList = z.infer<typeof CandidateList>
+
+/** `GET /v1/jobs/:id/images`: the pictures that the job has stored; empty until it has succeeded. */
+export const JobImages = z.strictObject({
+  object: z.literal('list'),
+  data: z.array(z.strictObject({ candidate: z.int().min(0), url: z.url(), ...ImageRef.shape })),
+})
+export type JobImages = z.infer<typeof JobImages>
+
 /** One line of `GET /v1/jobs`. */
 export const JobSummary = z.strictObject({
   id: JobId,
@@ -150,4 +173,6 @@ export type WebhookMessage = z.infer<typeof WebhookMessage>
 export const imageRoute = (image: Pick<ImageRef, 'sha256'>): string => `/v1/images/${image.sha256}`
 export const jobRoute = (id: string): string => `/v1/jobs/${id}`
 export const jobVerdictsRoute = (id: string): string => `/v1/jobs/${id}/verdicts`
+export const jobCandidatesRoute = (id: string): string => `/v1/jobs/${id}/candidates`
+export const jobImagesRoute = (id: string): string => `/v1/jobs/${id}/images`
 export const jobEventsRoute = (id: string): string => `/v1/jobs/${id}/events`

@@ -54,7 +54,7 @@ export const LIMITS = {
   idempotencyKeyChars: { min: 1, max: 255 },
 } as const
 
-/** Images in one answer of the OpenAI route: `n` is accepted at 1 only, because candidates compete for one place. */
-export const IMAGES_PER_REQUEST = { min: 1, max: 1 } as const
+/** Images in one answer of the OpenAI route (`n`); each is a job of its own, with a seed of its own. */
+export const IMAGES_PER_REQUEST = { min: 1, max: 10 } as const
 /** Previews of the leading candidate in one OpenAI stream (`partial_images`). */
 export const PARTIAL_IMAGES = { min: 0, max: 3 } as const

@@ -4,9 +4,10 @@ import { WorkerEvent } from './job-event.ts'
 import { LIMITS } from './limits.ts'
 
 /**
- * Worker -> edge. Three calls, all signed with the job's own key:
+ * Worker -> edge. Four calls, all signed with the job's own key:
  *   POST /internal/v1/jobs/:id/claim    ClaimRequest -> ClaimReply
  *   POST /internal/v1/jobs/:id/events   EventBatch   -> ControlReply
+ *   GET  /internal/v1/jobs/:id/control  WebSocket: a ControlReply now and at every change
  *   PUT  /internal/v1/images/:sha256    PNG bytes    -> 201 stored, 200 already there
  * Signature: hex HMAC-SHA256 under JobMessage.callbackKey (the 32 decoded bytes) of `signingString(...)`.
  */
@@ -27,6 +28,7 @@ export function signingString(method: string, path: string, timestamp: string, b
 
 export const claimPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/claim`
 export const eventsPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/events`
+export const controlPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/control`
 export const imagePath = (sha256: string): string => `/internal/v1/images/${sha256}`
 
 export const ClaimRequest = z.strictObject({

@@ -41,18 +41,19 @@ export class CacheEntry extends DurableObject<Env> {
   #opening: Promise<ResolveReply> | undefined
   #foundGoodAt = 0
 
-  /** Answers `spec` from the kept result, joins the open job, or opens `spec` as a new one. */
-  async resolve(spec: JobSpec): Promise<ResolveReply> {
+  /** Answers `spec` from the kept result, joins the open job, or, if it may, opens `spec` as a new one. */
+  async resolve(spec: JobSpec, mayOpen = true): Promise<ResolveReply> {
     for (;;) {
       // Its failure is its own caller's; this request tries again by itself.
       await this.#opening?.catch(() => undefined)
       const state = this.#read()
       switch (state.phase) {
         case 'empty':
-          return spec.reuse.mode === 'only' ? notCached() : this.#open(spec)
+          if (spec.reuse.mode === 'only') return notCached()
+          return mayOpen ? this.#open(spec) : overloaded()
         case 'kept': {
           // The same parameters make the same picture, so what is kept stays.
-          if (!permits(spec, state.snapshot)) return this.#reserveAndOpen(spec)
+          if (!permits(spec, state.snapshot)) return mayOpen ? this.#reserveAndOpen(spec) : overloaded()
           const snapshot = (await this.#isGood(state.snapshot)) ? await this.#hitFor(spec, state) : undefined
           if (snapshot) return accepted(snapshot)
           this.#forget(state)
@@ -188,6 +189,11 @@ export class CacheEntry extends DurableObject<Env> {
 function notCached(): ResolveReply {
   const message = 'There is no finished picture for this request, and Cache-Control: only-if-cached permits no other'
   return { outcome: 'refused', refusal: { code: 'not_cached', message } }
+}
+
+function overloaded(): ResolveReply {
+  const message = 'Too much work is waiting; try again later, or permit fewer candidates with mayDegrade'
+  return { outcome: 'refused', refusal: { code: 'overloaded', message } }
 }
 
 function permits({ reuse, createdAt }: JobSpec, { finishedAt = 0 }: JobSnapshot): boolean {

@@ -1,5 +1,6 @@
 import { isTerminalEvent, type JobEvent } from '../../shared/job-event.ts'
 import { END_ONLY, LOG_ENDED, type LoggedEvent } from '../logged-event.ts'
+import { CONTROL } from './control-line.ts'
 import type { JobStore, Ticket } from './job-store.ts'
 
 /**
@@ -36,7 +37,9 @@ export class EventLog {
   broadcast(events: readonly LoggedEvent[], over: boolean): void {
     const texts = events.map((logged) => ({ text: JSON.stringify(logged), isEnd: isTerminalEvent(logged.event) }))
     for (const socket of this.#context.getWebSockets()) {
-      const endOnly = this.#context.getTags(socket).includes(END_ONLY)
+      const tags = this.#context.getTags(socket)
+      if (tags.includes(CONTROL)) continue
+      const endOnly = tags.includes(END_ONLY)
       for (const { text, isEnd } of texts) if (isEnd || !endOnly) send(socket, text)
       if (over) socket.close(LOG_ENDED, 'the log has ended')
     }

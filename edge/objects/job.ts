@@ -8,6 +8,7 @@ import type { ClaimReply, ClaimRequest, ControlReply, EventBatch } from '../../s
 import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
 import { END_ONLY, type LoggedEvent } from '../logged-event.ts'
+import { CONTROL, ControlLine } from './control-line.ts'
 import { batchProblem } from './event-batch.ts'
 import { EventLog } from './event-log.ts'
 import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
@@ -75,11 +76,13 @@ export class Job extends DurableObject<Env> {
   readonly #store: JobStore
   readonly #log: EventLog
   readonly #outbox: Outbox
+  readonly #controlLine: ControlLine
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env)
     this.#store = new JobStore(context.storage)
     this.#log = new EventLog(context, this.#store)
+    this.#controlLine = new ControlLine(context)
     this.#outbox = new Outbox(context, env, this.#store, () => this.#schedule())
   }
 
@@ -118,6 +121,7 @@ export class Job extends DurableObject<Env> {
       }
       return added
     })
+    if (request.deadline === latestDeadline(this.#store)) this.#controlLine.tell(this.#control())
     this.#outbox.deliverSoon()
     return { outcome: 'joined', snapshot: this.#snapshot(ticket) }
   }
@@ -226,12 +230,13 @@ export class Job extends DurableObject<Env> {
 
   /**
    * Subscribes a WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`; with `&only=end`, to its terminal event; with
-   * `&reader=TENANT`, only if the job is that tenant's. 204 when nothing can follow.
+   * `&reader=TENANT`, only if the job is that tenant's. 204 when nothing can follow. `?id=JOB_ID&control` is a worker's line.
    */
   override fetch(request: Request): Response {
     const { searchParams } = new URL(request.url)
     const ticket = this.#ticket(searchParams.get('id') ?? '')
     if (!ticket || !mayRead(ticket, searchParams.get('reader') ?? undefined)) return new Response(null, { status: 404 })
+    if (searchParams.has(CONTROL)) return this.#controlLine.open(this.#control())
     const over = ticket.closed !== undefined || hasEnded(this.#store.state())
     const endOnly = searchParams.get('only') === END_ONLY
     return this.#log.subscribe(ticket, Number(searchParams.get('after') ?? 0), over, endOnly)
@@ -345,6 +350,7 @@ export class Job extends DurableObject<Env> {
       this.#store.append({ type: why }, attemptOf(state))
     })
     this.#log.end(ticket.id, after + 1, { type: why })
+    this.#controlLine.tell(this.#control())
     this.#outbox.deliverSoon()
   }
 

@@ -2,7 +2,7 @@ import { waitUntil } from 'cloudflare:workers'
 import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import { isTerminal } from '../../shared/job.ts'
-import { imageRoute, type JobSnapshot, jobRoute } from '../../shared/job-record.ts'
+import { type Degraded, imageRoute, type JobSnapshot, jobRoute } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
 import { acceptedJob } from '../accepted-job.ts'
@@ -14,14 +14,13 @@ import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream } from '../generation-stream.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
-import { onceByKey } from '../idempotency.ts'
+import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
-import { chooseModel, completeRequest } from '../job-parameters.ts'
-import { submitJob } from '../job-submission.ts'
+import { type CompleteRequest, chooseModel, completeRequest } from '../job-parameters.ts'
 import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
-import { hasTerms, idempotencyKey, prefersAsync, requestTerms } from '../request-terms.ts'
+import { hasTerms, idempotencyKey, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
 import { serverTiming } from '../server-timing.ts'
 
@@ -59,55 +58,129 @@ async function generate(
   request: ImageRequest,
   onHit: (answer: RememberedHit) => void,
 ): Promise<Response> {
-  const caller = c.get('caller')
-  const { signal, headers } = c.req.raw
+  const { headers } = c.req.raw
   const card = chooseModel(parseEnv(c.env).models, request.model)
   requireSize(card, request.size)
   const { events = false, ...options } = request.parm ?? {}
   const complete = completeRequest(card, request.prompt, options, 'parm.')
   const terms = requestTerms(options, headers)
-  const key = idempotencyKey(headers)
-  const { snapshot, isRepeat } = await onceByKey(c.env, caller.tenant, key, { generations: request }, () =>
-    submitJob(c.env, { url: c.req.url, trace: c.var.trace }, caller, complete, terms),
-  )
-  c.set('jobId', snapshot.id)
-  c.set('cache', snapshot.cache)
-  if (!request.stream && prefersAsync(headers)) {
+  const isAsync = !request.stream && prefersAsync(headers)
+  const count = request.n ?? 1
+  if (count > 1) {
+    if (request.stream || isAsync) throw oneAtATime(count)
+    return answerWith(c, request, await severalPictures(c, request, complete, terms, count))
+  }
+  const taken = await takeIn(c, { generations: request }, complete, terms)
+  const { snapshot, isRepeat, degraded } = taken
+  if (isAsync) {
     c.header('preference-applied', 'respond-async')
-    return acceptedJob(c, snapshot, isRepeat)
+    return acceptedJob(c, taken)
   }
   c.header('location', jobRoute(snapshot.id))
   if (isRepeat) c.header('idempotency-replayed', 'true')
-  const giveUp =
-    key === undefined && !isTerminal(snapshot.status) ? () => cancelJob(c.env, snapshot, caller) : undefined
   if (request.stream) {
     const partialImages = request.partial_images ?? 0
-    return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave: giveUp })
+    const onLeave = canGiveUp(c, snapshot) ? () => cancelJob(c.env, snapshot, c.get('caller')) : undefined
+    return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave, degraded })
   }
-  if (giveUp) signal.addEventListener('abort', giveUp)
-  const hasWaited = !isTerminal(snapshot.status)
-  if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: caller.tenant }, signal)
-  if (signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
-  const ended = await endedJob(c.env, snapshot)
-  const { image } = resultOf(ended)
-  c.header('cache-status', cacheStatus(ended.cache, true))
-  if (hasWaited) c.header('server-timing', serverTiming(ended))
-  const datum =
-    request.response_format === 'url'
-      ? { url: new URL(imageRoute(image), c.req.url).href }
-      : { b64_json: await imageBase64(c.env, image) }
-  const answer: ImageResponse = {
-    created: Math.floor(ended.createdAt / 1000),
-    data: [datum],
-    ...generationFields(image),
-    usage: USAGE,
-    parm: generationSummary(ended),
-  }
-  if (ended.cache !== 'hit' || terms.webhook !== undefined || Object.keys(terms.labels).length > 0)
-    return c.json(answer)
-  const hit = { body: JSON.stringify(answer), jobId: ended.id }
+  const picture = await waitForPicture(c, taken)
+  const answer = await answerWith(c, request, [picture])
+  const isPlainHit =
+    picture?.ended.cache === 'hit' && !degraded && !terms.webhook && Object.keys(terms.labels).length === 0
+  if (!picture || !isPlainHit) return answer
+  const hit = { body: await answer.text(), jobId: picture.ended.id }
   onHit(hit)
   return answerAgain(c, hit)
+}
+
+/** Different pictures have different seeds: the asked one and those that follow it, each a job of its own in the cache. */
+async function severalPictures(
+  c: Context<AppEnv>,
+  request: ImageRequest,
+  complete: CompleteRequest,
+  terms: RequestTerms,
+  count: number,
+): Promise<(Picture | undefined)[]> {
+  const pictures = Array.from({ length: count }, async (_, index) => {
+    const seed = (complete.parameters.seed + index) % (LIMITS.seed.max + 1)
+    const one = { ...complete, parameters: { ...complete.parameters, seed } }
+    return waitForPicture(c, await takeIn(c, { generations: request, index }, one, terms, `/${index}`))
+  })
+  // All of them are waited for, so that one failure leaves no job without its reader's answer.
+  const settled = await Promise.allSettled(pictures)
+  return settled.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason
+    return outcome.value
+  })
+}
+
+interface Picture {
+  ended: JobSnapshot
+  hasWaited: boolean
+  degraded: Degraded | undefined
+}
+
+/** @returns undefined when the caller has left meanwhile */
+async function waitForPicture(
+  c: Context<AppEnv>,
+  { snapshot, degraded }: Pick<TakenIn, 'snapshot' | 'degraded'>,
+): Promise<Picture | undefined> {
+  const { tenant } = c.get('caller')
+  const { signal } = c.req.raw
+  const hasWaited = !isTerminal(snapshot.status)
+  if (canGiveUp(c, snapshot)) {
+    signal.addEventListener('abort', () => cancelJob(c.env, snapshot, c.get('caller')))
+  }
+  if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
+  if (signal.aborted) return undefined
+  return { ended: await endedJob(c.env, snapshot), hasWaited, degraded }
+}
+
+/** Unless its Idempotency-Key says that the caller may come back. */
+function canGiveUp(c: Context<AppEnv>, { status }: JobSnapshot): boolean {
+  return !isTerminal(status) && idempotencyKey(c.req.raw.headers) === undefined
+}
+
+async function answerWith(
+  c: Context<AppEnv>,
+  request: ImageRequest,
+  pictures: readonly (Picture | undefined)[],
+): Promise<Response> {
+  const [first] = pictures
+  if (!first || pictures.includes(undefined)) return c.body(null, CALLER_LEFT as StatusCode)
+  const data = await Promise.all(
+    pictures.map((picture) => datumOf(c, request, picture as Picture, pictures.length > 1)),
+  )
+  const { ended, hasWaited } = first
+  c.header('cache-status', cacheStatus(ended.cache, true))
+  if (hasWaited) c.header('server-timing', serverTiming(ended))
+  const answer: ImageResponse = {
+    created: Math.floor(ended.createdAt / 1000),
+    data,
+    ...generationFields(resultOf(ended).image),
+    usage: USAGE,
+    parm: generationSummary(ended, first.degraded),
+  }
+  return c.json(answer)
+}
+
+async function datumOf(
+  c: Context<AppEnv>,
+  { response_format }: ImageRequest,
+  { ended, degraded }: Picture,
+  isOneOfSeveral: boolean,
+): Promise<ImageResponse['data'][number]> {
+  const { image } = resultOf(ended)
+  const own = isOneOfSeveral ? { parm: generationSummary(ended, degraded) } : {}
+  return response_format === 'url'
+    ? { url: new URL(imageRoute(image), c.req.url).href, ...own }
+    : { b64_json: await imageBase64(c.env, image), ...own }
+}
+
+function oneAtATime(count: number) {
+  return invalidRequest([
+    { field: 'n', problem: describeValue(count), permitted: '1 with stream or respond-async: each picture is a job' },
+  ])
 }
 
 function answerAgain(c: Context<AppEnv>, { body, jobId }: RememberedHit): Response {

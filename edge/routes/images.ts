@@ -1,3 +1,4 @@
+import { waitUntil } from 'cloudflare:workers'
 import { Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
 import { Sha256Hex } from '../../shared/job.ts'
@@ -5,7 +6,7 @@ import type { AppEnv } from '../app-env.ts'
 import { byteRange } from '../byte-range.ts'
 import { errorResponse } from '../error-response.ts'
 
-/** `/v1/images/:sha256`: content-addressed, so an answer never goes stale. */
+/** `/v1/images/:sha256`: content-addressed, so an answer never goes stale and is kept by whatever cache lies on its way. */
 export const images = new Hono<AppEnv>()
 
 const CACHE_CONTROL = 'public, max-age=31536000, immutable'
@@ -20,9 +21,15 @@ images.get('/:sha256', async (c) => {
   const ifRange = c.req.header('if-range')
   const range = isHead || (ifRange !== undefined && ifRange !== etag) ? undefined : c.req.header('range')
   if (!isHead && !isKnown && range === undefined) {
+    // Cloudflare's cache of the place where the caller is; without the query, which names nothing here.
+    const address = new URL(c.req.path, c.req.url).href
+    const cached = await caches.default.match(address)
+    if (cached?.body) return c.body(cached.body, 200, { ...headers, ...bodyHeaders(lengthOf(cached), sha256) })
     const stored = await c.env.IMAGES.get(sha256)
     if (!stored) throw notFound(sha256)
-    return c.body(stored.body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+    const answer = c.body(stored.body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
+    waitUntil(caches.default.put(address, answer.clone()))
+    return answer
   }
   const stored = await c.env.IMAGES.head(sha256)
   if (!stored) throw notFound(sha256)
@@ -40,6 +47,8 @@ images.get('/:sha256', async (c) => {
     'content-range': `bytes ${part.first}-${part.last}/${stored.size}`,
   })
 })
+
+const lengthOf = ({ headers }: Response): number => Number(headers.get('content-length'))
 
 function bodyHeaders(bytes: number, sha256: string): Record<string, string> {
   return {

@@ -9,6 +9,7 @@ import { verifyCallback } from '../callback-signature.ts'
 import { parseEnv } from '../env.ts'
 import { invalidRequest } from '../field-problems.ts'
 import { jobObjectName } from '../job-id.ts'
+import { CONTROL } from '../objects/control-line.ts'
 import { decode, parseJson, readBytes } from '../request-body.ts'
 
 /** `/internal/v1`: what workers call, every call signed with its job's own key. See shared/worker-protocol.ts. */
@@ -41,6 +42,17 @@ internal.post('/jobs/:id/events', async (c) => {
       throw never
     }
   }
+})
+
+internal.get('/jobs/:id/control', async (c) => {
+  const { id } = await signedForJob(c, 0)
+  requireUpgrade(c.req.raw.headers)
+  const query = new URLSearchParams({ id, [CONTROL]: '' })
+  const { webSocket } = await c.env.JOB.getByName(jobObjectName(id)).fetch(`https://job/?${query}`, {
+    headers: { upgrade: 'websocket' },
+  })
+  if (!webSocket) throw notFound(id)
+  return new Response(null, { status: 101, webSocket })
 })
 
 internal.put('/images/:sha256', async (c) => {
@@ -85,6 +97,13 @@ async function requireStoredImage(c: Context<AppEnv>, { events }: EventBatch): P
       },
     ])
   }
+}
+
+function requireUpgrade(headers: Headers): void {
+  if (headers.get('upgrade')?.toLowerCase() === 'websocket') return
+  throw invalidRequest([
+    { field: 'Upgrade', problem: 'is missing', permitted: '"websocket": this is no other address' },
+  ])
 }
 
 /** Signature and a whole IHDR chunk; what follows is the worker's business. */

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
-import { JobId } from '../../shared/job.ts'
+import { type ImageRef, JobId } from '../../shared/job.ts'
+import { type CandidateList, imageRoute, type JobImages, type VerdictLedger } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv } from '../app-env.ts'
@@ -8,16 +9,16 @@ import { authenticate, authenticateReader } from '../auth.ts'
 import { parseEnv } from '../env.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from '../event-stream.ts'
 import { invalidRequest } from '../field-problems.ts'
-import { onceByKey } from '../idempotency.ts'
-import { followJob } from '../job-events.ts'
+import { takeIn } from '../intake.ts'
+import { followJob, logSocket } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
 import { listJobs, parseJobListQuery } from '../job-list.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
-import { jobRecord, submitJob } from '../job-submission.ts'
+import { jobRecord } from '../job-submission.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import { readJson } from '../request-body.ts'
 import { JobRequest } from '../request-schema.ts'
-import { idempotencyKey, requestTerms } from '../request-terms.ts'
+import { requestTerms } from '../request-terms.ts'
 import { verdictLedger } from '../verdict-ledger.ts'
 
 /**
@@ -31,13 +32,7 @@ jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => 
   const card = chooseModel(parseEnv(c.env).models, model)
   const complete = completeRequest(card, prompt, options, '')
   const terms = requestTerms(options, c.req.raw.headers)
-  const key = idempotencyKey(c.req.raw.headers)
-  const { snapshot, isRepeat } = await onceByKey(c.env, c.var.caller.tenant, key, { jobs: request }, () =>
-    submitJob(c.env, { url: c.req.url, trace: c.var.trace }, c.var.caller, complete, terms),
-  )
-  c.set('jobId', snapshot.id)
-  c.set('cache', snapshot.cache)
-  return acceptedJob(c, snapshot, isRepeat)
+  return acceptedJob(c, await takeIn(c, { jobs: request }, complete, terms))
 })
 
 jobs.get('/', authenticate({ scope: 'read', metered: false }), async (c) => {
@@ -55,11 +50,25 @@ jobs.get('/:id', authenticateReader(), async (c) => {
 })
 
 jobs.get('/:id/verdicts', authenticateReader(), async (c) => {
-  const id = jobIdOf(c)
-  const ledger = await c.env.JOB.getByName(jobObjectName(id)).ledger(id, c.var.reader)
-  if (!ledger) throw notFound(id)
+  const ledger = await ledgerOf(c)
   c.header('cache-control', 'no-store')
-  return c.json(verdictLedger(ledger.snapshot, ledger.phases))
+  return c.json(ledger)
+})
+
+jobs.get('/:id/candidates', authenticateReader(), async (c) => {
+  const { candidates } = await ledgerOf(c)
+  c.header('cache-control', 'no-store')
+  return c.json({ object: 'list', data: candidates } satisfies CandidateList)
+})
+
+jobs.get('/:id/images', authenticateReader(), async (c) => {
+  const id = jobIdOf(c)
+  const snapshot = await c.env.JOB.getByName(jobObjectName(id)).snapshot(id, c.var.reader)
+  if (!snapshot) throw notFound(id)
+  const { result } = snapshot
+  c.header('cache-control', 'no-store')
+  const own = result ? [{ candidate: result.candidate, url: imageUrl(c, result.image), ...result.image }] : []
+  return c.json({ object: 'list', data: own } satisfies JobImages)
 })
 
 jobs.delete('/:id', authenticate({ scope: 'generate', metered: false }), async (c) => {
@@ -72,6 +81,10 @@ jobs.delete('/:id', authenticate({ scope: 'generate', metered: false }), async (
 jobs.get('/:id/events', authenticateReader(), async (c) => {
   const id = jobIdOf(c)
   const after = lastEventId(c)
+  if (c.req.header('upgrade')?.toLowerCase() === 'websocket') {
+    const webSocket = await logSocket(c.env, { id, reader: c.var.reader }, after)
+    return webSocket ? new Response(null, { status: 101, webSocket }) : c.body(null, 204)
+  }
   const leave = new AbortController()
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
   const events = await followJob(c.env, { id, reader: c.var.reader }, after, signal)
@@ -91,6 +104,15 @@ jobs.get('/:id/events', authenticateReader(), async (c) => {
 async function* asServerSent(events: AsyncIterable<LoggedEvent>): AsyncGenerator<ServerSentEvent> {
   for await (const { id, event } of events) yield { id, event: event.type, data: event }
 }
+
+async function ledgerOf(c: Context<AppEnv>): Promise<VerdictLedger> {
+  const id = jobIdOf(c)
+  const ledger = await c.env.JOB.getByName(jobObjectName(id)).ledger(id, c.var.reader)
+  if (!ledger) throw notFound(id)
+  return verdictLedger(ledger.snapshot, ledger.phases)
+}
+
+const imageUrl = (c: Context<AppEnv>, image: ImageRef): string => new URL(imageRoute(image), c.req.url).href
 
 function jobIdOf(c: Context<AppEnv>): string {
   const id = c.req.param('id') ?? ''

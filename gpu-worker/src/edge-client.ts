@@ -7,12 +7,14 @@ import {
   type ClaimRequest,
   ControlReply,
   claimPath,
+  controlPath,
   type EventBatch,
   eventsPath,
   imagePath,
   SIGNATURE_HEADERS,
   signingString,
 } from '../../shared/worker-protocol.ts'
+import { listenToControl } from './control-listener.ts'
 
 /** How long one call may go on trying. */
 export interface Patience {
@@ -33,6 +35,13 @@ export interface EdgeClient {
   report(batch: EventBatch, patience: Patience): Promise<ControlReply>
   /** Stores bytes under their own hash; storing them twice is harmless. */
   putImage(sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
+  /**
+   * Hears what the edge wants the moment it wants it, rather than with the next heartbeat. Never throws: where no socket can be
+   * opened, heartbeats have to do.
+   *
+   * @returns stops listening
+   */
+  listen(onControl: (reply: ControlReply) => void): () => void
 }
 
 /** One call in the trace of its job. */
@@ -140,6 +149,11 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     async putImage(sha256, png, patience) {
       const response = await call('store image', 'PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
       if (!response.ok) throw await refusal(response)
+    },
+    listen(onControl) {
+      const path = controlPath(jobId)
+      const headers = () => signedHeaders('GET', path, createHash('sha256').digest('hex'))
+      return listenToControl(origin.replace(/^http/, 'ws') + path, headers, onControl)
     },
   }
 }

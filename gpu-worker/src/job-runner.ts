@@ -175,6 +175,7 @@ export class JobRunner {
     if (this.#givingBack.signal.aborted) attempt.handBack()
     this.#attempts.set(lease, attempt)
     const reporter = this.#reporter(attempt)
+    const stopListening = attempt.edge.listen((reply) => attempt.obey(reply))
     try {
       const refusal = read.kind === 'valid' ? this.#refuse(attempt, read.message) : messageInvalid(read.problem)
       if (refusal) await this.#fail(attempt, reporter, refusal)
@@ -184,6 +185,7 @@ export class JobRunner {
       attempt.stop({ why: 'trouble', error })
     } finally {
       lease.lost.removeEventListener('abort', onLost)
+      stopListening()
       reporter.close()
       this.#attempts.delete(lease)
     }

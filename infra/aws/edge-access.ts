@@ -6,7 +6,7 @@ import type { Deployment } from './deployment.ts'
 import type { JobQueues } from './job-queues.ts'
 
 /**
- * What the edge, which runs at Cloudflare, needs of AWS: it may send to the two queues and nothing else. The user's access key is not
+ * What the edge, which runs at Cloudflare, needs of AWS: it may send to the two queues, ask how long they are, and nothing else. The user's access key is not
  * made here, because it would lie in the stack's state; infra/guides/first-deploy.md makes it and hands it over in one go.
  */
 export class EdgeAccess extends Construct {
@@ -16,7 +16,7 @@ export class EdgeAccess extends Construct {
       managedPolicyName: `parm-edge-${name}-send-jobs`,
       statements: [
         new PolicyStatement({
-          actions: ['sqs:SendMessage'],
+          actions: ['sqs:SendMessage', 'sqs:GetQueueAttributes'],
           resources: queues.lanes.map(({ queue }) => queue.queueArn),
         }),
       ],

@@ -67,7 +67,7 @@ function newRequest(index: number, dice: Dice): object {
     steps: dice.integer(4, TINY.tokenCount),
     strategy: dice.pick(['baseline', 'orm', 'prm', 'parm', 'parm']),
     accept: dice.pick(['best', 'first']),
-    lane: dice.happens(SHARES.batch) ? 'batch' : 'interactive',
+    priority: dice.happens(SHARES.batch) ? 'batch' : 'interactive',
     // As long as there is: no job of this run is meant to end for lack of time.
     deadlineMs: 600_000,
   }

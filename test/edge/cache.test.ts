@@ -67,7 +67,7 @@ describe('a repeat of a finished request', () => {
   it('is the same request when only lane or deadline differ', async () => {
     const first = await submit({ prompt: 'a red apple' })
     await (await workerFor(first.id)).finish()
-    expect((await submit({ prompt: 'a red apple', lane: 'batch', deadlineMs: 5000 })).cache).toBe('hit')
+    expect((await submit({ prompt: 'a red apple', priority: 'batch', deadlineMs: 5000 })).cache).toBe('hit')
   })
 
   it('opens a new job when the stored image is gone', async () => {
@@ -113,8 +113,8 @@ describe('identical requests at the same moment', () => {
   })
 
   it('do not wait behind the batch when one of them is in a hurry', async () => {
-    const slow = await submit({ prompt: 'a green pear', lane: 'batch' })
-    const fast = await submit({ prompt: 'a green pear', lane: 'interactive' })
+    const slow = await submit({ prompt: 'a green pear', priority: 'batch' })
+    const fast = await submit({ prompt: 'a green pear', priority: 'interactive' })
     expect(fast).toMatchObject({ cache: 'collapsed', lane: 'interactive' })
     const batch = new ScriptedWorker(await receiveMessage(slow.id, 'batch'))
     const interactive = new ScriptedWorker(await receiveMessage(slow.id, 'interactive'))

@@ -27,7 +27,7 @@ const FIELDS = [
   'guidance',
   'verifier',
   'deadlineMs',
-  'lane',
+  'priority',
   'n',
   'size',
   'parm',

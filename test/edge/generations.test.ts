@@ -17,13 +17,15 @@ const PATIENT = { timeout: 20_000 }
 const GENERATIONS = '/v1/images/generations'
 
 /** The message of the job that a request for `prompt` opened. */
-async function messageOf(prompt: string): Promise<JobMessage> {
-  return receiveMessage(await vi.waitFor(() => jobFor(prompt), PATIENT))
+async function messageOf(prompt: string, seed = 0): Promise<JobMessage> {
+  return receiveMessage(await vi.waitFor(() => jobFor(prompt, seed), PATIENT))
 }
 
-async function jobFor(prompt: string): Promise<string> {
+async function jobFor(prompt: string, seed: number): Promise<string> {
   const { data } = JobList.parse(await (await call('/v1/jobs')).json())
-  const opener = data.find((job) => job.prompt === prompt && job.cache === 'miss')
+  const openers = data.filter((job) => job.prompt === prompt && job.cache === 'miss')
+  const records = await Promise.all(openers.map(({ id }) => look(id)))
+  const opener = records.find(({ parameters }) => parameters.seed === seed)
   if (!opener) throw new Error(`nobody has asked for ${prompt} yet`)
   return opener.id
 }
@@ -66,6 +68,24 @@ describe('POST /v1/images/generations', () => {
     const response = await answer
     const body = ImageResponse.parse(await response.json())
     expect(['collapsed', 'hit']).toContain(body.parm.cache)
+  })
+
+  it('makes several pictures of as many seeds, each a job of its own', async () => {
+    const ready = await submit({ prompt: 'a tie', seed: 8 })
+    await new ScriptedWorker(await receiveMessage(ready.id)).finish()
+    const answer = postJson(GENERATIONS, { prompt: 'a tie', n: 2, parm: { seed: 7 } })
+    await new ScriptedWorker(await messageOf('a tie', 7)).finish()
+    const { data, parm } = ImageResponse.parse(await (await answer).json())
+    expect(data.map((datum) => [datum.parm?.seed, datum.parm?.cache])).toEqual([
+      [7, 'miss'],
+      [8, 'hit'],
+    ])
+    expect(parm).toEqual(data[0]?.parm)
+    for (const datum of data) expect(datum).toMatchObject({ b64_json: base64(TINY_PNG) })
+    for (const more of [{ stream: true }, {}]) {
+      const refused = await postJson(GENERATIONS, { prompt: 'a tie', n: 2, ...more }, { prefer: 'respond-async' })
+      expect(Problem.parse(await refused.json()).error.param).toBe('n')
+    }
   })
 
   it('answers with the job at once when asked to', async () => {

@@ -27,7 +27,7 @@ describe('the list of jobs', () => {
     await (await workerFor(done.id)).finish()
     const running = await submit({ prompt: 'a fork' })
     await (await workerFor(running.id)).claim()
-    const given = await submit({ prompt: 'a bowl', lane: 'batch' })
+    const given = await submit({ prompt: 'a bowl', priority: 'batch' })
     await cancel(given.id)
     const joined = await submit({ prompt: 'a fork' })
     await vi.waitFor(async () => {

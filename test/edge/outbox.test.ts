@@ -117,7 +117,7 @@ describe('a queue message', () => {
     const response = await call('/v1/jobs', {
       method: 'POST',
       headers: { 'content-type': 'application/json', traceparent },
-      body: JSON.stringify({ prompt: 'a kite', lane: 'batch' }),
+      body: JSON.stringify({ prompt: 'a kite', priority: 'batch' }),
     })
     const { id } = (await response.json()) as { id: string }
     const message = await receiveMessage(id, 'batch')

@@ -152,7 +152,7 @@ describe('POST /v1/jobs takes', () => {
     [{ guidance: LIMITS.guidance.max }],
     [{ guidance: LIMITS.guidance.min }],
     [{ deadlineMs: LIMITS.deadlineMs.max }],
-    [{ strategy: 'baseline', accept: 'best', lane: 'batch', verifier: 'orm', model: 'test-model' }],
+    [{ strategy: 'baseline', accept: 'best', priority: 'batch', verifier: 'orm', model: 'test-model' }],
   ])('values at their limits, %j', async (fields) => {
     const response = await postJson(JOBS, { prompt: 'a cat', ...fields })
     expect(response.status).toBe(202)

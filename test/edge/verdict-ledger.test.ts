@@ -1,12 +1,35 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { JobResult } from '../../shared/job.ts'
-import { VerdictLedger } from '../../shared/job-record.ts'
+import {
+  CandidateList,
+  JobImages,
+  jobCandidatesRoute,
+  jobImagesRoute,
+  jobVerdictsRoute,
+  VerdictLedger,
+} from '../../shared/job-record.ts'
 import { call } from './support/api.ts'
 import { submit, workerFor } from './support/job.ts'
 import { verdict } from './support/scripted-worker.ts'
 
 afterEach(reset)
+
+describe('the lists of a job', () => {
+  it('are its candidates as the ledger has them, and its pictures once there are any', async () => {
+    const { id } = await submit({ prompt: 'a lamp' })
+    const read = async (route: string) => (await call(route)).json()
+    expect(JobImages.parse(await read(jobImagesRoute(id))).data).toEqual([])
+    const result = await (await workerFor(id)).finish()
+    const ledger = VerdictLedger.parse(await read(jobVerdictsRoute(id)))
+    expect(CandidateList.parse(await read(jobCandidatesRoute(id))).data).toEqual(ledger.candidates)
+    const [image, ...others] = JobImages.parse(await read(jobImagesRoute(id))).data
+    expect(others).toEqual([])
+    expect(image).toMatchObject({ candidate: result.candidate, sha256: result.image.sha256 })
+    expect((await call(new URL(image?.url ?? '').pathname)).status).toBe(200)
+    expect((await call(jobImagesRoute(`job_${'0'.repeat(26)}`))).status).toBe(404)
+  })
+})
 
 async function ledgerOf(id: string): Promise<VerdictLedger> {
   return VerdictLedger.parse(await (await call(`/v1/jobs/${id}/verdicts`)).json())

@@ -147,6 +147,22 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     await leave()
   })
 
+  it('has a reference of every route and schema, from its own document, without asking anybody else', async () => {
+    const { page, complaints, leave } = await visit('')
+    await page.goto(`${stack.url}/reference#createJob`)
+    await page.locator('article#createJob').waitFor()
+    const document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as {
+      paths: Record<string, object>
+      components: { schemas: object }
+    }
+    const operations = Object.values(document.paths).flatMap((item) => Object.keys(item))
+    expect(await page.locator('#routes article').count()).toBe(operations.length)
+    expect(await page.locator('#schemas article').count()).toBe(Object.keys(document.components.schemas).length)
+    expect(await page.locator('article#schema-JobRequest').innerText()).toContain('integer 1..32')
+    expect(complaints).toEqual([])
+    await leave()
+  })
+
   it('takes the stream up again when an answer in between was none, and names unknown words', async () => {
     const { page, leave } = await visit('#prompt=a+blue+zeppelin&candidates=1&steps=4&seed=10')
     let refused = 0

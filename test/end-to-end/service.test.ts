@@ -169,13 +169,13 @@ describe('the openai client, unmodified', () => {
     expect(empty).toBeInstanceOf(BadRequestError)
     expect(empty).toMatchObject({ status: 400, code: 'invalid_request', param: 'prompt' })
     const two = await client()
-      .images.generate({ prompt: PROMPT, n: 2 })
+      .images.generate({ prompt: PROMPT, n: 11 })
       .catch((error: unknown) => error)
     expect(two).toMatchObject({
       status: 400,
       code: 'invalid_request',
       param: 'n',
-      message: expect.stringContaining('1'),
+      message: expect.stringContaining('from 1 to 10'),
     })
     const model = await client()
       .images.generate({ prompt: PROMPT, model: 'dall-e-3' })
@@ -203,6 +203,27 @@ describe('a job under way', () => {
     await settled()
     const after = await finishJob({ ...SMALL, prompt: 'a photo of a black cat', strategy: 'baseline' })
     expect(after.status).toBe('succeeded')
+  })
+
+  it('takes no more row-steps than those of the tick under way when the cancel is answered, and of one begun meanwhile', async () => {
+    const worker = stack.workers.at(-1)
+    const metric = async (name: string) => {
+      const text = await (await fetch(new URL('/metrics', worker?.healthUrl))).text()
+      return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1])
+    }
+    const job = await openJob({ ...ENDLESS, seed: 2 })
+    for await (const { event } of followEvents(job.eventsUrl)) if (event.type === 'candidate') break
+    // Between two of its heartbeats, which would tell the worker as well.
+    const rowsBefore = await metric('parm_row_steps_total')
+    await expect
+      .poll(() => metric('parm_row_steps_total'), { timeout: 60_000, interval: 5 })
+      .toBeGreaterThan(rowsBefore)
+    await fetch(`${stack.url}/v1/jobs/${job.id}`, { method: 'DELETE' })
+    const rowsAtCancel = await metric('parm_row_steps_total')
+    const stopped = () => records.some(({ event, jobId }) => event === 'job stopped' && jobId === job.id)
+    await expect.poll(stopped, { timeout: 60_000 }).toBe(true)
+    const slots = await metric('parm_slots')
+    expect((await metric('parm_row_steps_total')) - rowsAtCancel).toBeLessThanOrEqual(2 * slots)
   })
 
   it('is finished by the next worker when its own is killed, exactly once', async () => {

@@ -19,6 +19,7 @@ class Harness {
   readonly reporter = new EventReporter({
     edge: {
       claim: () => Promise.reject(new Error('not asked here')),
+      listen: () => () => undefined,
       putImage: () => Promise.reject(new Error('not asked here')),
       report: (batch) => {
         this.batches.push(batch)

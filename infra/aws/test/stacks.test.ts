@@ -80,8 +80,8 @@ describe('the queues', () => {
 })
 
 describe('the permissions', () => {
-  it('let the edge send to the two queues, and nothing else', () => {
-    expect(actionsOf(/^EdgeAccess/)).toEqual(['sqs:SendMessage'])
+  it('let the edge send to the two queues and ask how long they are, and nothing else', () => {
+    expect(actionsOf(/^EdgeAccess/)).toEqual(['sqs:GetQueueAttributes', 'sqs:SendMessage'])
     template.resourceCountIs('AWS::IAM::AccessKey', 0)
   })
 

@@ -92,7 +92,13 @@ export class ScriptedWorker {
     this.message = message
   }
 
-  async send(method: string, path: string, body: Uint8Array, changes: SignOptions = {}): Promise<Response> {
+  async send(
+    method: string,
+    path: string,
+    body: Uint8Array,
+    changes: SignOptions = {},
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
     const timestamp = String(changes.timestamp ?? Date.now())
     const raw = Uint8Array.from(
       atob((changes.key ?? this.message.callbackKey).replaceAll('-', '+').replaceAll('_', '/')),
@@ -109,8 +115,10 @@ export class ScriptedWorker {
         [SIGNATURE_HEADERS.job]: this.message.jobId,
         [SIGNATURE_HEADERS.timestamp]: timestamp,
         [SIGNATURE_HEADERS.signature]: signature,
+        ...headers,
       },
-      body: changes.signedBody ?? body,
+      // A GET has none.
+      body: method === 'GET' ? null : (changes.signedBody ?? body),
     })
   }
 

@@ -1,0 +1,65 @@
+import type { Context } from 'hono'
+import { AppError } from '../shared/error-code.ts'
+import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
+import type { AppEnv } from './app-env.ts'
+import { Backlog, lessened } from './brown-out.ts'
+import { checkContent } from './content-policy.ts'
+import { parseEnv } from './env.ts'
+import { onceByKey } from './idempotency.ts'
+import type { CompleteRequest } from './job-parameters.ts'
+import { queueDepth } from './job-queue.ts'
+import { submitJob } from './job-submission.ts'
+import { idempotencyKey, type RequestTerms } from './request-terms.ts'
+
+/** What became of a request for a picture. */
+export interface TakenIn {
+  snapshot: JobSnapshot
+  /** Its Idempotency-Key had been seen before. */
+  isRepeat: boolean
+  degraded: Degraded | undefined
+}
+
+/** Of this isolate. */
+const backlog = new Backlog()
+
+/**
+ * The way of every checked request to its job: content policy, Idempotency-Key, backlog, submission.
+ *
+ * @param asked  everything the request asks for, route included
+ * @param keySuffix  tells apart the several jobs of one request with an Idempotency-Key
+ * @throws AppError what these four refuse
+ */
+export async function takeIn(
+  c: Context<AppEnv>,
+  asked: object,
+  complete: CompleteRequest,
+  terms: RequestTerms,
+  keySuffix = '',
+): Promise<TakenIn> {
+  const { env } = c
+  const { caller, trace } = c.var
+  const config = parseEnv(env)
+  await checkContent(config, complete.parameters.prompt, caller.tenant)
+  let degraded: Degraded | undefined
+  const submit = async (): Promise<JobSnapshot> => {
+    const { lane, parameters } = complete
+    const excess = await backlog.excess(lane, config.backlogMessages, () => queueDepth(config.queue, lane))
+    const submitAs = (request: CompleteRequest, mayOpen: boolean) =>
+      submitJob(env, { url: c.req.url, trace }, caller, request, terms, mayOpen)
+    try {
+      return await submitAs(complete, excess === 1)
+    } catch (error) {
+      // What is cached, or under way anyway, is given whole; only new work has to be less.
+      const isTurnedAway = error instanceof AppError && error.code === 'overloaded'
+      if (!isTurnedAway || !terms.mayDegrade || parameters.candidates === 1) throw error
+      degraded = { candidatesAsked: parameters.candidates }
+      return submitAs(lessened(complete, excess), true)
+    }
+  }
+  const key = idempotencyKey(c.req.raw.headers)
+  const ownKey = key === undefined ? undefined : key + keySuffix
+  const taken = await onceByKey(env, caller.tenant, ownKey, asked, submit)
+  c.set('jobId', taken.snapshot.id)
+  c.set('cache', taken.snapshot.cache)
+  return { ...taken, degraded }
+}

@@ -1,0 +1,101 @@
+import type { CandidateAccount, VerdictLedger } from '../../../shared/job-record.ts'
+import type { Judgement } from '../engine/ports.ts'
+import { decidingTask } from '../engine/pruning.ts'
+import { type Contestant, choose } from '../engine/selection.ts'
+
+/** What a job's own verdicts lead to under other thresholds. */
+export interface Replay {
+  readonly jobId: string
+  /** Row-steps that the job took, of candidates as far as they told. */
+  readonly rowSteps: number
+  /** Of these, what would not have been done: candidates that end earlier. */
+  readonly rowStepsSaved: number
+  /** What would have been done on top, at most: candidates that were pruned and now are not, run to their end. */
+  readonly rowStepsRegretted: number
+  readonly winner: number | undefined
+  /** Undefined where nobody can tell: see `unknown`. */
+  readonly newWinner: number | undefined
+  /** Alignment, under `prm` potential, of the two; undefined where it was not asked. */
+  readonly score: number | undefined
+  readonly newScore: number | undefined
+  /** Candidates whose verdicts do not say how they would have ended. */
+  readonly unknown: readonly number[]
+}
+
+/**
+ * pruned, finished, stopped: as in the engine. unknown: it goes on where its verdicts end, or a question that would be asked
+ * now was not asked then.
+ */
+type Fate =
+  | { readonly kind: 'known'; readonly contestant: Contestant; readonly stepsDone: number }
+  | { readonly kind: 'unknown'; readonly mostSteps: number }
+
+/**
+ * Decides a job anew from its ledger, by the engine's own rules and without any model.
+ *
+ * @param thresholds  each 0..1; a task passes at or above its own
+ */
+export function replayLedger(ledger: VerdictLedger, thresholds: Judgement): Replay {
+  const fates = ledger.candidates.map((account) => fateOf(account, ledger, thresholds))
+  const unknown = fates.flatMap((fate, index) => (fate.kind === 'unknown' ? [index] : []))
+  const winner = ledger.choice?.candidate
+  const newWinner = winnerOf(fates)
+  let rowStepsSaved = 0
+  let rowStepsRegretted = 0
+  for (const [index, fate] of fates.entries()) {
+    const { stepsDone } = ledger.candidates[index] as CandidateAccount
+    if (fate.kind === 'known') rowStepsSaved += Math.max(0, stepsDone - fate.stepsDone)
+    else rowStepsRegretted += Math.max(0, fate.mostSteps - stepsDone)
+  }
+  return {
+    jobId: ledger.jobId,
+    rowSteps: ledger.candidates.reduce((sum, { stepsDone }) => sum + stepsDone, 0),
+    rowStepsSaved,
+    rowStepsRegretted,
+    winner,
+    newWinner,
+    score: scoreOf(ledger, winner),
+    newScore: scoreOf(ledger, newWinner),
+    unknown,
+  }
+}
+
+function fateOf(account: CandidateAccount, ledger: VerdictLedger, thresholds: Judgement): Fate {
+  const { steps, accept, strategy } = ledger
+  const task = decidingTask(strategy)
+  let isClear = false
+  for (const { stepIndex, clarity, potential, ...verdict } of account.verdicts) {
+    if (stepIndex === steps - 1) {
+      const score = task === 'alignment' ? verdict.alignment : potential
+      const isAccepted = accept === 'first' && score !== undefined && score >= thresholds[task]
+      return { kind: 'known', contestant: { state: { phase: 'finished', score, isAccepted } }, stepsDone: steps }
+    }
+    // Only parm asks for clarity, and only parm prunes; once it has passed it is not asked again.
+    if (strategy !== 'parm' || clarity === undefined || isClear) continue
+    if (clarity < thresholds.clarity) continue
+    if (potential === undefined) return { kind: 'unknown', mostSteps: steps }
+    if (potential < thresholds.potential) {
+      return { kind: 'known', contestant: { state: { phase: 'pruned', potential } }, stepsDone: stepIndex + 1 }
+    }
+    isClear = true
+  }
+  if (account.outcome === 'pruned') return { kind: 'unknown', mostSteps: steps }
+  return { kind: 'known', contestant: { state: { phase: 'stopped' } }, stepsDone: account.stepsDone }
+}
+
+/** @returns undefined where a candidate of unknown fate could have won instead, or nobody is left */
+function winnerOf(fates: readonly Fate[]): number | undefined {
+  const contestants = fates.map((fate, index) => ({
+    index,
+    // What is unknown is still open: only who was accepted before it wins for certain.
+    state: fate.kind === 'known' ? fate.contestant.state : ({ phase: 'running' } as const),
+  }))
+  const choice = choose(contestants)
+  return 'candidate' in choice ? choice.candidate.index : undefined
+}
+
+function scoreOf({ candidates, strategy, steps }: VerdictLedger, index: number | undefined): number | undefined {
+  if (index === undefined) return undefined
+  const last = candidates[index]?.verdicts.find(({ stepIndex }) => stepIndex === steps - 1)
+  return last?.[decidingTask(strategy)]
+}
