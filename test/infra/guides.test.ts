@@ -48,9 +48,9 @@ describe('the guides', () => {
     const text = guideText(guide)
     const scripts = [...text.matchAll(/npm run ([a-z:]+)/g)].map(([, script = '']) => script)
     expect(scripts.filter((script) => !(script in SCRIPTS))).toEqual([])
-    const files = [...text.matchAll(/\b((?:infra|gpu-worker|edge|shared)\/[\w./-]+\.(?:ts|json|md|toml))/g)].map(
-      ([, file = '']) => file,
-    )
+    const files = [
+      ...text.matchAll(/(?<![\w/])((?:infra|gpu-worker|edge|shared|test)\/[\w./-]+\.(?:ts|json|md|toml))/g),
+    ].map(([, file = '']) => file)
     expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([])
     const guides = [...text.matchAll(/(?<![\w/])([a-z-]+\.md)/g)].map(([, name = '']) => name)
     expect(guides.filter((name) => !existsSync(join(ROOT, 'infra/guides', name)))).toEqual([])
