@@ -4,8 +4,10 @@ import type { Stand } from './stand.ts'
 
 export interface FanIn {
   readonly callers: number
-  /** Messages in the queue: 1 is what single flight promises. */
+  /** 1 is what single flight promises. */
   readonly jobs: number
+  /** In the queue; the outbox sends one again where an answer of SQS was slow. */
+  readonly messages: number
   /** Callers who got the picture. */
   readonly answered: number
   readonly distinct_pictures: number
@@ -17,7 +19,6 @@ export interface FanIn {
 export async function measureFanIn({ url, queue }: Stand, callers: number): Promise<FanIn> {
   const prompt = 'a fan-in of many callers'
   const agent = new Agent({ keepAlive: true, maxSockets: callers })
-  const before = waitingMessages(queue).length
   const answers = Array.from({ length: callers }, () =>
     post(new URL('/v1/images/generations', url), JSON.stringify({ prompt }), agent),
   )
@@ -32,9 +33,11 @@ export async function measureFanIn({ url, queue }: Stand, callers: number): Prom
   const pictures = all.flatMap(({ status, body }) =>
     status === 200 ? [(JSON.parse(body) as { data: [{ b64_json: string }] }).data[0].b64_json] : [],
   )
+  const messages = waitingMessages(queue).filter(({ parameters }) => parameters.prompt === prompt)
   return {
     callers,
-    jobs: waitingMessages(queue).length - before,
+    jobs: new Set(messages.map(({ jobId }) => jobId)).size,
+    messages: messages.length,
     answered: pictures.length,
     distinct_pictures: new Set(pictures).size,
     last_answer_ms: Math.round(lastAnswerMs),
