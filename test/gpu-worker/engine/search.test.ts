@@ -19,20 +19,20 @@ async function run(search: Search, script: (owner: RowOwner) => object, options:
 }
 
 describe('halving', () => {
-  const potentials = [0.2, 0.1, 0.4, 0.3]
+  const potentials = [0.2, 0.1, 0.4, 0.3, 0.8, 0.7, 0.6, 0.5]
   const script = ({ candidate }: RowOwner) => ({ potential: potentials[candidate] as number, alignment: 0.5 })
 
-  test('keeps the better half at each judged step, whatever the threshold', async () => {
-    const { job, outcome } = await run('halving', script)
-    expect(outcome).toMatchObject({ candidate: 2, reason: 'best' })
-    expect(phasesOf(job).filter((phase) => phase.endsWith('pruned'))).toEqual(['0:pruned', '1:pruned', '3:pruned'])
-    expect(outcome.cost).toMatchObject({ rowSteps: 2 * 2 + 4 + STEPS, judgeCalls: 4 + 2 + 1 })
+  test('keeps the better half at each judged step, whatever the threshold, and ends with three', async () => {
+    const { job, outcome } = await run('halving', script, { candidates: 8 })
+    expect(outcome).toMatchObject({ candidate: 4, reason: 'best' })
+    const pruned = ['2:pruned', '3:pruned', '0:pruned', '1:pruned', '7:pruned']
+    expect(phasesOf(job).filter((phase) => phase.endsWith('pruned'))).toEqual(pruned)
+    expect(outcome.cost).toMatchObject({ rowSteps: 4 * 2 + 4 + 3 * STEPS, judgeCalls: 8 + 4 + 3 })
   })
 
-  test('does not ask about the last one left, which has nobody to be compared with', async () => {
-    const { job, outcome } = await run('halving', script, { candidates: 2 })
-    expect(outcome.cost.judgeCalls).toBe(2 + 1)
-    expect(eventsOf(job, 'verdict').map(({ stepIndex }) => stepIndex)).toEqual([1, 1, LAST])
+  test('spares the last three, and does not ask about one that has nobody to be compared with', async () => {
+    const { outcome } = await run('halving', script, { candidates: 3 })
+    expect(outcome.cost.rowSteps).toBe(3 * STEPS)
     expect((await run('halving', script, { candidates: 1 })).outcome.cost).toMatchObject({
       rowSteps: STEPS,
       judgeCalls: 1,
@@ -47,12 +47,14 @@ describe('halving', () => {
   })
 
   test('lets unclear candidates go on uncompared', async () => {
-    const { job } = await run('halving', ({ candidate, stepIndex }) => ({
+    const script = ({ candidate, stepIndex }: RowOwner) => ({
       clarity: candidate < 2 && stepIndex === 1 ? 0 : 1,
       potential: potentials[candidate] as number,
-    }))
+    })
+    const { job } = await run('halving', script, { candidates: 6 })
     const pruned = eventsOf(job, 'candidate').filter(({ phase }) => phase === 'pruned')
     expect(pruned.map(({ candidate, stepsDone }) => [candidate, stepsDone])).toEqual([
+      [2, 2],
       [3, 2],
       [1, 4],
     ])
@@ -206,7 +208,7 @@ describe('every search', () => {
       const engine = engineOf({ generator })
       return (await succeed(engine, submit(engine, { steps: STEPS, verifier, ...options }))).cost.judgeCalls
     }
-    expect(await calls({})).toBe(4 + 2 + 1)
+    expect(await calls({})).toBe(4 + 3 + 3)
     expect(await calls({ search: 'plain' })).toBe(4 + 4)
     expect(await calls({ strategy: 'orm' })).toBe(4)
     expect(await calls({ accept: 'first', candidates: 1 })).toBe(2)

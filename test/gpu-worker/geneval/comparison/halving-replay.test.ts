@@ -15,13 +15,14 @@ const replay = (candidates: readonly RecordedCandidate[]) =>
   )
 
 describe('replayHalving', () => {
-  it('keeps the better half of four, then of two, and finishes one, by hand', () => {
-    // The third has the highest potential, below the threshold that plain search prunes at.
-    const candidates = [0.1, 0.2, 0.4, 0.3].map((potential, index) => evenPath(1, potential, 0.5, index === 2))
+  it('keeps the better half of eight, then three of four, and finishes those, by hand', () => {
+    // Most lie below the threshold that plain search prunes at.
+    const potentials = [0.1, 0.2, 0.4, 0.3, 0.8, 0.45, 0.42, 0.41]
+    const candidates = potentials.map((potential, index) => evenPath(1, potential, 0.5, index === 4))
     const { winner, rowSteps, judgeCalls } = replay(candidates)
-    expect(winner.source).toBe(candidates[2])
-    // Two end after two steps, one after three, one after four; four and two are asked, then the last about its end.
-    expect([rowSteps, judgeCalls]).toEqual([2 * 2 + 3 + 4, 4 + 2 + 1])
+    expect(winner.source).toBe(candidates[4])
+    // Four end after two steps, one after three, three after four; eight and four are asked, then three about their ends.
+    expect([rowSteps, judgeCalls]).toEqual([4 * 2 + 3 + 3 * 4, 8 + 4 + 3])
   })
 
   it('does what the engine does, in one slot and in many', { timeout: 60_000 }, async () => {
@@ -69,9 +70,13 @@ describe('expectedHalving', () => {
     // The best of four is in half of the pairs, and wins wherever it is.
     const pair = expectedHalving(pool, method, 2, 0, 1)
     expect(Math.abs(pair.score - 0.5)).toBeLessThan(0.1)
-    expect(pair).toMatchObject({ rowSteps: 2 + 4, judgeCalls: 2 + 1, fallback: 0 })
+    expect(pair).toMatchObject({ rowSteps: 2 * 4, judgeCalls: 3 * 2, fallback: 0 })
     expect(expectedHalving(pool, method, 2, 0, 1)).toEqual(pair)
-    expect(expectedHalving(pool, method, 4, 0, 1)).toMatchObject({ score: 1, rowSteps: 11, judgeCalls: 7 })
+    expect(expectedHalving(pool, method, 4, 0, 1)).toMatchObject({
+      score: 1,
+      rowSteps: 2 + 3 * 4,
+      judgeCalls: 4 + 3 + 3,
+    })
     expect(expectedHalving(pool, method, 1, 0, 1)).toMatchObject({ rowSteps: 4, judgeCalls: 1 })
   })
 })
