@@ -13,6 +13,10 @@ export interface Deployment {
   readonly logRetention: RetentionDays
   /** Whether what holds jobs or secrets outlives the deletion of its stack. */
   readonly keepsData: boolean
+  /** Where workers send their spans, OTLP over HTTP, for the same collector as the edge's; left out, they send none. */
+  readonly tracesEndpoint?: string
+  /** Origins of the edges that a message may make a worker call; left out, any. */
+  readonly edgeOrigins?: readonly string[]
 }
 
 /**

@@ -178,6 +178,8 @@ export class GpuFleet extends Construct {
         PARM_GRACE_SECONDS: `${GRACE_SECONDS}`,
         // A worker that fell back to its processor would be a tenth of a task at the price of one.
         PARM_PROVIDERS: 'cuda',
+        ...(deployment.tracesEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: deployment.tracesEndpoint }),
+        ...(deployment.edgeOrigins !== undefined && { PARM_EDGE_ORIGINS: deployment.edgeOrigins.join(',') }),
         ...Object.fromEntries(
           queues.lanes.map(({ lane, queue }) => [`PARM_QUEUE_URL_${lane.toUpperCase()}`, queue.queueUrl]),
         ),

@@ -170,6 +170,29 @@ describe('the fleet', () => {
     expect(names.filter((name) => name.startsWith('PARM_') && !config.includes(`  ${name}: `))).toEqual([])
   })
 
+  it('tells its workers where spans go and which edges they may call, where a deployment says so', () => {
+    const told = {
+      ...production,
+      tracesEndpoint: 'https://collector.example.com',
+      edgeOrigins: ['https://api.example.com', 'https://api.example.org'],
+    }
+    const assembly = parmEdgeApp(join(outdir, 'told'), [told]).synth()
+    const [task] = Object.values(
+      Template.fromJSON(assembly.getStackByName('parm-edge-production').template as object).findResources(
+        'AWS::ECS::TaskDefinition',
+      ),
+    ) as { Properties: { ContainerDefinitions: { Environment: { Name: string; Value: unknown }[] }[] } }[]
+    const environment = task?.Properties.ContainerDefinitions[0]?.Environment ?? []
+    expect(environment).toContainEqual({
+      Name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+      Value: 'https://collector.example.com',
+    })
+    expect(environment).toContainEqual({
+      Name: 'PARM_EDGE_ORIGINS',
+      Value: 'https://api.example.com,https://api.example.org',
+    })
+  })
+
   it('does not set the number of tasks, which is the scaling’s to say', () => {
     const [service] = resources('AWS::ECS::Service')
     expect(service?.DesiredCount).toBeUndefined()
