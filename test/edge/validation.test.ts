@@ -55,7 +55,7 @@ const WRONG_FIELDS: [string, unknown, string][] = [
   ['deadlineMs', 600_001, 'an integer from 1000 to 600000'],
   ['strategy', 'PARM', 'one of "baseline", "orm", "prm", "parm"'],
   ['accept', 'any', 'one of "best", "first"'],
-  ['lane', 'fast', 'one of "interactive", "batch"'],
+  ['priority', 'fast', 'one of "interactive", "batch"'],
   ['verifier', 7, 'the name of a verifier'],
   ['verifier', 'nobody', 'one of "parm", "orm" for model test-model'],
   ['colour', 'red', 'one of the fields prompt, model, seed'],
@@ -166,8 +166,9 @@ describe('POST /v1/jobs takes', () => {
 })
 
 const WRONG_IMAGE_FIELDS: [string, unknown, string][] = [
-  ['n', 2, '1 (candidates compete'],
-  ['n', '1', '1 (candidates compete'],
+  ['n', 0, 'an integer from 1 to 10'],
+  ['n', 11, 'an integer from 1 to 10'],
+  ['n', '1', 'an integer from 1 to 10'],
   ['size', '1024x1024', '"auto" or "96x96"'],
   ['size', 'big', '"auto", or the "WIDTHxHEIGHT"'],
   ['response_format', 'png', 'one of "b64_json", "url"'],
