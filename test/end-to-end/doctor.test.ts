@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { examine } from '../../infra/doctor/examination.ts'
 import type { Finding } from '../../infra/doctor/finding.ts'
@@ -60,6 +61,8 @@ describe('the doctor', () => {
 
   it('tells that workers are missing from that something else is, and finds dead letters', async () => {
     await stack.workers[0]?.kill()
+    // Its last look at the dead letters still waits at the queue for a second, and would take the one that is sent now.
+    await delay(1500)
     stack.queue.server.sendMessage(`${queueName('batch')}-dead`, 'not JSON')
     const findings = await look(2)
     const wrong = findings.filter(({ state }) => state === 'wrong')
