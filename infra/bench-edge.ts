@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process'
-import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureFanIn } from './bench-edge/fan-in.ts'
 import { compareHits } from './bench-edge/hit-comparison.ts'
+import { machine } from './bench-edge/machine.ts'
 import { measureOpenStreams } from './bench-edge/open-streams.ts'
 import { messageOf, PlayedWorker } from './bench-edge/played-worker.ts'
 import { type Stand, startStand } from './bench-edge/stand.ts'
@@ -63,29 +62,6 @@ async function fillCache({ url, queue }: Stand, request: string): Promise<void> 
   await worker.succeed()
   const { status } = await answer
   if (status !== 200) throw new Error(`the picture to be cached was answered ${status}`)
-}
-
-/** What a figure must be read with. */
-function machine(): object {
-  const [processor] = cpus()
-  return {
-    node: process.version,
-    processor: processor?.model.trim() ?? 'unknown',
-    cores: cpus().length,
-    commit: commit(),
-  }
-}
-
-/** Absent outside a checkout, where nobody can say which code ran. */
-function commit(): string | undefined {
-  try {
-    return execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim()
-  } catch {
-    return undefined
-  }
 }
 
 await runCommand(main, USAGE)

@@ -104,8 +104,13 @@ def release(
         step_count: steps of a whole run.
         call_row_steps: from `measure_call_row_steps`.
         given: of a verifier that prunes: what to use instead of choosing it here.
+
+    Raises:
+        ValueError: a given step was not recorded, or is the last.
     """
     known, prunes = read("calibration"), set(tasks) == set(TASKS)
+    if given and (unknown := set(given.rule.steps) - set(known.steps[:-1])):
+        raise ValueError(f"judged steps {sorted(unknown)} were not recorded; permitted are {list(known.steps[:-1])}")
     fits = fit_answers(known, prunes)
     probability, good = known.probability(fits), known.labels[:, -1, ALIGNMENT] > 0.5
     thresholds, rule, prune_rates = dict.fromkeys(TASKS, _NOT_ASKED), PruningRule((), _NOT_ASKED, _NOT_ASKED), ()

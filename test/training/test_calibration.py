@@ -168,3 +168,6 @@ def test_an_operating_point_that_is_given_is_used_and_measured():
     assert report["judgedSteps"] == [6]
     # This potential never reaches 0.95, so good candidates are lost as well: known before anybody serves it.
     assert report["pruneRates"] == [1.0] and report["measured"]["pruning"]["lost"] == 1.0
+    with pytest.raises(ValueError, match=r"judged steps \[11\] were not recorded; permitted are \[4, 5, 6\]"):
+        beyond = OperatingPoint(PruningRule((6, 11), 0.1, 0.95), 0.7)
+        release(drawn_verifier(), splits.__getitem__, TASKS, 12, call_row_steps=1.0, given=beyond)

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { Arguments } from '../cli/arguments.ts'
 import { chooseVerifier } from '../cli/engine-settings.ts'
@@ -6,6 +5,7 @@ import { detectorOf, openBundleFor, verifierNamed } from '../cli/local-engine.ts
 import { runProgram } from '../cli/program.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import type { BenchSettings } from './bench-job.ts'
+import { commit } from './commit.ts'
 import { measureGoodput } from './goodput.ts'
 import { measureMemory } from './memory.ts'
 import { BENCH_FLAGS, BENCH_HELP, type BenchPlan, type Part, readBenchPlan, readPromptGroups } from './options.ts'
@@ -99,18 +99,6 @@ function circumstances({ settings, repeats }: BenchPlan, { manifest, provider, s
     stepSessions,
     slots: settings.slots,
     repeats,
-  }
-}
-
-/** Absent outside a checkout, where nobody can say which code ran. */
-function commit(): string | undefined {
-  try {
-    return execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim()
-  } catch {
-    return undefined
   }
 }
 

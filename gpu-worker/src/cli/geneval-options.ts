@@ -5,7 +5,8 @@ import { ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 import { PROMPT_FLAGS, PROMPT_HELP } from './geneval-prompts.ts'
 import { RECORDING_DEFAULTS, RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { RUN_DEFAULTS, RUN_FLAGS } from './geneval-run-options.ts'
-import { TUNING_DEFAULTS, TUNING_FLAGS } from './geneval-tune-options.ts'
+import { TUNING_DEFAULTS } from './geneval-tune-options.ts'
+import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 export const GENEVAL_FLAGS = [
   ...PROMPT_FLAGS,

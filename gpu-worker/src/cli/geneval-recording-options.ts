@@ -6,21 +6,12 @@ import { generatorIdentity } from '../geneval/recording/identities.ts'
 import { MAX_CODEBOOK_SIZE, type RecordingConfiguration } from '../geneval/recording/recording.ts'
 import { type Arguments, readSteps, UsageError } from './arguments.ts'
 import { choosePrompts, IMAGES } from './geneval-prompts.ts'
+import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 export const RECORDING_FLAGS = ['first-step'] as const
 export const RECORDING_DEFAULTS = { images: 1, candidates: LIMITS.candidates.max, firstStep: 2 }
 /** Flags of a strategy's run that a recording has no use for. */
-const FOREIGN_FLAGS = [
-  'strategy',
-  'accept',
-  'search',
-  'guided',
-  'verifier',
-  'out',
-  'judged-steps',
-  'clarity',
-  'potential',
-] as const
+const FOREIGN_FLAGS = ['strategy', 'accept', 'search', 'guided', 'verifier', 'out', ...TUNING_FLAGS] as const
 
 /** What a recording is to hold. */
 export interface RecordingPlan {

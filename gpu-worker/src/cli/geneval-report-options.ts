@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Arguments } from './arguments.ts'
 import { PROMPT_FLAGS } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
-import { TUNING_FLAGS } from './geneval-tune-options.ts'
+import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 /** Decided when the recording was made, or by the report, which compares every strategy. */
 const FOREIGN_FLAGS = [

@@ -9,7 +9,7 @@ import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.
 import { chooseVerifier } from './engine-settings.ts'
 import { type ChosenPrompts, choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
-import { TUNING_FLAGS } from './geneval-tune-options.ts'
+import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 export const RUN_FLAGS = ['strategy', 'accept', 'search', 'guided', 'verifier', 'out'] as const
 export const RUN_DEFAULTS = { images: 4, candidates: 4 }

@@ -20,7 +20,6 @@ const FOREIGN_FLAGS = [
   ...RECORDING_FLAGS,
 ] as const
 
-export const TUNING_FLAGS = ['judged-steps', 'clarity', 'potential'] as const
 const THRESHOLD = { min: 0, max: 1 }
 
 export const TUNING_DEFAULTS = { candidates: 20, verifier: 'parm' }
