@@ -34,9 +34,18 @@ class CodedScenes:
     reconstruct: Callable[[Sequence[Scene]], Tensor]
 
 
-def coded_scenes(quantizer: Quantizer, world: World, decode: Decoder) -> CodedScenes:
-    """Scenes of `world` in the codes of `quantizer`, shown by `decode`, its own decoder or its exported graph."""
+def coded_scenes(quantizer: Quantizer, world: World, decode: Decoder, *, encode_ahead: bool = False) -> CodedScenes:
+    """Scenes of `world` in the codes of `quantizer`, on the CPU.
+
+    Args:
+        quantizer: has the codes.
+        world: of the quantiser's own drawings, sizes and lattice.
+        decode: shows codes: the quantiser's own decoder, or its exported graph.
+        encode_ahead: encodes all drawings now (half a minute), for processes forked later to share instead of each its own.
+    """
     codes = SceneCodes(world, quantizer)
+    if encode_ahead:
+        codes.encode_all()
 
     def reconstruct(scenes: Sequence[Scene]) -> Tensor:
         grids = np.stack([codes.grid(scene.objects, scene.background).ravel() for scene in scenes])

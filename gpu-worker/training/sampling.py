@@ -39,11 +39,12 @@ class SamplingSettings:
 def mask_counts(token_count: int, steps: int) -> list[int]:
     """Tokens left masked after each step: max(1, min(unknown - 1, floor(N cos(pi/2 (s+1)/T)))), cosine in float32.
 
-    Single precision matters: at a ratio of 2/3 it gives one token less than exact arithmetic, as in the reference.
+    Single precision matters: at a ratio of 2/3 it gives one token less than exact arithmetic, as in the reference. It is the
+    CPU's on every device: a GPU may round a cosine otherwise, and the engine has the CPU's.
     """
     counts, unknown = [], token_count
     for step in range(steps):
-        ratio = torch.tensor((step + 1) / steps, dtype=torch.float32)
+        ratio = torch.tensor((step + 1) / steps, dtype=torch.float32, device="cpu")
         wanted = int(torch.floor(token_count * torch.cos(ratio * torch.pi * 0.5)))
         unknown = max(1, min(unknown - 1, wanted))
         counts.append(unknown)

@@ -67,11 +67,11 @@ def main() -> None:
     worlds = [home] * _HOME_SCENES + [World(wide.config, facts) for wide in detector_worlds(base)]
     questioner, maker = Questioner(home, facts), BatchMaker(tokenizer, model.config)
     quantizer, hardware = load_weights(arguments.released / "quantizer.pt", Quantizer, QuantizerConfig), hardware_of(arguments)
-    on_cpu = hardware.device.type == "cpu"
-    decode = exported_decoder(quantizer, hardware.threads) if on_cpu else quantizer.to(hardware.device).decode
-    # Workers are forked, and compose scenes on the CPU.
-    show_codes = decode if on_cpu and not hardware.workers else copy.deepcopy(quantizer).cpu().decode
-    scenes = SceneExamples(worlds, questioner, maker, coded_scenes(quantizer, home, show_codes))
+    on_cpu, is_forked = hardware.device.type == "cpu", hardware.workers > 0
+    # A process that is forked later can use neither a GPU nor the threads of an exported graph: `quantizer` stays as it is.
+    decode = exported_decoder(quantizer, hardware.threads) if on_cpu else copy.deepcopy(quantizer).to(hardware.device).decode
+    show_codes = decode if on_cpu and not is_forked else quantizer.decode
+    scenes = SceneExamples(worlds, questioner, maker, coded_scenes(quantizer, home, show_codes, encode_ahead=is_forked))
     if is_zero_shot:
 
         def make_batch(rng: np.random.Generator, size: int) -> VerifierBatch:
