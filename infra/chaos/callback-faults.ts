@@ -1,16 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Dice } from './dice.ts'
 import type { FaultLog } from './fault-log.ts'
-import { type Answer, type Neighbour, type Passed, type Passing, startProxy } from './proxy.ts'
+import { type Answer, type Meddle, type Neighbour, type Passing, startProxy } from './proxy.ts'
 
 /** Shares of the calls that a fault happens to. */
-const RATES = { slowUpload: 0.05, failedUpload: 0.05, lostReply: 0.02, corrupted: 0.02, replayed: 0.02 }
+const RATES = { slowUpload: 0.05, failedUpload: 0.05, lostReply: 0.02, corrupted: 0.02, replayed: 0.02, cutLine: 0.1 }
 const SLOW_MS = { min: 200, max: 1_500 }
 const REPLAY_AFTER_MS = { min: 100, max: 5_000 }
+const CUT_AFTER_MS = { min: 0, max: 2_000 }
 
 /**
  * The road from workers to the edge, with a bad neighbour on it: uploads are slow or fail, answers get lost after the edge has
- * acted, signed calls are sent again later, and altered copies of them are tried, which the edge must refuse.
+ * acted, signed calls are sent again later, altered copies of them are tried, which the edge must refuse, and control lines are cut.
  */
 export async function startFaultyCallbacks(edge: string, seed: number, log: FaultLog): Promise<Neighbour> {
   const dice = Object.fromEntries(Object.keys(RATES).map((kind) => [kind, new Dice(seed, kind)])) as Record<
@@ -24,7 +25,7 @@ export async function startFaultyCallbacks(edge: string, seed: number, log: Faul
   const granted = new Map<string, number>()
   let isOver = false
 
-  const proxy = await startProxy(edge, async (passing, forward): Promise<Passed> => {
+  const meddle: Meddle = async (passing, forward) => {
     if (passing.method === 'PUT') {
       if (happens('slowUpload')) {
         log.note('slowUpload')
@@ -45,6 +46,11 @@ export async function startFaultyCallbacks(edge: string, seed: number, log: Faul
     if (!happens('lostReply')) return answer
     log.note('lostReply')
     return 'cut'
+  }
+  const proxy = await startProxy(edge, meddle, (line) => {
+    if (!happens('cutLine')) return
+    log.note('cutControlLine')
+    setTimeout(() => line.cut(), waits.integer(CUT_AFTER_MS.min, CUT_AFTER_MS.max)).unref()
   })
 
   /** Changes one byte of the body on the way. A refusal of the altered copy must not depend on what the body means. */

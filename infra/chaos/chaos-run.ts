@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { commit } from '../../gpu-worker/src/bench/commit.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
 import { LANES, type Lane } from '../../shared/job.ts'
 import { newSecret } from '../local/data-dir.ts'
@@ -10,11 +11,12 @@ import { readModelCard } from '../local/models.ts'
 import { LOOPBACK, reservePort } from '../local/ports.ts'
 import { startQueue } from '../local/queue.ts'
 import { startFaultyCallbacks } from './callback-faults.ts'
+import type { ChaosReport } from './chaos-report.ts'
 import { Dice } from './dice.ts'
 import { EdgeProcess } from './edge-process.ts'
-import { type FaultKind, FaultLog } from './fault-log.ts'
+import { FaultLog } from './fault-log.ts'
 import { FaultSchedule, planFaults } from './fault-schedule.ts'
-import { judgeJobs } from './invariants.ts'
+import { judgeJobs, type Tally } from './invariants.ts'
 import { runLoad } from './load.ts'
 import { startFaultyQueue } from './queue-faults.ts'
 import { openReference } from './reference.ts'
@@ -33,27 +35,24 @@ export interface ChaosOptions {
   readonly tell: (line: string) => void
 }
 
-/** The last line of a run. */
-export interface ChaosReport {
-  readonly jobs: number
-  readonly faults: Readonly<Record<FaultKind, number>>
-  readonly lost: number
-  readonly doubled: number
-  readonly stuck: number
-  readonly invariantsBroken: number
-}
-
 const REGION = 'us-east-1'
 /** For one job, faults and a starved machine included. */
 const JOB_PATIENCE_MS = 900_000
-/** For what the queue still holds when all jobs have ended: lost acks come back, are claimed, and are answered `done`. */
-const DRAIN_MS = 120_000
+/**
+ * For what the queue still holds when all jobs have ended: lost acks come back, are claimed, and are answered `done`. A second
+ * message of a job that took long was last given back for 15 s times the number of its receipts.
+ */
+const DRAIN_MS = 300_000
+/** For each part to end when it is told to. */
+const CLOSE_MS = 60_000
 const LOOK_MS = 500
 
 /** The whole service under faults: the edge in workerd, workers as processes, everything between them by way of bad neighbours. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { jobs, seed, inFlight, tell } = options
+  const startedAt = performance.now()
   const log = new FaultLog(tell)
+  let tally: Pick<Tally, 'lost' | 'doubled' | 'stuck'> = { lost: 0, doubled: 0, stuck: jobs }
   const closers: (() => Promise<unknown>)[] = []
   const dir = await mkdtemp(join(tmpdir(), 'parm-chaos-'))
   closers.push(() => rm(dir, { recursive: true, force: true }))
@@ -120,15 +119,28 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       },
     })
     await schedule.settled()
+    log.say('waiting until the queue is empty')
     await waitUntilEmpty(real, credentials, log)
+    log.say('judging every job')
     const reference = await openReference(bundleDir)
     closers.push(() => reference.close())
-    const { lost, doubled, stuck, outcomes } = await judgeJobs(seen, client, reference, log)
-    log.say(`ended as ${JSON.stringify(outcomes)}`)
-    return { jobs, faults: log.counts, lost, doubled, stuck, invariantsBroken: log.broken.length }
+    const judged = await judgeJobs(seen, client, reference, log)
+    log.say(`ended as ${JSON.stringify(judged.outcomes)}`)
+    tally = judged
+  } catch (error) {
+    log.breach(`the run broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   } finally {
-    for (const close of closers.toReversed()) await close().catch((error: unknown) => tell(`closing: ${String(error)}`))
+    for (const close of closers.toReversed()) {
+      const overdue = delay(CLOSE_MS, undefined, { ref: false }).then(() =>
+        Promise.reject(new Error('it does not end')),
+      )
+      await Promise.race([close(), overdue]).catch((error: unknown) => log.breach(`closing: ${String(error)}`))
+    }
   }
+  const { lost, doubled, stuck } = tally
+  const seconds = Math.round((performance.now() - startedAt) / 1000)
+  const { counts: faults, broken } = log
+  return { commit: commit(), jobs, seed, seconds, faults, lost, doubled, stuck, invariantsBroken: broken.length }
 }
 
 async function ownQueue(closers: (() => Promise<unknown>)[]): Promise<Readonly<Record<Lane, string>>> {

@@ -10,6 +10,7 @@ export const FAULT_KINDS = [
   'slowUpload',
   'failedUpload',
   'lostReply',
+  'cutControlLine',
   'corruptedCallback',
   'replayedCallback',
   'clockSkew',
