@@ -40,7 +40,7 @@ export default defineConfig({
         test: {
           name: 'node',
           environment: 'node',
-          include: ['test/{shared,gpu-worker,infra}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/{shared,gpu-worker,infra,client}/**/*.test.ts', 'test/*.test.ts'],
         },
       },
       {

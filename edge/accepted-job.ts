@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
-import { isTerminal } from '../shared/job.ts'
-import { jobRoute } from '../shared/job-record.ts'
+import { isTerminal } from '../shared/job-status.ts'
+import { jobRoute } from '../shared/routes.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'
 import type { TakenIn } from './intake.ts'

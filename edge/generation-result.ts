@@ -1,6 +1,7 @@
 import { AppError } from '../shared/error-code.ts'
-import { type ImageRef, isTerminal, type JobResult } from '../shared/job.ts'
+import type { ImageRef, JobResult } from '../shared/job.ts'
 import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
+import { isTerminal } from '../shared/job-status.ts'
 import { base64 } from './bytes.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
-import { isTerminal } from '../shared/job.ts'
 import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
+import { isTerminal } from '../shared/job-status.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
 import { cacheStatus } from './cache-status.ts'

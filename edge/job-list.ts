@@ -1,5 +1,5 @@
-import { isTerminal, JOB_STATUSES, type JobStatus } from '../shared/job.ts'
 import type { JobList, JobSummary } from '../shared/job-record.ts'
+import { isTerminal, JOB_STATUSES, type JobStatus } from '../shared/job-status.ts'
 import { LIMITS } from '../shared/limits.ts'
 import { base64url, fromBase64url } from './bytes.ts'
 import type { Env } from './env.ts'

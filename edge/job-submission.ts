@@ -1,5 +1,5 @@
 import type { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
-import { imageRoute, jobEventsRoute } from '../shared/job-record.ts'
+import { imageRoute, jobEventsRoute } from '../shared/routes.ts'
 import { type TraceContext, traceparentOf } from '../shared/trace-context.ts'
 import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { ApiKey, CreatedApiKey, KeyId, TenantAccount, TenantName } from '../shared/api-key.ts'
 import type { ErrorCode } from '../shared/error-code.ts'
-import { JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
+import { JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
 import {
   CandidateList,
@@ -12,6 +12,7 @@ import {
   VerdictLedger,
   WebhookMessage,
 } from '../shared/job-record.ts'
+import { JOB_STATUSES } from '../shared/job-status.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import { Verdict } from '../shared/verdict.ts'

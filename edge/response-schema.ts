@@ -122,14 +122,17 @@ export const ModelList = z.strictObject({
     .min(1)
     .meta({ description: 'The first is the default model.' }),
 })
+export type ModelList = z.infer<typeof ModelList>
 
 export const Health = z.strictObject({
   status: z.literal('ok'),
   access: z.enum(ACCESS_MODES).meta({ description: 'open: no API key is needed. keys: only holders of one may call.' }),
   models: z.array(z.string()).min(1),
 })
+export type Health = z.infer<typeof Health>
 
 export const Readiness = z.strictObject({ status: z.literal('ready') })
+export type Readiness = z.infer<typeof Readiness>
 
 export const CachePurge = z.strictObject({
   cacheKey: z.string().meta({ description: 'SHA-256 of what decides the picture; with /TENANT where it is private.' }),
@@ -148,3 +151,4 @@ export type RevisionPurge = z.infer<typeof RevisionPurge>
 export const WebhookSecret = z.strictObject({
   secret: z.string().meta({ description: 'whsec_ and base64 of 32 bytes, as Standard Webhooks has it.' }),
 })
+export type WebhookSecret = z.infer<typeof WebhookSecret>

@@ -1,6 +1,6 @@
-import { isTerminal } from '../shared/job.ts'
 import type { CandidateEvent } from '../shared/job-event.ts'
 import type { CandidateAccount, JobSnapshot, VerdictLedger } from '../shared/job-record.ts'
+import { isTerminal } from '../shared/job-status.ts'
 
 /**
  * Why this picture: each candidate's verdicts in the order given, what became of it, and what decided.

@@ -1,5 +1,6 @@
 import { AppError } from '../shared/error-code.ts'
-import { imageRoute, type JobSnapshot, jobRoute, type WebhookMessage } from '../shared/job-record.ts'
+import type { JobSnapshot, WebhookMessage } from '../shared/job-record.ts'
+import { imageRoute, jobRoute } from '../shared/routes.ts'
 import { signWebhook } from './webhook-signature.ts'
 import { webhookTargetProblem } from './webhook-target.ts'
 

@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import type { ParmClient } from '../edge/client/client.ts'
+import type { Scope } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
-import { EdgeAdmin } from './keys/edge-admin.ts'
+import { adminFailure, edgeAdmin } from './keys/edge-admin.ts'
 import { accountLines } from './keys/wording.ts'
 
 const USAGE = `npm run keys -- COMMAND
@@ -43,12 +45,33 @@ async function main(): Promise<number> {
     for (const line of operatorKeyLines()) console.log(line)
     return 0
   }
-  const edge = new EdgeAdmin(values.url ?? process.env.PARM_EDGE_URL ?? 'http://127.0.0.1:8787', operatorKey())
-  const name = required('TENANT', tenant)
+  const origin = values.url ?? process.env.PARM_EDGE_URL ?? 'http://127.0.0.1:8787'
+  const asked = { command, tenant: required('TENANT', tenant), subject }
+  try {
+    await obey(asked, values, edgeAdmin(origin, operatorKey()))
+    return 0
+  } catch (error) {
+    throw adminFailure(error, origin)
+  }
+}
+
+interface Limits {
+  readonly scopes?: string
+  readonly note?: string
+  readonly requests?: string
+  readonly window?: string
+  readonly jobs?: string
+}
+
+async function obey(
+  { command, tenant: name, subject }: { command: string; tenant: string; subject: string | undefined },
+  values: Limits,
+  edge: ParmClient['admin'],
+): Promise<void> {
   switch (command) {
     case 'create': {
       const created = await edge.createKey(name, {
-        ...(values.scopes === undefined ? {} : { scopes: values.scopes.split(',') }),
+        ...(values.scopes === undefined ? {} : { scopes: values.scopes.split(',') as Scope[] }),
         ...(values.note === undefined ? {} : { note: values.note }),
         ...integer('requests', values.requests),
         ...integer('windowSeconds', values.window),
@@ -56,16 +79,16 @@ async function main(): Promise<number> {
       })
       console.error(`Key ${created.id} of ${created.tenant}: ${created.scopes.join(', ')}. It is not shown again:`)
       console.log(created.key)
-      return 0
+      return
     }
     case 'show': {
       for (const line of accountLines(await edge.account(name))) console.log(line)
-      return 0
+      return
     }
     case 'revoke': {
       const { id, revokedAt = 0 } = await edge.revokeKey(name, required('KEY_ID', subject))
       console.log(`key ${id} opens nothing since ${new Date(revokedAt).toISOString()}`)
-      return 0
+      return
     }
     case 'budget': {
       const rowSteps = required('ROW_STEPS', subject)
@@ -73,11 +96,11 @@ async function main(): Promise<number> {
         rowSteps === 'none'
           ? await edge.removeBudget(name)
           : await edge.setBudget(name, {
-              ...integer('rowSteps', rowSteps),
+              rowSteps: integer('rowSteps', rowSteps).rowSteps ?? 0,
               ...integer('windowSeconds', values.window),
             })
       for (const line of accountLines(account)) console.log(line)
-      return 0
+      return
     }
     default:
       throw wrong(`expected one of operator, create, show, revoke, budget, got ${JSON.stringify(command)}`)

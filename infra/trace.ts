@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { ParmClient } from '../edge/client/client.ts'
 import { AppError } from '../shared/error-code.ts'
 import { traceparentOf } from '../shared/trace-context.ts'
 import { runCommand } from './command.ts'
@@ -46,13 +47,12 @@ async function main(): Promise<number> {
         spanId: randomBytes(8).toString('hex'),
         isSampled: true,
       }
-      const response = await fetch(`${stack.url}/v1/images/generations`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', traceparent: traceparentOf(context) },
-        body: JSON.stringify({ prompt, parm, response_format: 'url' }),
-      })
-      const answer = (await response.json()) as { detail?: string }
-      if (!response.ok) throw new AppError('invalid_request', `the edge answered ${response.status}: ${answer.detail}`)
+      const client = new ParmClient({ baseUrl: stack.url, retries: 0 })
+      await client.images
+        .generate({ prompt, parm, response_format: 'url' }, { traceparent: traceparentOf(context) })
+        .catch((cause: Error) => {
+          throw new AppError('invalid_request', `the edge drew no picture: ${cause.message}`, { cause })
+        })
       const spans = await collector.wholeTrace(context.traceId, gapsOf, ARRIVAL_MS)
       for (const line of waterfall(spans)) console.log(line)
       if (values.out !== undefined) await writeTrace(resolve(values.out), collector, context.traceId)

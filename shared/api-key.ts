@@ -65,8 +65,3 @@ export type TenantAccount = z.infer<typeof TenantAccount>
 /** How an edge treats callers. open: anybody may call, as one tenant. keys: only holders of a key. */
 export const ACCESS_MODES = ['open', 'keys'] as const
 export type AccessMode = (typeof ACCESS_MODES)[number]
-
-export const tenantRoute = (tenant: string): string => `/admin/v1/tenants/${tenant}`
-export const tenantBudgetRoute = (tenant: string): string => `${tenantRoute(tenant)}/budget`
-export const tenantKeysRoute = (tenant: string): string => `${tenantRoute(tenant)}/keys`
-export const tenantKeyRoute = (tenant: string, keyId: string): string => `${tenantKeysRoute(tenant)}/${keyId}`

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 import { JobFailure, JobResult } from './job.ts'
+import { isTerminal } from './job-status.ts'
 import { Verdict } from './verdict.ts'
 
 /** The worker took the job. `warnings` name words that the model does not know and ignores. */
@@ -69,8 +70,4 @@ const Expired = z.strictObject({ type: z.literal('expired') })
 export const JobEvent = z.discriminatedUnion('type', [...TOLD, Queued, Canceled, Expired])
 export type JobEvent = z.infer<typeof JobEvent>
 
-export const TERMINAL_EVENT_TYPES = ['succeeded', 'failed', 'canceled', 'expired'] as const
-
-export function isTerminalEvent(event: JobEvent): boolean {
-  return (TERMINAL_EVENT_TYPES as readonly string[]).includes(event.type)
-}
+export const isTerminalEvent = ({ type }: JobEvent): boolean => isTerminal(type)

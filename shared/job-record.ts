@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import { ImageRef, JOB_STATUSES, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
+import { ImageRef, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
+import { JOB_STATUSES } from './job-status.ts'
 import { LIMITS } from './limits.ts'
 import { Verdict } from './verdict.ts'
 
@@ -169,10 +170,3 @@ export const WebhookMessage = z.strictObject({
   }),
 })
 export type WebhookMessage = z.infer<typeof WebhookMessage>
-
-export const imageRoute = (image: Pick<ImageRef, 'sha256'>): string => `/v1/images/${image.sha256}`
-export const jobRoute = (id: string): string => `/v1/jobs/${id}`
-export const jobVerdictsRoute = (id: string): string => `/v1/jobs/${id}/verdicts`
-export const jobCandidatesRoute = (id: string): string => `/v1/jobs/${id}/candidates`
-export const jobImagesRoute = (id: string): string => `/v1/jobs/${id}/images`
-export const jobEventsRoute = (id: string): string => `/v1/jobs/${id}/events`

@@ -112,16 +112,3 @@ export type JobResult = z.infer<typeof JobResult>
 
 export const JobFailure = z.strictObject({ code: z.enum(ERROR_CODES), message: z.string() })
 export type JobFailure = z.infer<typeof JobFailure>
-
-/**
- * queued: accepted, in the outbox or the queue. running: claimed by a worker. succeeded, failed, canceled, expired: the
- * one terminal record; nothing follows it.
- */
-export const JOB_STATUSES = ['queued', 'running', 'succeeded', 'failed', 'canceled', 'expired'] as const
-export type JobStatus = (typeof JOB_STATUSES)[number]
-export const TERMINAL_STATUSES = ['succeeded', 'failed', 'canceled', 'expired'] as const
-export type TerminalStatus = (typeof TERMINAL_STATUSES)[number]
-
-export function isTerminal(status: JobStatus): status is TerminalStatus {
-  return (TERMINAL_STATUSES as readonly JobStatus[]).includes(status)
-}

@@ -11,6 +11,8 @@ const ROOT = resolve(import.meta.dirname, '..')
 const RULES: { of: string; folders: string[]; packages: string[] }[] = [
   { of: 'shared', folders: ['shared'], packages: ['zod'] },
   { of: 'edge/playground', folders: ['edge/playground'], packages: [] },
+  // A page loads it, so it may take types from anywhere in edge, but only addresses and statuses to run with.
+  { of: 'edge/client', folders: ['edge/client', 'edge', 'shared'], packages: ['zod'] },
   {
     of: 'edge',
     folders: ['edge', 'shared'],
@@ -37,10 +39,14 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
     folders: ['infra', 'gpu-worker/src', 'shared'],
     packages: ['node:', 'miniflare', 'wrangler'],
   },
-  { of: 'infra/chaos', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
-  { of: 'infra/doctor', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
+  { of: 'infra/chaos', folders: ['infra', 'gpu-worker/src', 'edge/client', 'shared'], packages: ['node:', 'zod'] },
+  { of: 'infra/doctor', folders: ['infra', 'gpu-worker/src', 'edge/client', 'shared'], packages: ['node:', 'zod'] },
   { of: 'infra/simulate', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
-  { of: 'infra', folders: ['infra', 'shared'], packages: ['node:', 'fauxqs', 'wrangler', 'zod'] },
+  {
+    of: 'infra',
+    folders: ['infra', 'edge/client', 'edge/admin-schema.ts', 'shared'],
+    packages: ['node:', 'esbuild', 'fauxqs', 'wrangler', 'zod'],
+  },
 ]
 
 /** Packages that only one file may know. */

@@ -1,5 +1,6 @@
 import { type ErrorCode, InvariantError } from '../../shared/error-code.ts'
-import type { JobFailure, JobResult, TerminalStatus } from '../../shared/job.ts'
+import type { JobFailure, JobResult } from '../../shared/job.ts'
+import type { TerminalStatus } from '../../shared/job-status.ts'
 import type { ClaimRequest } from '../../shared/worker-protocol.ts'
 
 /**

@@ -1,6 +1,7 @@
 import type { ApiKey, Budget } from '../../shared/api-key.ts'
-import type { Lane, TerminalStatus } from '../../shared/job.ts'
+import type { Lane } from '../../shared/job.ts'
 import type { CacheOutcome } from '../../shared/job-record.ts'
+import type { TerminalStatus } from '../../shared/job-status.ts'
 import type { Bucket } from './token-bucket.ts'
 
 /** One request for a picture, as its tenant's books have it. */

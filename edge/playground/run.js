@@ -3,7 +3,8 @@
  * lost connection gives the same picture as having watched it.
  *
  * @import { JobEvent } from '../../shared/job-event.ts'
- * @import { JobFailure, JobParameters, JobResult, JobStatus } from '../../shared/job.ts'
+ * @import { JobFailure, JobParameters, JobResult } from '../../shared/job.ts'
+ * @import { JobStatus } from '../../shared/job-status.ts'
  * @import { CacheOutcome, JobRecord } from '../../shared/job-record.ts'
  * @import { Verdict } from '../../shared/verdict.ts'
  */

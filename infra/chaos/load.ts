@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { JobRequest } from '../../edge/client/client.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
 import type { Dice } from './dice.ts'
 import type { FaultLog } from './fault-log.ts'
@@ -53,12 +54,12 @@ export async function runLoad(options: LoadOptions): Promise<SeenJob[]> {
 }
 
 interface Asked {
-  readonly body: object
+  readonly body: JobRequest
   readonly isCanceled: boolean
   readonly isSlow: boolean
 }
 
-function newRequest(index: number, dice: Dice): object {
+function newRequest(index: number, dice: Dice): JobRequest {
   const prompt = `a photo of a ${dice.pick(['red', 'blue'])} ${dice.pick(['cat', 'dog', 'kite'])}`
   return {
     prompt: `${prompt} ${[...String(index)].join(' ')}`,

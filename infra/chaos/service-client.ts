@@ -1,48 +1,47 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { JobEvent } from '../../shared/job-event.ts'
-import { JobRecord, jobEventsRoute, jobRoute } from '../../shared/job-record.ts'
+import { checkAnswer } from '../../edge/client/answer-check.ts'
+import { ClientError, type JobRequest, ParmClient } from '../../edge/client/client.ts'
+import type { LoggedEvent } from '../../edge/client/job-calls.ts'
+import type { JobRecord } from '../../shared/job-record.ts'
+
+export type ReceivedEvent = LoggedEvent
 
 const RETRY_MS = 300
 const CALL_TIMEOUT_MS = 15_000
 /** Refusals that time mends. */
 const PASSING = [409, 429]
 
-export interface ReceivedEvent {
-  readonly id: number
-  readonly event: JobEvent
-}
-
-/** The public API as a patient caller uses it: whatever may pass is tried again. */
+/** The public API as a patient caller uses it: whatever may pass is tried again, for ever. */
 export class ServiceClient {
   readonly #origin: string
+  readonly #api: ParmClient
 
   constructor(origin: string) {
     this.#origin = origin
+    this.#api = patientClient(origin, fetch)
   }
 
   /** @param key  the same for every try, so that a lost answer opens no second job */
-  async submit(body: object, key: string, cacheControl?: string): Promise<JobRecord> {
-    const headers = {
-      'content-type': 'application/json',
-      'idempotency-key': `"${key}"`,
-      ...(cacheControl && { 'cache-control': cacheControl }),
-    }
-    const response = await this.#call('/v1/jobs', { method: 'POST', headers, body: JSON.stringify(body) })
-    return JobRecord.parse(await response.json())
+  submit(body: JobRequest, idempotencyKey: string, cacheControl?: string): Promise<JobRecord> {
+    return this.#api.jobs.create(body, { idempotencyKey, ...(cacheControl !== undefined && { cacheControl }) })
   }
 
   /** @returns undefined where the edge knows no such job */
   async look(id: string): Promise<JobRecord | undefined> {
-    const response = await this.#call(jobRoute(id), {}, [404])
-    return response.status === 404 ? undefined : JobRecord.parse(await response.json())
+    try {
+      return await this.#api.jobs.get(id)
+    } catch (error) {
+      if (error instanceof ClientError && error.status === 404) return undefined
+      throw error
+    }
   }
 
   async cancel(id: string): Promise<void> {
-    await this.#call(jobRoute(id), { method: 'DELETE' })
+    await this.#api.jobs.cancel(id)
   }
 
-  async image(url: string): Promise<Uint8Array> {
-    return new Uint8Array(await (await this.#call(new URL(url).pathname, {})).arrayBuffer())
+  image(url: string): Promise<Uint8Array> {
+    return this.#api.images.get(new URL(url).pathname)
   }
 
   /**
@@ -51,53 +50,34 @@ export class ServiceClient {
    * @param pauseMs  how long a slow reader stops reading after each chunk
    */
   async events(id: string, signal: AbortSignal, pauseMs = 0): Promise<ReceivedEvent[]> {
+    const api = pauseMs === 0 ? this.#api : patientClient(this.#origin, slowly(pauseMs))
     const events: ReceivedEvent[] = []
-    for (;;) {
-      signal.throwIfAborted()
-      const after = events.at(-1)?.id ?? 0
-      const headers = { 'last-event-id': String(after) }
-      const response = await fetch(this.#origin + jobEventsRoute(id), { headers, signal }).catch(() => undefined)
-      if (response?.status === 204) return events
-      try {
-        if (response?.ok && response.body) {
-          for await (const event of framesOf(response.body, pauseMs)) events.push(event)
-        }
-      } catch {
-        // The connection was cut; the log goes on where it ended.
-      }
-      await delay(RETRY_MS, undefined, { signal })
-    }
-  }
-
-  async #call(path: string, init: RequestInit, accepted: readonly number[] = []): Promise<Response> {
-    for (;;) {
-      const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
-      const response = await fetch(this.#origin + path, { ...init, signal }).catch(() => undefined)
-      // Read here, so that a cut connection counts as a failed try.
-      const body = await response?.arrayBuffer().catch(() => undefined)
-      if (response && body && (response.ok || accepted.includes(response.status))) return new Response(body, response)
-      const isOver = response && body && !response.ok && response.status < 500 && !PASSING.includes(response.status)
-      if (isOver)
-        throw new Error(
-          `${init.method ?? 'GET'} ${path} answered ${response.status}: ${new TextDecoder().decode(body)}`,
-        )
-      await delay(RETRY_MS)
-    }
+    for await (const event of api.jobs.events(id, { signal, reconnects: Number.POSITIVE_INFINITY })) events.push(event)
+    return events
   }
 }
 
-async function* framesOf(body: ReadableStream<Uint8Array>, pauseMs: number): AsyncGenerator<ReceivedEvent> {
-  let text = ''
-  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
-    text += chunk
-    const frames = text.split('\n\n')
-    text = frames.pop() ?? ''
-    for (const frame of frames) {
-      const lines = frame.split('\n')
-      const field = (name: string) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2)
-      const data = field('data')
-      if (data !== undefined) yield { id: Number(field('id')), event: JobEvent.parse(JSON.parse(data)) }
-    }
-    if (pauseMs > 0) await delay(pauseMs)
-  }
+function patientClient(baseUrl: string, send: typeof fetch): ParmClient {
+  return new ParmClient({
+    baseUrl,
+    fetch: send,
+    timeoutMs: CALL_TIMEOUT_MS,
+    retries: Number.POSITIVE_INFINITY,
+    isRetryable: ({ status }) => status === undefined || status >= 500 || PASSING.includes(status),
+    delay: (_, signal) => delay(RETRY_MS, undefined, { signal }),
+    check: checkAnswer,
+  })
 }
+
+const slowly =
+  (pauseMs: number): typeof fetch =>
+  async (url, init) => {
+    const response = await fetch(url, init)
+    const pause = new TransformStream<Uint8Array, Uint8Array>({
+      async transform(chunk, controller) {
+        controller.enqueue(chunk)
+        await delay(pauseMs)
+      },
+    })
+    return new Response(response.body?.pipeThrough(pause) ?? null, response)
+  }

@@ -1,5 +1,5 @@
 import { type AwsCommand, awsCommand, checkFleet } from './aws-checks.ts'
-import { checkAccess, checkEdge, EdgeUnderTest } from './edge-checks.ts'
+import { checkAccess, checkEdge, edgeUnderTest } from './edge-checks.ts'
 import type { Finding } from './finding.ts'
 import { checkPicture } from './picture-check.ts'
 import { checkQueue } from './queue-checks.ts'
@@ -32,7 +32,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
       onFinding(finding)
     }
   }
-  const edge = new EdgeUnderTest(url, keys.api)
+  const edge = edgeUnderTest(url, keys.api)
   const { findings: ofEdge, facts } = await checkEdge(edge)
   tell(ofEdge)
   if (facts) tell(await checkAccess(edge, facts, keys))

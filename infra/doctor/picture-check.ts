@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isTerminal } from '../../shared/job.ts'
-import { JobRecord } from '../../shared/job-record.ts'
-import { detailOf, type EdgeFacts, type EdgeUnderTest } from './edge-checks.ts'
+import type { JobRecord } from '../../shared/job-record.ts'
+import { isTerminal } from '../../shared/job-status.ts'
+import { type EdgeFacts, type EdgeUnderTest, failureOf } from './edge-checks.ts'
 import { type Finding, ok, skipped, wrong } from './finding.ts'
 
 const POLL_MS = 500
@@ -27,20 +27,25 @@ export async function checkPicture(
     return [skipped(part, 'the edge wants an API key', 'set PARM_API_KEY; `npm run keys -- create TENANT` makes one')]
   }
   const seed = Math.floor(Math.random() * MAX_SEED)
-  const request = { prompt: model?.examples[0], seed, ...SMALL, deadlineMs: waitSeconds * 1000 }
-  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) }
-  const accepted = await edge.ask('/v1/jobs', init)
-  const opened = JobRecord.safeParse(accepted.body)
-  if (!opened.success) {
+  const request = {
+    prompt: model?.examples[0] ?? 'a photo of a red apple',
+    seed,
+    ...SMALL,
+    deadlineMs: waitSeconds * 1000,
+  }
+  let opened: JobRecord
+  try {
+    opened = await edge.api.jobs.create(request)
+  } catch (error) {
     return [
       wrong(
         part,
-        `POST /v1/jobs ${detailOf(accepted)}`,
+        `POST /v1/jobs ${failureOf(error)}`,
         'the code tells whose turn it is: the caller’s, the budget’s or ours',
       ),
     ]
   }
-  const ended = await endOf(edge, opened.data, waitSeconds)
+  const ended = await endOf(edge, opened, waitSeconds)
   if (ended.status !== 'succeeded' || ended.result === undefined) return [notDrawn(part, ended, waitSeconds)]
   const { createdAt, startedAt = createdAt, finishedAt = startedAt, result, verdicts } = ended
   const { workMs, rowSteps } = result.cost
@@ -49,16 +54,15 @@ export async function checkPicture(
       part,
       `drawn in ${seconds(finishedAt - createdAt)}: ${seconds(startedAt - createdAt)} in the queue, ${seconds(workMs)} of work, ${rowSteps} row-steps, ${verdicts.length} verdicts`,
     ),
-    await imageOf(ended, result.image.sha256),
+    await imageOf(edge, ended, result.image.sha256),
   ]
-  const again = JobRecord.safeParse((await edge.ask('/v1/jobs', init)).body)
-  const outcome = again.data?.cache ?? 'refused'
+  const outcome = await edge.api.jobs.create(request).then(({ cache }) => cache, failureOf)
   findings.push(
     outcome === 'hit'
       ? ok('cache', 'the same request again was answered at once')
       : wrong(
           'cache',
-          `the same request again was a ${outcome}`,
+          `the same request again: ${outcome}`,
           'the job could not tell its cache entry: search the log for "at":"outbox"',
         ),
   )
@@ -69,7 +73,7 @@ async function endOf(edge: EdgeUnderTest, opened: JobRecord, waitSeconds: number
   let record = opened
   for (let leftMs = waitSeconds * 1000; !isTerminal(record.status) && leftMs > 0; leftMs -= POLL_MS) {
     await delay(POLL_MS)
-    record = JobRecord.safeParse((await edge.ask(`/v1/jobs/${opened.id}`)).body).data ?? record
+    record = await edge.api.jobs.get(opened.id).catch(() => record)
   }
   return record
 }
@@ -87,17 +91,16 @@ function notDrawn(part: string, { id, status, attempt, error }: JobRecord, waitS
   return wrong(part, `${id} was claimed ${attempt} times, ${why}`, `search the workers' log for ${id}`)
 }
 
-async function imageOf({ imageUrl }: JobRecord, sha256: string): Promise<Finding> {
-  const response = await fetch(imageUrl ?? '')
-  const bytes = new Uint8Array(await response.arrayBuffer())
-  if (response.ok && createHash('sha256').update(bytes).digest('hex') === sha256) {
-    return ok('image', `${bytes.length} bytes, as their hash says`)
+async function imageOf(edge: EdgeUnderTest, { imageUrl = '' }: JobRecord, sha256: string): Promise<Finding> {
+  const remedy = 'is another bucket bound than at the time of writing?'
+  try {
+    const bytes = await edge.api.images.get(imageUrl)
+    return createHash('sha256').update(bytes).digest('hex') === sha256
+      ? ok('image', `${bytes.length} bytes, as their hash says`)
+      : wrong('image', `${imageUrl} has other bytes than the record names`, remedy)
+  } catch (error) {
+    return wrong('image', `${imageUrl} ${failureOf(error)}`, remedy)
   }
-  return wrong(
-    'image',
-    `${imageUrl} answered ${response.status} with other bytes than the record names`,
-    'is another bucket bound than at the time of writing?',
-  )
 }
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`

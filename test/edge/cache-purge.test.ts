@@ -1,6 +1,7 @@
 import { evictDurableObject, reset, runInDurableObject } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { cacheKey } from '../../edge/cache-key.ts'
+import type { JobRequest } from '../../edge/client/client.ts'
 import { CachePurge, Problem, RevisionPurge } from '../../edge/response-schema.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
 import { bindings } from './support/api.ts'
@@ -20,7 +21,7 @@ function purge(id: string): Promise<Response> {
   return edge(`/admin/v1/cache/${id}`, { method: 'DELETE', headers: bearer(OPERATOR_KEY) })
 }
 
-async function finished(body: object): Promise<JobRecord> {
+async function finished(body: JobRequest): Promise<JobRecord> {
   const job = await submit(body)
   await (await workerFor(job.id)).finish()
   await vi.waitFor(

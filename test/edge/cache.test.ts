@@ -50,8 +50,8 @@ describe('a repeat of a finished request', () => {
     const differences = [
       { seed: 1 },
       { candidates: 5 },
-      { strategy: 'orm' },
-      { accept: 'best' },
+      { strategy: 'orm' as const },
+      { accept: 'best' as const },
       { steps: 11 },
       { guidance: 1.5 },
       { verifier: 'orm' },

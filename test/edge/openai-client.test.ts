@@ -13,9 +13,9 @@ import OpenAI, {
   UnprocessableEntityError,
 } from 'openai'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { tenantBudgetRoute } from '../../shared/api-key.ts'
 import type { JobMessage } from '../../shared/job.ts'
 import { JobList, JobRecord } from '../../shared/job-record.ts'
+import { tenantBudgetRoute } from '../../shared/routes.ts'
 import { ORIGIN } from './support/api.ts'
 import { asJson, bearer, closedEdge, makeKey, OPERATOR_KEY } from './support/keys.ts'
 import { receiveMessage, ScriptedWorker } from './support/scripted-worker.ts'

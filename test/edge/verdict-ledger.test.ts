@@ -1,14 +1,8 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { JobResult } from '../../shared/job.ts'
-import {
-  CandidateList,
-  JobImages,
-  jobCandidatesRoute,
-  jobImagesRoute,
-  jobVerdictsRoute,
-  VerdictLedger,
-} from '../../shared/job-record.ts'
+import { CandidateList, JobImages, VerdictLedger } from '../../shared/job-record.ts'
+import { jobCandidatesRoute, jobImagesRoute, jobVerdictsRoute } from '../../shared/routes.ts'
 import { call } from './support/api.ts'
 import { submit, workerFor } from './support/job.ts'
 import { verdict } from './support/scripted-worker.ts'

@@ -2,13 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { checkAnswer } from '../../edge/client/answer-check.ts'
+import { ParmClient } from '../../edge/client/client.ts'
 import { messageOf, PlayedWorker } from '../../infra/bench-edge/played-worker.ts'
 import { newSecret } from '../../infra/local/data-dir.ts'
 import { type LocalEdge, startEdge } from '../../infra/local/edge.ts'
 import { DEFAULT_BUNDLE, readModelCard } from '../../infra/local/models.ts'
 import { LOOPBACK, reservePort } from '../../infra/local/ports.ts'
 import { type LocalQueue, startQueue } from '../../infra/local/queue.ts'
-import type { JobRecord } from '../../shared/job-record.ts'
 import { followEvents, type ReceivedEvent } from '../support/job-events.ts'
 
 /** The edge in a workerd of its own, which ends with all that it had in memory and is started anew over the same storage. */
@@ -51,14 +52,10 @@ afterEach(async () => {
 
 const PROMPT = 'a photo of a red apple'
 
-async function openJob(): Promise<JobRecord> {
-  const response = await fetch(`${url}/v1/jobs`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ prompt: PROMPT, deadlineMs: 600_000 }),
-  })
-  expect(response.status).toBe(202)
-  return (await response.json()) as JobRecord
+async function allEvents(client: ParmClient, id: string): Promise<ReceivedEvent[]> {
+  const events: ReceivedEvent[] = []
+  for await (const event of client.jobs.events(id)) events.push(event)
+  return events
 }
 
 /** Reads until the connection ends, however it ends. */
@@ -71,7 +68,10 @@ async function readUntilCut(eventsUrl: string, lastEventId: number, into: Receiv
 }
 
 it('loses nothing of a job under way when it is restarted: who resumes with Last-Event-ID sees every event once', async () => {
-  const { id, eventsUrl } = await openJob()
+  const client = new ParmClient({ baseUrl: url, check: checkAnswer })
+  const { id, eventsUrl } = await client.jobs.create({ prompt: PROMPT, deadlineMs: 600_000 })
+  // Follows by itself through both restarts.
+  const followed = allEvents(client, id)
   const worker = new PlayedWorker(await messageOf(queue, PROMPT), url)
   await worker.claim()
   const seen: ReceivedEvent[] = []
@@ -92,6 +92,7 @@ it('loses nothing of a job under way when it is restarted: who resumes with Last
   await rest
 
   const all = [...seen, ...resumed]
+  expect(await followed).toEqual(all)
   expect(all.map(({ id: position }) => position)).toEqual(all.map((_, index) => index + 1))
   expect(all.map(({ event }) => event.type)).toEqual([
     'queued',
@@ -102,7 +103,7 @@ it('loses nothing of a job under way when it is restarted: who resumes with Last
     'verdict',
     'succeeded',
   ])
-  const record = (await (await fetch(`${url}/v1/jobs/${id}`)).json()) as JobRecord
+  const record = await client.jobs.get(id)
   expect(record).toMatchObject({ status: 'succeeded', attempt: 1 })
-  expect((await fetch(record.imageUrl ?? '')).status).toBe(200)
+  expect(await client.images.get(record.imageUrl ?? '')).toHaveLength(record.result?.image.bytes ?? 0)
 }, 300_000)

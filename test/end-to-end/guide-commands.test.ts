@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { ParmClient } from '../../edge/client/client.ts'
 import { queueName } from '../../infra/local/queue.ts'
 import { type LocalStack, startStack } from '../../infra/local/stack.ts'
-import type { JobRecord } from '../../shared/job-record.ts'
 import { commandsThatRun } from '../support/guides.ts'
-import { followEvents } from '../support/job-events.ts'
 
 /** What the guides tell an operator to type at a running service, typed at the local one, closed as a deployment is. */
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 })
@@ -39,19 +38,10 @@ async function type(command: string): Promise<string> {
 
 /** A job of the key's, once it has ended. */
 async function finishedJob(key: string): Promise<string> {
-  const response = await fetch(`${stack.url}/v1/jobs`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
-    body: JSON.stringify({
-      prompt: 'a photo of a red apple',
-      candidates: 1,
-      strategy: 'baseline',
-      steps: 4,
-      deadlineMs: 600_000,
-    }),
-  })
-  const { id, eventsUrl } = (await response.json()) as JobRecord
-  for await (const _ of followEvents(eventsUrl));
+  const client = new ParmClient({ baseUrl: stack.url, apiKey: key })
+  const small = { candidates: 1, strategy: 'baseline', steps: 4, deadlineMs: 600_000 } as const
+  const { id } = await client.jobs.create({ prompt: 'a photo of a red apple', ...small })
+  await client.jobs.waitForEnd(id)
   return id
 }
 
@@ -86,7 +76,7 @@ describe('an operator who follows the guides', () => {
       }
     }
     expect(seen.sort()).toEqual(commands.sort())
-    const after = await fetch(`${stack.url}/v1/jobs`, { headers: { authorization: `Bearer ${key}` } })
-    expect(after.status).toBe(401)
+    const revoked = new ParmClient({ baseUrl: stack.url, apiKey: key })
+    await expect(revoked.jobs.list()).rejects.toMatchObject({ code: 'unauthorized' })
   })
 })

@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { checkAnswer } from '../../edge/client/answer-check.ts'
+import { ParmClient } from '../../edge/client/client.ts'
 import { writeTinyBundle } from '../../infra/chaos/tiny-bundle.ts'
 import { type LocalStack, startStack } from '../../infra/local/stack.ts'
 import type { WorkerRecord } from '../../infra/local/worker.ts'
@@ -12,6 +14,7 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 let dir: string
 let stack: LocalStack
+let client: ParmClient
 const records: WorkerRecord[] = []
 
 beforeAll(async () => {
@@ -23,6 +26,7 @@ beforeAll(async () => {
     workerSettings: { PARM_GRACE_SECONDS: '0', PARM_SLOTS: '2', PARM_THREADS: '1' },
     onWorkerRecord: (record) => records.push(record),
   })
+  client = new ParmClient({ baseUrl: stack.url, check: checkAnswer })
 })
 afterAll(async () => {
   await stack?.stop()
@@ -30,18 +34,17 @@ afterAll(async () => {
 })
 
 /** Long enough to be interrupted: 512 row-steps, two at a time. */
-const LONG = { prompt: 'a photo of a red kite', seed: 11, candidates: 32, steps: 16, accept: 'best', strategy: 'parm' }
+const LONG = {
+  prompt: 'a photo of a red kite',
+  seed: 11,
+  candidates: 32,
+  steps: 16,
+  accept: 'best',
+  strategy: 'parm',
+} as const
 
-async function openJob(): Promise<JobRecord> {
-  const response = await fetch(`${stack.url}/v1/jobs`, {
-    method: 'POST',
-    // Neither answered from the other's result nor joined to it.
-    headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-    body: JSON.stringify({ ...LONG, deadlineMs: 600_000 }),
-  })
-  expect(response.status).toBe(202)
-  return response.json() as Promise<JobRecord>
-}
+/** Neither answered from the other's result nor joined to it. */
+const openJob = () => client.jobs.create({ ...LONG, deadlineMs: 600_000 }, { cacheControl: 'no-store' })
 
 /** @param onVerdict  called at the first verdict of every attempt */
 async function follow(job: JobRecord, onVerdict: (attempt: number) => void): Promise<ReceivedEvent[]> {
@@ -65,7 +68,7 @@ describe('SIGTERM in the middle of a job', () => {
   it('costs no row-step and changes no byte of the picture', async () => {
     const undisturbed = await openJob()
     await follow(undisturbed, () => undefined)
-    const first = (await (await fetch(`${stack.url}/v1/jobs/${undisturbed.id}`)).json()) as JobRecord
+    const first = await client.jobs.get(undisturbed.id)
 
     const job = await openJob()
     const replacements: Promise<unknown>[] = []
@@ -75,7 +78,7 @@ describe('SIGTERM in the middle of a job', () => {
       replacements.push((old?.stop() ?? Promise.resolve()).then(() => stack.startWorker()))
     })
     await Promise.all(replacements)
-    const record = (await (await fetch(`${stack.url}/v1/jobs/${job.id}`)).json()) as JobRecord
+    const record = await client.jobs.get(job.id)
 
     const started = events.filter(({ event }) => event.type === 'started')
     expect(started.length).toBeGreaterThanOrEqual(2)

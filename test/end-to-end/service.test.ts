@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import OpenAI, { BadRequestError, NotFoundError } from 'openai'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { checkAnswer } from '../../edge/client/answer-check.ts'
+import { type JobRequest, ParmClient } from '../../edge/client/client.ts'
 import { decodePng } from '../../gpu-worker/src/png.ts'
 import { queueName } from '../../infra/local/queue.ts'
 import { type LocalStack, startStack } from '../../infra/local/stack.ts'
@@ -12,6 +14,7 @@ import { followEvents, type ReceivedEvent } from '../support/job-events.ts'
 
 /** The whole service with the real bundle: edge in workerd, an SQS emulator, workers as processes. */
 let stack: LocalStack
+let api: ParmClient
 const records: WorkerRecord[] = []
 /** Generous, because some machines are busy; on a free one the whole file takes well under a minute. */
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
@@ -21,6 +24,7 @@ beforeAll(async () => {
     workerSettings: { PARM_VISIBILITY_SECONDS: '12', PARM_GRACE_SECONDS: '20' },
     onWorkerRecord: (record) => records.push(record),
   })
+  api = new ParmClient({ baseUrl: stack.url, check: checkAnswer })
 })
 afterAll(() => stack?.stop())
 
@@ -36,21 +40,9 @@ async function post(path: string, body: object): Promise<Response> {
   })
 }
 
-async function openJob(body: object): Promise<JobRecord> {
-  const response = await post('/v1/jobs', body)
-  expect(response.status).toBe(202)
-  return (await response.json()) as JobRecord
-}
-
-async function jobRecord(id: string): Promise<JobRecord> {
-  return (await (await fetch(`${stack.url}/v1/jobs/${id}`)).json()) as JobRecord
-}
-
-async function finishJob(body: object): Promise<JobRecord> {
-  const { id, eventsUrl } = await openJob(body)
-  for await (const _ of followEvents(eventsUrl));
-  return jobRecord(id)
-}
+const openJob = (body: JobRequest): Promise<JobRecord> => api.jobs.create(body)
+const jobRecord = (id: string): Promise<JobRecord> => api.jobs.get(id)
+const finishJob = async (body: JobRequest): Promise<JobRecord> => api.jobs.waitForEnd((await openJob(body)).id)
 
 const jobsStarted = (): number => records.filter(({ event }) => event === 'job started').length
 
@@ -121,8 +113,14 @@ describe('a prompt', () => {
 
 describe('the same seed', () => {
   // A baseline job runs candidate 0 alone whatever its number of candidates: the same picture under other cache keys.
-  const same = (candidates: number) => ({ ...SMALL, prompt: PROMPT, seed: 77, strategy: 'baseline', candidates })
-  const other = (seed: number) => ({ ...SMALL, prompt: 'two photos of a green bird', seed, accept: 'best' })
+  const same = (candidates: number) => ({
+    ...SMALL,
+    prompt: PROMPT,
+    seed: 77,
+    strategy: 'baseline' as const,
+    candidates,
+  })
+  const other = (seed: number) => ({ ...SMALL, prompt: 'two photos of a green bird', seed, accept: 'best' as const })
 
   it('gives the same bytes alone, in company, and in another worker', async () => {
     const alone = await finishJob(same(1))
@@ -186,7 +184,7 @@ describe('the openai client, unmodified', () => {
 })
 
 /** Runs for far longer than a test may take: whoever waits for its end waits in vain. */
-const ENDLESS = { prompt: PROMPT, strategy: 'orm', accept: 'best', candidates: 32, steps: 50 }
+const ENDLESS = { prompt: PROMPT, strategy: 'orm', accept: 'best', candidates: 32, steps: 50 } as const
 
 describe('a job under way', () => {
   it('ends when it is cancelled, and frees the worker', async () => {
@@ -195,8 +193,7 @@ describe('a job under way', () => {
     for await (const { event } of followEvents(job.eventsUrl)) {
       types.push(event.type)
       if (types.filter((type) => type === 'candidate').length === 1) {
-        const response = await fetch(`${stack.url}/v1/jobs/${job.id}`, { method: 'DELETE' })
-        expect(((await response.json()) as JobRecord).status).toBe('canceled')
+        expect((await api.jobs.cancel(job.id)).status).toBe('canceled')
       }
     }
     expect(types.at(-1)).toBe('canceled')
@@ -218,7 +215,7 @@ describe('a job under way', () => {
     await expect
       .poll(() => metric('parm_row_steps_total'), { timeout: 60_000, interval: 5 })
       .toBeGreaterThan(rowsBefore)
-    await fetch(`${stack.url}/v1/jobs/${job.id}`, { method: 'DELETE' })
+    await api.jobs.cancel(job.id)
     const rowsAtCancel = await metric('parm_row_steps_total')
     const stopped = () => records.some(({ event, jobId }) => event === 'job stopped' && jobId === job.id)
     await expect.poll(stopped, { timeout: 60_000 }).toBe(true)
@@ -245,7 +242,7 @@ describe('a job under way', () => {
     expect(events.filter(({ event }) => isTerminalEvent(event)).map(({ event }) => event.type)).toEqual(['succeeded'])
     const record = await jobRecord(job.id)
     expect(record).toMatchObject({ status: 'succeeded', attempt: attempts.length })
-    expect((await fetch(record.imageUrl ?? '')).status).toBe(200)
+    expect(await api.images.get(record.imageUrl ?? '')).toHaveLength(record.result?.image.bytes ?? 0)
     await settled()
   })
 })

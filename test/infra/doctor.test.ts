@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { checkFleet } from '../../infra/doctor/aws-checks.ts'
-import { checkAccess, checkEdge, type EdgeFacts, EdgeUnderTest } from '../../infra/doctor/edge-checks.ts'
+import { checkAccess, checkEdge, type EdgeFacts, edgeUnderTest } from '../../infra/doctor/edge-checks.ts'
 import { findingLines, wrong } from '../../infra/doctor/finding.ts'
 import { checkPicture } from '../../infra/doctor/picture-check.ts'
 import { checkQueue } from '../../infra/doctor/queue-checks.ts'
@@ -39,7 +39,7 @@ const HEALTHY = {
   '/readyz': { body: { status: 'ready' } },
   '/v1/models': { body: { object: 'list', data: [{ object: 'model', created: 0, owned_by: 'parm-edge', ...card }] } },
 }
-const edgeAt = async (answers: Record<string, Scripted>) => new EdgeUnderTest(await serve(answers), 'key')
+const edgeAt = async (answers: Record<string, Scripted>) => edgeUnderTest(await serve(answers), 'key')
 
 describe('the edge', () => {
   it('that answers everything is well', async () => {
@@ -76,7 +76,7 @@ describe('the edge', () => {
 
   it('that refuses a key says so, and an open one is told', async () => {
     const edge = await edgeAt({
-      '/v1/jobs': { body: {} },
+      '/v1/jobs': { body: { object: 'list', data: [] } },
       '/metrics': { status: 401, body: { detail: 'no such key' } },
     })
     const findings = await checkAccess(edge, FACTS, { api: 'key', operator: 'key' })
@@ -131,7 +131,7 @@ describe('a worker', () => {
 
 describe('a picture', () => {
   it('is not asked for without the key that it takes', async () => {
-    const edge = new EdgeUnderTest('http://127.0.0.1:9', undefined)
+    const edge = edgeUnderTest('http://127.0.0.1:9', undefined)
     expect(await checkPicture(edge, FACTS, undefined, 1)).toMatchObject([{ state: 'skipped' }])
   })
 

@@ -104,7 +104,7 @@ describe('npm run keys', { timeout: TIMEOUT_MS }, () => {
   it("passes on the edge's own words when it refuses", async () => {
     answer = { status: 404, body: { detail: 'There is no tenant "x"' } }
     const { stderr, code } = await keys('show', 'x')
-    expect(stderr).toContain('was refused with 404: There is no tenant "x"')
+    expect(stderr).toContain('refused with 404: There is no tenant "x"')
     expect(code).toBe(2)
   })
 

@@ -1,4 +1,6 @@
 import { env, exports } from 'cloudflare:workers'
+import { checkAnswer } from '../../../edge/client/answer-check.ts'
+import { ParmClient } from '../../../edge/client/client.ts'
 import type { Env } from '../../../edge/env.ts'
 
 /** This file's own: test files share one SQS, and a message's callback URL tells whose it is. */
@@ -22,3 +24,14 @@ export function postJson(path: string, body: unknown, headers: Record<string, st
     body: isRaw(body) ? body : JSON.stringify(body),
   })
 }
+
+/** The edge's own client; every answer is held against its schema, and nothing is tried twice. */
+export const client = new ParmClient({
+  baseUrl: ORIGIN,
+  retries: 0,
+  check: checkAnswer,
+  fetch: (address, init) => {
+    const { pathname, search } = new URL(String(address))
+    return call(pathname + search, init as RequestInit)
+  },
+})

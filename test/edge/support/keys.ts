@@ -1,7 +1,8 @@
 import { createApp } from '../../../edge/app.ts'
 import { sha256Hex } from '../../../edge/bytes.ts'
 import type { Env } from '../../../edge/env.ts'
-import { CreatedApiKey, tenantKeysRoute } from '../../../shared/api-key.ts'
+import { CreatedApiKey } from '../../../shared/api-key.ts'
+import { tenantKeysRoute } from '../../../shared/routes.ts'
 import { bindings, ORIGIN } from './api.ts'
 
 export const OPERATOR_KEY = 'operator_of_this_test'
