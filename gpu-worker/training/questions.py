@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from training.spec_challenges import challenge, weaken
+from training.spec_challenges import alternatives, challenge, weaken
 from training.world.classes import CLASSES, COLORABLE, TASKS
 from training.world.held_out import HeldOut
 from training.world.spec import KnownObject, Spec, relations
@@ -24,6 +24,20 @@ class Questioner:
         """`held_out` should be what the world itself avoids."""
         self._world, self._held_out = world, held_out
 
+    def may_ask(self, asked: Spec, shows: Callable[[Spec], bool]) -> bool:
+        """Whether neither a spec, nor what a picture shows in its place, is held out.
+
+        A picture of three cats, where three cats must not be asked for, could only ever be the wrong answer to two or four; a
+        verifier that is trained for long enough learns just that, and says no to every picture of three cats.
+
+        Args:
+            asked: a spec.
+            shows: whether the picture, or one that its answers are about, satisfies a spec.
+        """
+        if self._held_out.holds(asked):
+            return False
+        return not any(self._held_out.holds(other) and shows(other) for other in alternatives(asked))
+
     def ask(
         self,
         rng: np.random.Generator,
@@ -31,6 +45,7 @@ class Questioner:
         shown: Sequence[KnownObject],
         is_right: Callable[[Spec], bool],
         count: int,
+        shows: Callable[[Spec], bool] | None = None,
     ) -> list[Spec]:
         """`count` specs with their `prompt`: the picture's own first, then as many right as wrong ones.
 
@@ -43,20 +58,28 @@ class Questioner:
             shown: objects that the picture holds.
             is_right: whether the picture satisfies a spec.
             count: at least 1.
+            shows: as of `may_ask`, where answers are about more than one picture; `is_right` unless given.
         """
-        return [own, *(self._ask_once(rng, own, shown, is_right) for _ in range(count - 1))]
+        return [own, *(self._ask_once(rng, own, shown, is_right, shows or is_right) for _ in range(count - 1))]
 
     def _ask_once(
-        self, rng: np.random.Generator, own: Spec, shown: Sequence[KnownObject], is_right: Callable[[Spec], bool]
+        self,
+        rng: np.random.Generator,
+        own: Spec,
+        shown: Sequence[KnownObject],
+        is_right: Callable[[Spec], bool],
+        shows: Callable[[Spec], bool],
     ) -> Spec:
         wanted = bool(rng.random() < 0.5)
         for _ in range(_ATTEMPTS):
-            asked = self._draw(rng, own, shown, wanted)
+            asked = self._draw(rng, own, shown, wanted, shows)
             if is_right(asked) == wanted:
                 break
         return {**asked, "prompt": self._world.prompt(rng, asked)}
 
-    def _draw(self, rng: np.random.Generator, own: Spec, shown: Sequence[KnownObject], wanted: bool) -> Spec:
+    def _draw(
+        self, rng: np.random.Generator, own: Spec, shown: Sequence[KnownObject], wanted: bool, shows: Callable[[Spec], bool]
+    ) -> Spec:
         """A spec that is probably right, or probably only just wrong."""
         for _ in range(_ATTEMPTS):
             asked = (describe(rng, shown) if rng.random() < 0.5 else None) or own
@@ -64,7 +87,7 @@ class Questioner:
                 asked = challenge(rng, asked)
             elif rng.random() < _WEAKER:
                 asked = weaken(rng, asked)
-            if not self._held_out.holds(asked):
+            if self.may_ask(asked, shows):
                 return asked
         return self._world.sample_spec(rng)
 

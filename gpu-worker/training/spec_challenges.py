@@ -38,6 +38,35 @@ def challenge(rng: np.random.Generator, spec: Spec) -> Spec:
     return changed
 
 
+def alternatives(spec: Spec) -> list[Spec]:
+    """Specs that ask for another count, colour or relation of the same objects; none of two objects, which have neither.
+
+    Of two colours one is changed at a time.
+    """
+    found = []
+
+    def add(place: int, name: str, value: object) -> None:
+        other = copy.deepcopy(spec)
+        other.pop("prompt", None)
+        other["include"][place][name] = value
+        if name == "count":
+            other["exclude"] = [{"class": other["include"][place]["class"], "count": value + 1}]
+        found.append(other)
+
+    for place, entry in enumerate(spec["include"]):
+        if spec["tag"] == "counting":
+            for count in _COUNTS:
+                if count != entry["count"]:
+                    add(place, "count", count)
+        for color in COLORS:
+            if color != entry.get("color", color):
+                add(place, "color", color)
+        for relation in RELATIONS:
+            if relation != entry.get("position", [relation])[0]:
+                add(place, "position", [relation, entry["position"][1]])
+    return found
+
+
 def weaken(rng: np.random.Generator, spec: Spec) -> Spec:
     """Asks for one of the spec's objects only, without its relation: a picture of the original satisfies it too."""
     entry = spec["include"][int(rng.integers(len(spec["include"])))]

@@ -2,9 +2,12 @@
 
     python -m training.train_verifier --kind zero-shot --minutes 40      (ground truth, from scratch)
     python -m training.train_verifier --kind parm --minutes 30           (the generator's own pictures; also orm, prm)
+    python -m training.train_verifier --kind parm --minutes 12 --perception training/runs/verifier-parm/verifier.pt --run ...
 
 Ground truth teaches what words mean and objects look like; trajectories teach what half-made pictures become. Every fine-tuned
-verifier starts from the one zero-shot verifier. `training.calibrate_verifier` turns a result into a released verifier.
+verifier starts from the one zero-shot verifier. Seeing objects gains from long training, while words learn single facts by heart
+in it: `--perception` takes what sees from another training, and teaches words alone, for a shorter time.
+`training.calibrate_verifier` turns a result into a released verifier.
 """
 
 import copy
@@ -45,6 +48,9 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, default=CONFIGS / "bundle.toml", help="thresholds and sampling (%(default)s)")
     parser.add_argument("--trunk", type=Path, help="detector weights of an equal trunk that a new verifier starts from")
     parser.add_argument(
+        "--perception", type=Path, help="verifier whose trunk and object maps are taken over and stay as they are"
+    )
+    parser.add_argument(
         "--released", type=Path, default=_DIRECTORY / "weights", help="released weights that made the trajectories (%(default)s)"
     )
     parser.add_argument("--trajectories", type=Path, default=_DIRECTORY / "runs/ranking", help="of ranking_data (%(default)s)")
@@ -60,6 +66,8 @@ def main() -> None:
         arguments.start = arguments.start or trained_weights(ZERO_SHOT)
     if arguments.trunk is not None:
         model.trunk.load_state_dict(load_weights(arguments.trunk, Detector, DetectorConfig).trunk.state_dict())
+    if arguments.perception is not None and is_zero_shot:
+        parser.error("--perception: ground truth teaches the whole verifier; take --kind orm, prm or parm")
     stage = "ground_truth" if is_zero_shot else "trajectories"
     settings = overridden(read_settings(arguments.config, VerifierTraining, "training", stage), arguments)
 
@@ -88,7 +96,8 @@ def main() -> None:
             pictures = recorded.batch(rng, count, settings.questions)
             return join(scenes.batch(rng, size - count, settings.questions), pictures) if count < size else pictures
 
-    run_stage(VerifierStage(model, settings, KINDS[arguments.kind].tasks, make_batch, decode), settings, arguments)
+    tasks = KINDS[arguments.kind].tasks
+    run_stage(VerifierStage(model, settings, tasks, make_batch, decode, perception=arguments.perception), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Examples from the generator's own trajectories, labelled by the detector's reading of them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,8 @@ from training.verifier_data import BatchMaker, Example, VerifierBatch
 from training.verifier_kinds import VerifierKind
 from training.world.spec import Spec
 
+# Pairs drawn before one is taken whose pictures show what is held out.
+_ATTEMPTS = 20
 # Detections below this score are the detector's own noise; above it, how sure it is is worth learning.
 _SMALLEST_SCORE = 0.05
 
@@ -72,8 +75,7 @@ class TrajectoryExamples:
             raise ValueError(f"size is {size}; pictures come in pairs, so it must be even")
         drawn: list[tuple[int, int]] = []
         for _ in range(size // 2):
-            place = self._draw_place(rng)
-            drawn += [(row, place) for row in self._draw_pair(rng)]
+            drawn += self._draw_pair_at_a_step(rng)
         rows, places = map(list, zip(*drawn, strict=True))
         codes = torch.from_numpy(self._data.codes[rows, places].astype(np.int64))
         no_images = torch.empty(0, 1, 1, 3, dtype=torch.uint8)
@@ -85,6 +87,19 @@ class TrajectoryExamples:
         for row in rows:
             parts[not is_correct(self._data.objects(row, -1), self._data.specs[row], self._thresholds)].append(row)
         return parts
+
+    def _draw_pair_at_a_step(self, rng: np.random.Generator) -> list[tuple[int, int]]:
+        for _ in range(_ATTEMPTS):
+            place = self._draw_place(rng)
+            pair = self._draw_pair(rng)
+            if all(self._questioner.may_ask(self._data.specs[row], self._shows(row, place)) for row in pair):
+                break
+        return [(row, place) for row in pair]
+
+    def _shows(self, row: int, place: int) -> Callable[[Spec], bool]:
+        """Whether a picture, or the one that its path ends with, satisfies a spec."""
+        pictures = [self._data.objects(row, at) for at in (place, -1)]
+        return lambda spec: any(is_correct(objects, spec, self._thresholds) for objects in pictures)
 
     def _draw_pair(self, rng: np.random.Generator) -> tuple[int, int]:
         good, bad = self._siblings[int(rng.integers(len(self._siblings)))]
@@ -115,5 +130,5 @@ class TrajectoryExamples:
         described = now if rng.random() < 0.5 else final
         counted = [known for known in described if known.score > self._thresholds.score]
         is_right = partial(is_correct, described, thresholds=self._thresholds)
-        asked = self._questioner.ask(rng, own, counted, is_right, questions)
+        asked = self._questioner.ask(rng, own, counted, is_right, questions, self._shows(row, place))
         return Example(now, final, asked, [label(now, final, spec, self._thresholds, self._kind) for spec in asked])

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.models.verifier import TASKS, Verifier, VerifierReading
+from training.checkpoint import load_weights
+from training.models.verifier import TASKS, Verifier, VerifierConfig, VerifierReading
 from training.object_targets import object_loss
 from training.reconstruction import Decoder
 from training.stage import Stage, TrainingSettings
@@ -112,6 +114,8 @@ class VerifierStage(Stage):
         tasks: tuple[str, ...],
         make_batch: Callable[[np.random.Generator, int], VerifierBatch],
         decode: Decoder | None = None,
+        *,
+        perception: Path | None = None,
     ):
         """
         Args:
@@ -120,12 +124,22 @@ class VerifierStage(Stage):
             tasks: the questions that it is taught.
             make_batch: makes examples as `Stage.examples` does.
             decode: shows pictures that examples hold as codes, on the training device; None where they hold none.
+            perception: weights of the verifier whose perception a new run takes over and leaves as it is; None trains all of it.
         """
         super().__init__(model.to(memory_format=torch.channels_last))
         self._settings, self._tasks, self._make_batch, self._decode = settings, tasks, make_batch, decode
+        self._perception = perception
+        model.perception.requires_grad_(perception is None)
 
     def examples(self, rng: np.random.Generator, size: int) -> VerifierBatch:
         return self._make_batch(rng, size)
+
+    def start_from(self, path: Path) -> None:
+        super().start_from(path)
+        if self._perception is not None:
+            self.model.perception.load_state_dict(
+                load_weights(self._perception, Verifier, VerifierConfig).perception.state_dict()
+            )
 
     @torch.no_grad()
     def prepared(self, batch: VerifierBatch) -> VerifierBatch:
@@ -137,6 +151,9 @@ class VerifierStage(Stage):
         return replace(batch, images=images, codes=batch.codes[:0])
 
     def loss(self, model: Verifier, batch: VerifierBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        if self._perception is not None:
+            # Its batch statistics must stay as they are, too.
+            model.perception.eval()
         return verifier_loss(model.read(batch.images, batch.prompt_ids), batch, self._tasks, self._settings)
 
     def is_hidden(self, name: str, weight: Tensor) -> bool:

@@ -10,10 +10,12 @@ from tiny import TINY_QUANTIZER, tiny_quantizer
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
 from training.budget import Budget
+from training.checkpoint import save_weights
 from training.device import Hardware
 from training.export import verifier_graph
 from training.export.runtime import GraphSession
 from training.export.stored_weights import half_stored
+from training.merge_verifiers import merge
 from training.models.detector import DetectorMaps
 from training.models.evidence import Evidence, WordMeanings, count_distribution
 from training.models.verifier import TASKS, Verifier, VerifierConfig
@@ -213,6 +215,22 @@ def pair_of(good_answer: float, bad_answer: float, bad_prompt: dict = CAT) -> Ve
     return BatchMaker(TOKENIZER, TINY).batch(examples, random_images(2), NO_CODES)
 
 
+def test_words_can_be_taught_alone_and_perception_is_taken_from_another(tmp_path):
+    seeing = drawn_verifier()
+    save_weights(tmp_path / "seeing.pt", seeing)
+    save_weights(tmp_path / "start.pt", make_verifier())
+    batch = handful()
+    model = make_verifier()
+    stage = VerifierStage(model, SETTINGS, TASKS, lambda rng, size: batch, perception=tmp_path / "seeing.pt")
+    stage.start_from(tmp_path / "start.pt")
+    hardware = Hardware(torch.device("cpu"))
+    TrainingLoop(stage, SETTINGS, Budget(steps=3), tmp_path / "run", hardware=hardware, seed=0).train()
+    start, wanted = make_verifier().state_dict(), seeing.perception.state_dict()
+    assert all(torch.allclose(value, wanted[name], atol=2e-3, rtol=2e-3) for name, value in model.perception.state_dict().items())
+    assert not torch.allclose(model.head.weight, start["head.weight"], atol=1e-3)
+    assert not torch.allclose(model.classes.weight, start["classes.weight"], atol=1e-3)
+
+
 def test_of_two_pictures_of_a_prompt_the_better_one_is_to_score_higher():
     right_order, wrong_order = torch.tensor([[0, 2.0, 2.0], [0, -2, -2]]), torch.tensor([[0, -2.0, -2.0], [0, 2, 2]])
     batch = pair_of(1.0, 0.0)
@@ -302,3 +320,23 @@ def test_the_exported_graph_answers_as_the_model_and_rows_do_not_meet(name, monk
 def test_a_verifier_of_other_maps_is_refused():
     with pytest.raises(ValueError, match="width 32 is not a multiple of 3 heads"):
         Verifier(VerifierConfig(10, width=32, heads=3))
+
+
+def test_merged_verifiers_see_as_one_and_mean_what_the_others_mean_on_average():
+    def varied(seed: int) -> Verifier:
+        model = make_verifier()
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for value in (*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())):
+                value.add_(torch.rand_like(value))
+        return model
+
+    seeing, first, second = map(varied, (1, 2, 3))
+    merged = merge(seeing, [first, second])
+    assert all(torch.equal(value, seeing.perception.state_dict()[name]) for name, value in merged.perception.state_dict().items())
+    assert torch.allclose(merged.head.weight, (first.head.weight + second.head.weight) / 2)
+    assert torch.allclose(merged.evidence.slope, (first.evidence.slope + second.evidence.slope) / 2)
+    with pytest.raises(ValueError, match="different sizes"):
+        merge(seeing, [Verifier(replace(TINY, layers=2))])
+    with pytest.raises(ValueError, match="words is empty"):
+        merge(seeing, [])

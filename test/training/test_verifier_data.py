@@ -22,7 +22,7 @@ from training.ranking_data import RankingConfig, TrajectorySampler, shard_path, 
 from training.ranking_shards import RankingData, read_shard, write_shard
 from training.reconstruction import CodedScenes
 from training.sampling import SamplingSettings, random_uniforms
-from training.spec_challenges import challenge, weaken
+from training.spec_challenges import alternatives, challenge, weaken
 from training.tokenizer import encode_prompts
 from training.trajectory_examples import TrajectoryExamples, label
 from training.trajectory_sampler import GraphPainter, TorchPainter
@@ -32,7 +32,7 @@ from training.verifier_kinds import KINDS
 from training.word_targets import WordTargets
 from training.world.classes import CLASSES, COLORS, TASKS
 from training.world.config import WorldConfig
-from training.world.held_out import evaluation_held_out, facts_of
+from training.world.held_out import HeldOut, evaluation_held_out, facts_of
 from training.world.scene import Scene
 from training.world.spec import satisfies
 from training.world.world import World
@@ -80,6 +80,46 @@ def test_challenges_are_mostly_wrong_and_weaker_specs_always_right(task):
         wrong += not satisfies(scene.objects, asked)
         assert satisfies(scene.objects, weaken(rng, spec))
     assert wrong >= 36
+
+
+@pytest.mark.parametrize(
+    ("task", "count"),
+    [("single_object", 0), ("two_object", 0), ("counting", 2), ("colors", 9), ("position", 3), ("color_attr", 18)],
+)
+def test_alternatives_change_one_count_colour_or_relation(task, count):
+    spec = World(WorldConfig()).sample_spec(np.random.default_rng(0), task)
+    others = alternatives({**spec, "prompt": "own words"})
+    assert len(others) == count == len({str(other) for other in others})
+    for other in others:
+        assert other["tag"] == task and other != spec and "prompt" not in other
+        assert [entry["class"] for entry in other["include"]] == [entry["class"] for entry in spec["include"]]
+        if task == "counting":
+            assert other["exclude"] == [{"class": spec["include"][0]["class"], "count": other["include"][0]["count"] + 1}]
+
+
+def test_what_is_held_out_is_never_shown_as_the_wrong_answer_to_something_else():
+    def cats(count: int) -> dict:
+        counted = {"class": "cat", "count": count}
+        return {"tag": "counting", "include": [counted], "exclude": [{**counted, "count": count + 1}], "prompt": f"{count} cats"}
+
+    held_out = HeldOut([cats(3)])
+    world = World(WorldConfig(), held_out)
+    questioner = Questioner(world, held_out)
+    places = [(8.0 * place, 8.0, 8.0 * place + 8, 16.0) for place in range(4)]
+    two, three, four = ([seen("cat", box) for box in places[:count]] for count in (2, 3, 4))
+
+    def shows(objects):
+        return lambda spec: satisfies(objects, spec)
+
+    assert questioner.may_ask(cats(2), shows(two)) and questioner.may_ask(cats(2), shows(four))
+    assert not questioner.may_ask(cats(2), shows(three)) and not questioner.may_ask(cats(3), shows(three))
+    rng = np.random.default_rng(0)
+    asked = questioner.ask(rng, cats(2), three, shows(three), 200)[1:]
+    assert not [spec for spec in asked if spec["tag"] == "counting" and spec["include"][0]["class"] == "cat"]
+    # Six final pictures: their own prompt may be asked of all but the one that shows what is held out.
+    data = trajectories([cats(2)] * 6, [[two], [two], [four], [three], [three], [three]])
+    recorded = TrajectoryExamples(data, questioner, BatchMaker(TOKENIZER, TINY), THRESHOLDS, KINDS["orm"])
+    assert set(recorded.batch(rng, 40, 1).codes[:, 0].tolist()) == {0, 1, 2}
 
 
 def test_a_description_says_what_a_picture_shows():

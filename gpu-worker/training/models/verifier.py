@@ -109,6 +109,11 @@ class Verifier(nn.Module):
         self.output_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, len(TASKS))
 
+    @property
+    def perception(self) -> nn.ModuleDict:
+        """The parts that see objects and know of no prompt."""
+        return nn.ModuleDict({"trunk": self.trunk, "now": self.now, "final": self.final})
+
     def read(self, images: Tensor, prompt_ids: Tensor) -> VerifierReading:
         """Answers, and what they rest on.
 
