@@ -20,6 +20,7 @@ from training.export.detector_graph import build_detector_graph
 from training.export.generator_graphs import build_prefix_graph, build_step_graph
 from training.export.golden import GoldenVectors
 from training.export.golden_cases import add_golden_cases
+from training.export.products import PRECISIONS, Precision
 from training.export.runtime import GraphSession
 from training.export.shared_weights import share_weights
 from training.export.verifier_graph import build_verifier_graph
@@ -33,11 +34,13 @@ _SHARED_WEIGHTS = "shared-weights.bin"
 _NO_REVISION = "0" * 64
 
 
-def build_graphs(models: BundleModels, code_temperature: float = 1.0) -> dict[str, onnx.ModelProto]:
+def build_graphs(
+    models: BundleModels, code_temperature: float = 1.0, precision: Precision = "int8"
+) -> dict[str, onnx.ModelProto]:
     """All graphs of the bundle by file name, each self-contained."""
     return {
-        "prefix.onnx": build_prefix_graph(models.generator),
-        "step.onnx": build_step_graph(models.generator, code_temperature=code_temperature),
+        "prefix.onnx": build_prefix_graph(models.generator, precision),
+        "step.onnx": build_step_graph(models.generator, precision, code_temperature=code_temperature),
         "decode.onnx": build_decode_graph(models.quantizer),
         "detector.onnx": build_detector_graph(models.detector),
         **{
@@ -47,13 +50,14 @@ def build_graphs(models: BundleModels, code_temperature: float = 1.0) -> dict[st
     }
 
 
-def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict:
+def export_bundle(models: BundleModels, settings: dict, directory: Path, precision: Precision = "int8") -> dict:
     """Writes every file of the bundle and returns the manifest.
 
     Args:
         models: what to export.
         settings: content of `configs/bundle.toml`.
         directory: the bundle's folder; files of an earlier export in it are replaced or removed.
+        precision: of the generator's products; the other models compute in float32 in any case.
 
     Raises:
         ValueError: the bundle is larger than a repository should carry, or its default verifier is not in it.
@@ -61,7 +65,7 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path) -> dict
     default = settings["verifiers"]["default"]
     if default not in models.verifiers:
         raise ValueError(f"the default verifier is {default!r}; the bundle has {', '.join(models.verifiers)}")
-    graphs = build_graphs(models, settings["generator"]["code_temperature"])
+    graphs = build_graphs(models, settings["generator"]["code_temperature"], precision)
     sessions = {name: GraphSession(graph) for name, graph in graphs.items()}
     golden = GoldenVectors("golden.bin")
     add_golden_cases(golden, sessions, models, settings)
@@ -175,14 +179,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--settings", type=Path, default=_TRAINING_DIRECTORY / "configs/bundle.toml")
     parser.add_argument("--weights", type=Path, default=_TRAINING_DIRECTORY / "weights")
-    parser.add_argument("--out", type=Path, help="bundle folder; default bundles/<id> beside this package")
+    parser.add_argument("--out", type=Path, help="bundle folder; default bundles/<id>, where not int8 bundles/<id>-<precision>")
+    parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="int8 for CPUs, float16 for GPUs")
     parser.add_argument("--untrained", action="store_true", help="random weights, to try the graphs before training")
     arguments = parser.parse_args()
     settings = tomllib.loads(arguments.settings.read_text())
     names = settings["verifiers"]["names"]
     models = untrained_models(names) if arguments.untrained else load_models(arguments.weights, names)
-    directory = arguments.out or _TRAINING_DIRECTORY.parent / "bundles" / settings["id"]
-    manifest = export_bundle(models, settings, directory)
+    name = settings["id"] if arguments.precision == "int8" else f"{settings['id']}-{arguments.precision}"
+    directory = arguments.out or _TRAINING_DIRECTORY.parent / "bundles" / name
+    manifest = export_bundle(models, settings, directory, arguments.precision)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
     print(f"{directory}: {len(manifest['files'])} files, {total / 1e6:.1f} MB, revision {manifest['revision'][:12]}")
 

@@ -14,6 +14,7 @@ from training.export import generator_graphs
 from training.export.detector_graph import build_detector_graph
 from training.export.graph_detector import GraphDetector
 from training.export.graph_painter import GraphPainter
+from training.export.products import Products
 from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator
@@ -49,15 +50,9 @@ def detector() -> Detector:
     return Detector(DetectorConfig(image_size=48, channels=(8, 8, 16), blocks=(0, 0, 1))).eval()
 
 
-def float_linear(graph, x, weight, bias=None):
-    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
-    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
-
-
 def test_the_painter_samples_what_pytorch_samples(generator, quantizer, monkeypatch):
     """With float layers, so that only the loop around the graphs is under test; 20 prompts are more than one batch."""
-    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
-    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+    monkeypatch.setattr(generator_graphs, "Products", lambda graph, _: Products(graph, "float32"))
     settings = SamplingSettings(steps=3, guidance=1.0, code_temperature=0.7)
     texts = [PROMPTS[index % 3] for index in range(20)]
     images = GraphPainter.of_weights(generator, quantizer, 0.7, threads=1).paint(texts, settings, seed=3)

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tiny_bundle import CODES, VERIFIER_TASKS, bundle_settings, tiny_bundle_models
@@ -77,21 +78,17 @@ def test_a_row_is_the_same_bit_for_bit_whatever_shares_its_batch(name, size, ses
         assert np.array_equal(value, expected), f"{key} of {name} changes when {size} rows run instead of {ROWS}"
 
 
-def float_linear(graph, x, weight, bias=None):
-    """What stands in for `int8_linear` when only the rest of a graph is under test."""
-    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
-    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
-
-
-@pytest.fixture
-def float_graphs(models, monkeypatch) -> dict[str, GraphSession]:
-    """Prefix and step graph with float32 linear layers."""
-    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
-    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+def generator_sessions(models, precision) -> dict[str, GraphSession]:
     return {
-        "prefix.onnx": GraphSession(generator_graphs.build_prefix_graph(models.generator)),
-        "step.onnx": GraphSession(generator_graphs.build_step_graph(models.generator)),
+        "prefix.onnx": GraphSession(generator_graphs.build_prefix_graph(models.generator, precision)),
+        "step.onnx": GraphSession(generator_graphs.build_step_graph(models.generator, precision)),
     }
+
+
+@pytest.fixture(scope="module")
+def float_graphs(models) -> dict[str, GraphSession]:
+    """Prefix and step graph with float32 linear layers."""
+    return generator_sessions(models, "float32")
 
 
 def guided_probability(models, step_inputs, prefix_kv):
@@ -125,6 +122,44 @@ def test_without_integer_layers_the_generator_graphs_equal_pytorch(models, float
     uniform = torch.from_numpy(step_inputs["uniform"]).double()[..., None]
     drawn = (cumulative <= uniform).sum(-1).numpy()
     assert (drawn == output["ids"]).mean() > 0.97
+
+
+def test_half_precision_stays_nearer_to_pytorch_than_integers_do(models, sessions, inputs):
+    """float16 keeps eleven bits of a number; what is drawn differs only where a uniform lies beside a category's edge."""
+    half = generator_sessions(models, "float16")
+    prompt_ids = encode_prompts(models.tokenizer, ["", "a photo of a cat", "two red dogs", "a cup above a book"])
+    prefix_kv = half["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"]
+    with torch.inference_mode():
+        expected = models.generator.prefix(torch.from_numpy(prompt_ids))
+    assert prefix_kv.dtype == np.float32
+    assert np.abs(prefix_kv - expected.numpy()).max() < 0.02
+    step_inputs = {**inputs["step.onnx"], "prefix_kv": prefix_kv}
+    output, probability = total_variation(models, half["step.onnx"], step_inputs, expected)
+    assert output["prob"].dtype == np.float32
+    error = np.abs(output["prob"] - probability).mean()
+    integers, exact = total_variation(models, sessions["step.onnx"], inputs["step.onnx"], expected)
+    assert error < 2e-3 and error < np.abs(integers["prob"] - exact).mean() / 3
+    cumulative = guided_probability(models, step_inputs, expected).double().cumsum(-1)
+    uniform = torch.from_numpy(step_inputs["uniform"]).double()[..., None]
+    assert ((cumulative <= uniform).sum(-1).numpy() == output["ids"]).mean() > 0.95
+
+
+def matrix_types(graph) -> set[int]:
+    """Element types of the stored matrices that products read."""
+    kept = {tensor.name: tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) == 2}
+    return {kept[name] for node in graph.graph.node if "MatMul" in node.op_type for name in node.input if name in kept}
+
+
+def test_a_half_precision_graph_multiplies_halves_and_keeps_its_logits_wide(models):
+    graph = generator_graphs.build_step_graph(models.generator, "float16")
+    assert matrix_types(graph) == {onnx.TensorProto.FLOAT16}
+    assert not any("Integer" in node.op_type or node.op_type == "QuantizeLinear" for node in graph.graph.node)
+    made_by = {name: node for node in graph.graph.node for name in node.output}
+    softmax = [node for node in graph.graph.node if node.op_type == "Softmax"][-1]
+    product = made_by[made_by[softmax.input[0]].input[0]]
+    assert product.op_type == "MatMul"
+    weight = made_by[product.input[1]]
+    assert (weight.op_type, weight.attribute[0].i) == ("Cast", onnx.TensorProto.FLOAT), "the output layer multiplies in float32"
 
 
 def test_integer_layers_stay_close_to_pytorch(models, sessions, inputs):
@@ -233,7 +268,9 @@ def test_weights_of_several_graphs_are_written_once(models, tmp_path):
 def test_the_output_layer_carries_the_code_temperature(models, inputs, float_graphs):
     """Against PyTorch, whose sampler divides the logits; at 1 the graph is the ordinary one."""
     settings = SamplingSettings(steps=1, guidance=1.0, code_temperature=0.5)
-    warm = GraphSession(generator_graphs.build_step_graph(models.generator, code_temperature=settings.code_temperature))
+    warm = GraphSession(
+        generator_graphs.build_step_graph(models.generator, "float32", code_temperature=settings.code_temperature)
+    )
     prompt_ids = encode_prompts(models.tokenizer, ["", "a photo of a cat"])
     prefix_kv = float_graphs["prefix.onnx"].run({"prompt_ids": prompt_ids})["prefix_kv"]
     uniforms = random_uniforms(5, settings, 4, 64)
@@ -349,6 +386,16 @@ def test_the_manifest_lists_every_file_with_its_hash(models, tmp_path):
     assert len(manifest["prompt"]["unconditional"]) == manifest["prompt"]["maxTokens"]
 
 
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_a_bundle_for_gpus_differs_in_the_generators_graphs_only(models, precision, tmp_path):
+    usual = export_bundle(models, bundle_settings(), tmp_path / "usual")
+    manifest = export_bundle(models, bundle_settings(), tmp_path / "gpu", precision)
+    changed = {name for name, entry in manifest["files"].items() if usual["files"].get(name) != entry}
+    assert changed == {"prefix.onnx", "step.onnx", "shared-weights.bin", "golden.bin"}
+    assert manifest["id"] == usual["id"] and manifest["revision"] != usual["revision"]
+    check_golden_vectors(tmp_path / "gpu")
+
+
 def test_the_manifest_has_an_entry_for_every_verifier(models, tmp_path):
     settings = bundle_settings()
     settings["verifiers"]["search"] = {"parm": {"best": "halving"}}
@@ -369,8 +416,12 @@ def test_a_default_verifier_that_is_not_exported_is_refused(models, tmp_path):
 def test_golden_vectors_are_what_the_exported_files_compute(models, tmp_path):
     """Reads golden.json as a runtime would, and runs the graphs from their files."""
     export_bundle(models, bundle_settings(), tmp_path)
-    index = json.loads((tmp_path / "golden.json").read_text())
-    binary = (tmp_path / index["binary"]).read_bytes()
+    check_golden_vectors(tmp_path)
+
+
+def check_golden_vectors(bundle) -> None:
+    index = json.loads((bundle / "golden.json").read_text())
+    binary = (bundle / index["binary"]).read_bytes()
 
     def array(entry):
         data = binary[entry["offset"] : entry["offset"] + entry["bytes"]]
@@ -379,10 +430,10 @@ def test_golden_vectors_are_what_the_exported_files_compute(models, tmp_path):
     checked = set()
     for case in index["cases"]:
         given = {name: array(entry) for name, entry in case["inputs"].items()}
-        session = GraphSession(tmp_path / case["graph"])
+        session = GraphSession(bundle / case["graph"])
         if "token_uniform" in given:
-            prefix_kv = GraphSession(tmp_path / "prefix.onnx").run({"prompt_ids": given.pop("prompt_ids")})["prefix_kv"]
-            defaults = json.loads((tmp_path / "manifest.json").read_text())["generator"]["defaults"]
+            prefix_kv = GraphSession(bundle / "prefix.onnx").run({"prompt_ids": given.pop("prompt_ids")})["prefix_kv"]
+            defaults = json.loads((bundle / "manifest.json").read_text())["generator"]["defaults"]
             trajectory = sample_trajectory(
                 session, prefix_kv, **given, settings=SamplingSettings(**defaults), codebook_size=CODES
             )

@@ -11,6 +11,7 @@ from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, output_of, seen, trajec
 from training.budget import Budget
 from training.clarity import has_final_verdict, is_clear, is_settled
 from training.export import generator_graphs
+from training.export.products import Products
 from training.fact_splits import SPLITS, TrainingFacts, split_of
 from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig
@@ -320,15 +321,8 @@ def test_the_last_step_is_always_recorded():
         RankingConfig(1, (1, 1), 2)
 
 
-def float_linear(graph, x, weight, bias=None):
-    """What stands in for integer layers, whose rounding is tested where they are exported."""
-    y = graph.op("MatMul", x, graph.constant(np.asarray(weight.detach() if torch.is_tensor(weight) else weight).T.copy()))
-    return y if bias is None else graph.op("Add", y, graph.constant(bias.detach().numpy()))
-
-
 def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
-    monkeypatch.setattr(generator_graphs, "quantize_rows", lambda graph, x: x)
-    monkeypatch.setattr(generator_graphs, "int8_linear", float_linear)
+    monkeypatch.setattr(generator_graphs, "Products", lambda graph, _: Products(graph, "float32"))
     torch.manual_seed(0)
     generator = Generator(replace(tiny_generator(TOKENIZER.get_vocab_size(), codebook_size=256), grid=8, width=64))
     for name, weight in generator.named_parameters():

@@ -8,8 +8,8 @@ import onnx
 from torch import Tensor
 
 from training.export.graph_builder import CONTRIB_DOMAIN, GraphBuilder
-from training.export.int8_linear import int8_linear, quantize_rows
 from training.export.inverse_cdf import sample_categories
+from training.export.products import Precision, Products
 from training.models.generator import Block, Generator
 
 _NORM_EPSILON = 1e-6
@@ -17,22 +17,23 @@ _NORM_EPSILON = 1e-6
 _MASKED = -1e9
 
 
-def build_prefix_graph(model: Generator) -> onnx.ModelProto:
+def build_prefix_graph(model: Generator, precision: Precision = "int8") -> onnx.ModelProto:
     """prompt_ids int64 [P, L] -> prefix_kv float32 [D, 2, P, H, L, head_dim], as `Generator.prefix`."""
     config = model.config
     length, width = config.max_prompt_tokens, config.width
     graph = GraphBuilder("prefix")
+    products = Products(graph, precision)
     prompt_ids = graph.input("prompt_ids", "int64", ["P", length])
     x = _embed(graph, model.text_table.weight, prompt_ids, model.text_position)
     x = graph.reshape(x, [-1, width])  # (P*L, width)
     causal = np.triu(np.full((length, length), _MASKED, np.float32), 1)
     layers = []
     for block in model.blocks:
-        query, key, value = _project(graph, block, x, length)
+        query, key, value = _project(products, block, x, length)
         layers += [graph.op("Unsqueeze", part, graph.constant([0, 1])) for part in (key, value)]
-        mixed = _attend(graph, query, key, value, config.head_dim, bias=graph.constant(causal))
-        x = _finish_block(graph, block, x, mixed)
-    pairs = graph.op("Concat", *layers, axis=0)  # (2D, 1, P, H, L, head_dim)
+        mixed = _attend(products, query, key, value, config.head_dim, bias=graph.constant(causal))
+        x = _finish_block(products, block, x, mixed)
+    pairs = products.widen(graph.op("Concat", *layers, axis=0))  # (2D, 1, P, H, L, head_dim)
     shape = graph.constant([config.layers, 2, -1, config.heads, length, config.head_dim])
     graph.output(
         graph.op("Reshape", pairs, shape), "prefix_kv", "float32",
@@ -41,7 +42,9 @@ def build_prefix_graph(model: Generator) -> onnx.ModelProto:
     return graph.model()
 
 
-def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_probability: bool = False) -> onnx.ModelProto:
+def build_step_graph(
+    model: Generator, precision: Precision = "int8", *, code_temperature: float = 1.0, expose_probability: bool = False
+) -> onnx.ModelProto:
     """One guided and sampled prediction of every image token.
 
     `code_temperature` is `SamplingSettings.code_temperature`: the output layer is linear in its weights, so they carry it and no
@@ -58,6 +61,7 @@ def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_
     config = model.config
     tokens_count, width = config.image_tokens, config.width
     graph = GraphBuilder("step")
+    products = Products(graph, precision)
     tokens = graph.input("tokens", "int64", ["R", tokens_count])
     prefix_shape = [config.layers, 2, "P", config.heads, config.max_prompt_tokens, config.head_dim]
     prefix_kv = graph.input("prefix_kv", "float32", prefix_shape)
@@ -72,19 +76,20 @@ def build_step_graph(model: Generator, *, code_temperature: float = 1.0, expose_
     x = graph.reshape(x, [-1, width])  # ((R+G)*N, width)
     unconditional = graph.op("Sub", guided, guided)
     prompts = graph.op("Concat", row_prompt, unconditional, axis=0)  # (R+G,)
+    texts = products.narrow(prefix_kv)
     for index, block in enumerate(model.blocks):
-        query, key, value = _project(graph, block, x, tokens_count)
-        layer = graph.op("Gather", prefix_kv, graph.constant(np.int64(index)), axis=0)  # (2, P, H, L, head_dim)
+        query, key, value = _project(products, block, x, tokens_count)
+        layer = graph.op("Gather", texts, graph.constant(np.int64(index)), axis=0)  # (2, P, H, L, head_dim)
         text = graph.op("Gather", layer, prompts, axis=1)  # (2, R+G, H, L, head_dim)
         text_key, text_value = (graph.op("Gather", text, graph.constant(np.int64(i)), axis=0) for i in (0, 1))
         key = graph.op("Concat", text_key, key, axis=2)
         value = graph.op("Concat", text_value, value, axis=2)
-        mixed = _attend(graph, query, key, value, config.head_dim)
-        x = _finish_block(graph, block, x, mixed)
+        mixed = _attend(products, query, key, value, config.head_dim)
+        x = _finish_block(products, block, x, mixed)
     hidden = _row_norm(graph, x, model.output_norm.gain)
     hidden = _guide(graph, hidden, guidance, opposite, tokens_count, width)
     head, bias = model.output_matrix().detach() / code_temperature, model.head.bias / code_temperature
-    logits = int8_linear(graph, quantize_rows(graph, hidden), head, bias)
+    logits = products.output_layer(hidden, head, bias)
     probability = graph.op("Softmax", logits, axis=-1)  # (R*N, C)
     ids, prob = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
     graph.output(graph.reshape(ids, [-1, tokens_count]), "ids", "int64", ["R", tokens_count])
@@ -108,41 +113,44 @@ def _row_norm(graph: GraphBuilder, x: str, gain: Tensor) -> str:
     return graph.op("Mul", graph.op("Div", x, root), graph.constant(gain.detach().numpy()))
 
 
-def _project(graph: GraphBuilder, block: Block, x: str, length: int) -> tuple[str, str, str]:
-    """Queries, keys and values of x [B*T, width] with T = length: each [B, H, T, head_dim]."""
-    attention = block.attention
+def _project(products: Products, block: Block, x: str, length: int) -> tuple[str, str, str]:
+    """Queries, keys and values of x float32 [B*T, width] with T = length: each narrow [B, H, T, head_dim]."""
+    graph, attention = products.graph, block.attention
     heads, head_dim = attention.heads, attention.head_dim
     weights = [attention.query.weight, attention.key.weight, attention.value.weight]
     stacked = np.concatenate([weight.detach().numpy() for weight in weights])
-    normed = quantize_rows(graph, _row_norm(graph, x, block.attention_norm.gain))
-    joined = graph.reshape(int8_linear(graph, normed, stacked), [-1, length, 3 * heads, head_dim])
+    normed = products.left_factor(products.narrow(_row_norm(graph, x, block.attention_norm.gain)))
+    joined = graph.reshape(products.linear(normed, stacked), [-1, length, 3 * heads, head_dim])
     query, key, value = graph.ops("Split", joined, outputs=3, axis=2, num_outputs=3)
     # The scale of attention scores rides on the gain of the query's norm.
-    query = _row_norm(graph, query, attention.query_norm.gain * head_dim**-0.5)
-    key = _row_norm(graph, key, attention.key_norm.gain)
-    return tuple(graph.op("Transpose", part, perm=[0, 2, 1, 3]) for part in (query, key, value))
+    query = _row_norm(graph, products.widen(query), attention.query_norm.gain * head_dim**-0.5)
+    key = _row_norm(graph, products.widen(key), attention.key_norm.gain)
+    parts = (products.narrow(query), products.narrow(key), value)
+    return tuple(graph.op("Transpose", part, perm=[0, 2, 1, 3]) for part in parts)
 
 
-def _attend(graph: GraphBuilder, query: str, key: str, value: str, head_dim: int, bias: str | None = None) -> str:
-    """Attention over [B, H, T, head_dim]; returns [B*T, width]."""
-    scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))
+def _attend(products: Products, query: str, key: str, value: str, head_dim: int, bias: str | None = None) -> str:
+    """Attention over [B, H, T, head_dim]; returns [B*T, width]. All narrow but `bias`, which is float32."""
+    graph = products.graph
+    scores = products.widen(graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2])))
     if bias is not None:
         scores = graph.op("Add", scores, bias)
-    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)
+    mixed = graph.op("MatMul", products.narrow(graph.op("Softmax", scores, axis=-1)), value)
     mixed = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])  # (B, T, H, head_dim)
     return graph.op("Reshape", mixed, graph.constant([-1, head_dim]))
 
 
-def _finish_block(graph: GraphBuilder, block: Block, x: str, mixed: str) -> str:
-    """Output projection and MLP with their residuals; x and mixed [M, width]."""
+def _finish_block(products: Products, block: Block, x: str, mixed: str) -> str:
+    """Output projection and MLP with their residuals; x float32 and mixed narrow, [M, width]."""
+    graph = products.graph
     width = block.attention.output.weight.shape[1]
-    mixed = graph.reshape(mixed, [-1, width])
-    x = graph.op("Add", x, int8_linear(graph, quantize_rows(graph, mixed), block.attention.output.weight.detach()))
-    normed = quantize_rows(graph, _row_norm(graph, x, block.mlp_norm.gain))
-    wide = int8_linear(graph, normed, block.widen.weight.detach())
-    wide = graph.op("FastGelu", wide, graph.constant(block.widen.bias.detach().numpy()), domain=CONTRIB_DOMAIN)
-    narrow = int8_linear(graph, quantize_rows(graph, wide), block.narrow.weight.detach(), block.narrow.bias)
-    return graph.op("Add", x, narrow)
+    mixed = products.linear(products.left_factor(graph.reshape(mixed, [-1, width])), block.attention.output.weight.detach())
+    x = graph.op("Add", x, products.widen(mixed))
+    normed = products.left_factor(products.narrow(_row_norm(graph, x, block.mlp_norm.gain)))
+    wide = products.linear(normed, block.widen.weight.detach())
+    wide = graph.op("FastGelu", wide, products.constant(block.widen.bias), domain=CONTRIB_DOMAIN)
+    narrow = products.linear(products.left_factor(wide), block.narrow.weight.detach(), block.narrow.bias)
+    return graph.op("Add", x, products.widen(narrow))
 
 
 def _pair(graph: GraphBuilder, guidance: str) -> tuple[str, str]:

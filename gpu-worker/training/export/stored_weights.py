@@ -21,8 +21,8 @@ _SMALLEST_MAXIMUM = 1e-9
 WeightStore = Callable[[GraphBuilder, Tensor | np.ndarray], str]
 
 
-def half_stored(graph: GraphBuilder, value: Tensor | np.ndarray) -> str:
-    """Keeps a float32 value as float16.
+def half_constant(graph: GraphBuilder, value: Tensor | np.ndarray) -> str:
+    """A float32 value rounded to float16, and left so.
 
     Raises:
         ValueError: a number does not fit float16.
@@ -31,7 +31,16 @@ def half_stored(graph: GraphBuilder, value: Tensor | np.ndarray) -> str:
     largest = np.abs(array).max(initial=0)
     if not largest <= np.finfo(np.float16).max:
         raise ValueError(f"a weight of shape {array.shape} does not fit float16: largest magnitude {largest:.3g}")
-    return graph.op("Cast", graph.constant(array, "float16"), to=1)
+    return graph.constant(array, "float16")
+
+
+def half_stored(graph: GraphBuilder, value: Tensor | np.ndarray) -> str:
+    """Keeps a float32 value as float16.
+
+    Raises:
+        ValueError: a number does not fit float16.
+    """
+    return graph.op("Cast", half_constant(graph, value), to=1)
 
 
 def int8_stored(graph: GraphBuilder, value: Tensor | np.ndarray) -> str:
