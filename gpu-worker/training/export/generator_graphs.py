@@ -24,7 +24,8 @@ def build_prefix_graph(model: Generator, precision: Precision = "int8") -> onnx.
     graph = GraphBuilder("prefix")
     products = Products(graph, precision)
     prompt_ids = graph.input("prompt_ids", "int64", ["P", length])
-    x = _embed(graph, model.text_table.weight, prompt_ids, model.text_position)
+    words = products.table(model.text_table.weight, prompt_ids)
+    x = graph.op("Add", words, graph.constant(model.text_position.detach().numpy()))
     x = graph.reshape(x, [-1, width])  # (P*L, width)
     causal = np.triu(np.full((length, length), _MASKED, np.float32), 1)
     layers = []
@@ -70,7 +71,8 @@ def build_step_graph(
     uniform = graph.input("uniform", "float32", ["R", tokens_count])
 
     positions = (model.row_position + model.column_position + model.cell_position).flatten(0, 1)
-    x = _embed(graph, model.input_table(), tokens, positions)  # (R, N, width)
+    codes = products.table(model.input_table(), tokens)
+    x = graph.op("Add", codes, graph.constant(positions.detach().numpy()))  # (R, N, width)
     guided, opposite = _pair(graph, guidance)
     x = graph.op("Concat", x, graph.op("Gather", x, guided, axis=0), axis=0)  # conditional rows, then the twins of the guided
     x = graph.reshape(x, [-1, width])  # ((R+G)*N, width)
@@ -97,12 +99,6 @@ def build_step_graph(
     if expose_probability:
         graph.output(probability, "probability", "float32", ["M", config.codebook_size])
     return graph.model()
-
-
-def _embed(graph: GraphBuilder, table: Tensor, ids: str, positions: Tensor) -> str:
-    """table[ids] + positions; the table is stored as float16 and its rows are widened after the look-up."""
-    rows = graph.op("Gather", graph.constant(table.detach().numpy(), "float16"), ids, axis=0)
-    return graph.op("Add", graph.op("Cast", rows, to=1), graph.constant(positions.detach().numpy()))
 
 
 def _row_norm(graph: GraphBuilder, x: str, gain: Tensor) -> str:

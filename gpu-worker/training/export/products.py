@@ -45,6 +45,13 @@ class Products:
             return half_constant(self.graph, value)
         return self.graph.constant(value.detach().numpy())
 
+    def table(self, rows: Tensor, ids: str) -> str:
+        """rows[ids] as float32, of a table kept as float16."""
+        if self.precision == "float32":
+            # A GPU without float16 cannot even look them up.
+            return self.graph.op("Gather", half_stored(self.graph, rows), ids, axis=0)
+        return self.graph.op("Cast", self.graph.op("Gather", half_constant(self.graph, rows), ids, axis=0), to=_FLOAT32)
+
     def left_factor(self, x: str) -> str | QuantizedRows:
         """Makes a narrow [M, K] ready for `linear`; once, where several layers read it."""
         return quantize_rows(self.graph, x) if self.precision == "int8" else x
