@@ -42,8 +42,8 @@ const Succeeded = z.strictObject({ type: z.literal('succeeded'), result: JobResu
 const Failed = z.strictObject({ type: z.literal('failed'), error: JobFailure })
 
 /**
- * The attempt ends without an end of its job, which any worker may claim at once. stopping: the worker was told to stop.
- * broken: something of the worker's broke, which counts against the job as an attempt.
+ * The attempt ends without an end of its job, which any worker may claim at once. stopping: the worker was told to stop, or has
+ * lost its hold on the message. broken: something of the worker's broke, which counts against the job as an attempt.
  */
 const HandedBack = z.strictObject({
   type: z.literal('handed_back'),

@@ -14,9 +14,13 @@ export type StopCause =
   | { readonly why: 'given back' }
   | { readonly why: 'trouble'; readonly error: unknown }
 
+/** Why an attempt's work is put down, so that another worker can go on with it. */
+export type PutDownCause = Extract<StopCause, { why: 'given back' | 'lease lost' }>
+
 /**
  * going         the work is on, nobody objected
- * handing back  this worker is to stop: the work is put down between two ticks, the edge told where it stands
+ * handing back  this worker is to stop, or has lost its lease: the work is put down between two ticks, the edge told where it
+ *               stands
  * stopped       the first objection counts; what comes later changes nothing
  *
  *   going -> handing back -> stopped
@@ -24,7 +28,7 @@ export type StopCause =
  */
 type AttemptState =
   | { readonly phase: 'going' }
-  | { readonly phase: 'handing back' }
+  | { readonly phase: 'handing back'; readonly cause: PutDownCause }
   | { readonly phase: 'stopped'; readonly cause: StopCause }
 
 type Work = Pick<RunningJob, 'stop' | 'handBack' | 'cancelCandidates' | 'moveDeadline'>
@@ -48,6 +52,8 @@ export interface Claim {
   readonly checkpoint?: Checkpoint | undefined
 }
 
+/** From putting work down to stopping what has not been told of by then: less than a process gets for its farewell. */
+const HAND_BACK_MS = 7_000
 /** Of a short time the picture gets most, of a long one all but LIMITS.reportReserveMs. */
 const REPORT_SHARE = 0.1
 
@@ -68,6 +74,7 @@ export class Attempt {
   readonly #stopped = Promise.withResolvers<void>()
   #state: AttemptState = { phase: 'going' }
   #work: Work | undefined
+  #overdue: NodeJS.Timeout | undefined
 
   constructor(claim: Claim) {
     this.jobId = claim.jobId
@@ -91,8 +98,9 @@ export class Attempt {
     return this.#stopped.promise
   }
 
-  get isHandingBack(): boolean {
-    return this.#state.phase === 'handing back'
+  /** Undefined while nobody wants the work put down, and after its end. */
+  get putDownCause(): PutDownCause | undefined {
+    return this.#state.phase === 'handing back' ? this.#state.cause : undefined
   }
 
   /** The engine's side of it; stopped or put down at once where the attempt already is. */
@@ -102,16 +110,21 @@ export class Attempt {
     if (this.#state.phase === 'handing back') work.handBack()
   }
 
-  /** The work is put down as soon as it can be; a job that ends just now is reported all the same. */
-  handBack(): void {
+  /**
+   * The work is put down as soon as it can be, and stopped where it cannot be told of in time. A job that ends just now is
+   * reported all the same.
+   */
+  handBack(cause: PutDownCause): void {
     if (this.#state.phase !== 'going') return
-    this.#state = { phase: 'handing back' }
+    this.#state = { phase: 'handing back', cause }
     this.#work?.handBack()
+    this.#overdue = setTimeout(() => this.stop(cause), HAND_BACK_MS).unref()
   }
 
   stop(cause: StopCause): void {
     if (this.#state.phase === 'stopped') return
     this.#state = { phase: 'stopped', cause }
+    clearTimeout(this.#overdue)
     this.#cancelled.abort(cause.why)
     this.#stopped.resolve()
     this.#work?.stop()

@@ -5,8 +5,10 @@ import { HeldLease, type Lease, type LeaseActions, type ReceivedMessage } from '
 import type { Log } from './log.ts'
 import { BATCH_SIZE, type Delivery, type QueueClient } from './queue-client.ts'
 
+type Queue = Pick<QueueClient, 'deadLetterUrl' | 'receive' | 'delete' | 'setVisibility' | 'extend' | 'send'>
+
 export interface ConsumerOptions {
-  readonly client: QueueClient
+  readonly client: Queue
   /** In order of precedence: a later queue is asked only while the earlier ones are empty. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
   readonly visibilitySeconds: number
@@ -26,6 +28,8 @@ const PROBE_SECONDS = 1
 /** A receive under way when draining starts may just be bringing a message; after this long it is cut off. */
 const RECEIVE_DRAIN_MS = 1_500
 const BACKOFF_MS = { min: 500, max: 30_000 }
+/** Of the time between two heartbeats, so that one that hangs is over when the next is due. */
+const HEARTBEAT_SHARE = 0.8
 /** Until a message is seen again that could not be put among the dead letters. */
 const SET_ASIDE_RETRY_SECONDS = 30
 
@@ -33,7 +37,7 @@ interface Poller {
   readonly lane: Lane
   readonly url: string
   receiving: boolean
-  /** Whether the last answer was empty. */
+  /** Whether the last answer was empty, or none came. */
   quiet: boolean
   /** Receives that failed since one succeeded. */
   failures: number
@@ -48,7 +52,7 @@ interface Poller {
  */
 export class Consumer {
   readonly #options: ConsumerOptions
-  readonly #client: QueueClient
+  readonly #client: Queue
   readonly #pollers: readonly Poller[]
   readonly #leases = new Set<HeldLease>()
   readonly #handling = new Set<Promise<void>>()
@@ -126,6 +130,8 @@ export class Consumer {
       } catch (error) {
         if (stopping.aborted) return
         poller.failures += 1
+        // What cannot be asked has nothing for us, and must not hold up the queues that can.
+        poller.quiet = true
         const waitMs = backoffMs(poller.failures)
         this.#options.log.warn('receive failed', { lane: poller.lane, error, retryMs: waitMs })
         await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined)
@@ -238,17 +244,20 @@ export class Consumer {
   async #extend(batch: readonly HeldLease[]): Promise<void> {
     const { visibilitySeconds, heartbeatSeconds } = this.#options
     const handles = batch.map(({ message }) => message.receiptHandle)
+    const overdue = new AbortController()
+    const timer = setTimeout(() => overdue.abort(), heartbeatSeconds * HEARTBEAT_SHARE * 1000)
     try {
-      const signal = AbortSignal.timeout(Math.round(heartbeatSeconds * 1000))
       const url = batch[0]?.message.queueUrl ?? ''
       const askedAt = performance.now()
-      const extensions = await this.#client.extend(url, handles, visibilitySeconds, signal)
+      const extensions = await this.#client.extend(url, handles, visibilitySeconds, overdue.signal)
       for (const [index, extension] of extensions.entries()) {
         if (extension.outcome === 'extended') batch[index]?.extended(performance.now() - askedAt)
         if (extension.outcome === 'refused') batch[index]?.lose(extension.why)
       }
     } catch (error) {
       this.#options.log.warn('lease heartbeat failed', { leases: batch.length, error })
+    } finally {
+      clearTimeout(timer)
     }
   }
 

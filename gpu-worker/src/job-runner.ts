@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Checkpoint } from '../../shared/checkpoint.ts'
-import { AppError, errorGroup, InvariantError } from '../../shared/error-code.ts'
+import { AppError, InvariantError } from '../../shared/error-code.ts'
 import {
   type JobFailure,
   type JobMessage,
@@ -10,7 +10,7 @@ import {
   runnableCandidates,
 } from '../../shared/job.ts'
 import type { Verdict } from '../../shared/verdict.ts'
-import type { Attempt } from './attempt.ts'
+import type { Attempt, PutDownCause } from './attempt.ts'
 import { encodeCheckpoint } from './checkpoint-codec.ts'
 import { claimJob } from './claim.ts'
 import { createEdgeClient } from './edge-client.ts'
@@ -19,6 +19,7 @@ import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
 import type { SavedJob } from './engine/saved-job.ts'
 import { EventReporter } from './event-reporter.ts'
+import { messageInvalid, publicFailure } from './job-failure.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
 import { RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
@@ -40,6 +41,8 @@ export interface JobRunnerOptions {
   readonly gate: Pick<EdgeGate, 'isOpen' | 'reached' | 'unreachable'>
   /** Slots may have become free, or the mix of lanes has changed. */
   onRoom(): void
+  /** Runs the work on one job, when the process may be kept alive for it. Default: at once. */
+  readonly whileBusy?: (work: () => Promise<void>) => Promise<void>
   readonly log: Log
   /** Default: traces are handed on and not recorded. */
   readonly tracing?: Tracing
@@ -52,8 +55,8 @@ type Readable = Exclude<ReadMessage, { kind: 'unreadable' }>
 
 /** How long a claim may take before the message goes back to where another worker may have more luck. */
 const CLAIM_PATIENCE_MS = 10_000
-/** From being told to give back to stopping what has not been put down by then: less than the process gets for its farewell. */
-const HAND_BACK_MS = 7_000
+const GIVEN_BACK: PutDownCause = { why: 'given back' }
+const LEASE_LOST: PutDownCause = { why: 'lease lost' }
 
 /** Takes leased messages to their end: claim, run, report, settle the lease. One call of `handle` a message. */
 export class JobRunner {
@@ -99,10 +102,7 @@ export class JobRunner {
   giveBack(): void {
     if (this.#givingBack.signal.aborted) return
     this.#givingBack.abort()
-    for (const attempt of this.#attempts.values()) attempt.handBack()
-    setTimeout(() => {
-      for (const attempt of this.#attempts.values()) attempt.stop({ why: 'given back' })
-    }, HAND_BACK_MS).unref()
+    for (const attempt of this.#attempts.values()) attempt.handBack(GIVEN_BACK)
   }
 
   /**
@@ -125,10 +125,14 @@ export class JobRunner {
     this.#promised.set(lease, read.kind === 'valid' ? runnableCandidates(read.message.parameters) : 0)
     const trace = this.#tracing.begin(lease, envelope.traceparent)
     trace.note({ 'parm.job_id': envelope.jobId })
+    const { whileBusy = (work) => work() } = this.#options
     try {
       const { jobId } = envelope
-      const attempt = await this.#claim(lease, envelope, trace, log.with({ jobId, traceId: trace.traceId }))
-      if (attempt) await this.#work(lease, attempt, read)
+      // Room is promised before any wait: while it was not, an idle worker would take message after message.
+      await whileBusy(async () => {
+        const attempt = await this.#claim(lease, envelope, trace, log.with({ jobId, traceId: trace.traceId }))
+        if (attempt) await this.#work(lease, attempt, read)
+      })
     } finally {
       trace.end()
       this.#promised.delete(lease)
@@ -169,10 +173,11 @@ export class JobRunner {
 
   /** From a granted claim to the settled lease. */
   async #work(lease: Lease, attempt: Attempt, read: Readable): Promise<void> {
-    const onLost = () => attempt.stop({ why: 'lease lost' })
+    // Whoever gets the message next need not begin anew: the edge, not the queue, decides whose the job is.
+    const onLost = () => attempt.handBack(LEASE_LOST)
     lease.lost.addEventListener('abort', onLost, { once: true })
     if (lease.lost.aborted) onLost()
-    if (this.#givingBack.signal.aborted) attempt.handBack()
+    if (this.#givingBack.signal.aborted) attempt.handBack(GIVEN_BACK)
     this.#attempts.set(lease, attempt)
     const reporter = this.#reporter(attempt)
     const stopListening = attempt.edge.listen((reply) => attempt.obey(reply))
@@ -237,7 +242,7 @@ export class JobRunner {
     const running = engine.submit({ ...job, ...(resumeFrom && { resumeFrom }) }, (event) => {
       if (event.type === 'verdict') verdicts.push(verdictOf(event))
       // What is being put down will be told by who goes on with it.
-      if (!attempt.isHandingBack) reporter.add(event)
+      if (!attempt.putDownCause) reporter.add(event)
       if (event.type === 'candidate') this.#options.onRoom()
     })
     this.#promised.delete(lease)
@@ -251,15 +256,20 @@ export class JobRunner {
     return outcome
   }
 
-  /** The edge first: once it knows, whoever receives the message may go on at once. */
+  /**
+   * The edge first: once it knows, whoever receives the message may go on at once.
+   *
+   * @param cause  undefined: something broke, which counts against the job
+   */
   async #handBack(
     attempt: Attempt,
     reporter: EventReporter,
-    why: 'stopping' | 'broken',
+    cause: PutDownCause | undefined,
     checkpoint?: Checkpoint,
   ): Promise<void> {
+    const why = cause ? 'stopping' : 'broken'
     await reporter.finish({ type: 'handed_back', why, ...(checkpoint && { checkpoint }) })
-    attempt.stop({ why: 'given back' })
+    attempt.stop(cause ?? GIVEN_BACK)
   }
 
   async #fail(attempt: Attempt, reporter: EventReporter, failure: JobFailure, cause?: unknown): Promise<void> {
@@ -290,8 +300,8 @@ export class JobRunner {
         return { status: 'succeeded', candidate, reason, rowSteps: cost.rowSteps, rowStepsSaved: cost.rowStepsSaved }
       }
       case 'failed': {
-        if (attempt.isHandingBack || outcome.error instanceof InvariantError) {
-          await this.#handBack(attempt, reporter, 'broken')
+        if (attempt.putDownCause || outcome.error instanceof InvariantError) {
+          await this.#handBack(attempt, reporter, undefined)
           return {}
         }
         const failure = publicFailure(outcome.error)
@@ -299,10 +309,11 @@ export class JobRunner {
         return { status: 'failed', code: failure.code }
       }
       case 'stopped': {
-        if (attempt.isHandingBack) {
+        const { putDownCause } = attempt
+        if (putDownCause) {
           const { generator } = this.#options.model
           const checkpoint = outcome.saved && encodeCheckpoint(outcome.saved, verdicts, generator)
-          await this.#handBack(attempt, reporter, 'stopping', checkpoint)
+          await this.#handBack(attempt, reporter, putDownCause, checkpoint)
           return {}
         }
         // Nobody here stopped it, so every one of its candidates was cancelled by the caller.
@@ -362,18 +373,6 @@ export class JobRunner {
 const STOPPED: EngineOutcome = { status: 'stopped' }
 
 const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.code === 'edge_unavailable'
-
-const messageInvalid = (problem: string): JobFailure => ({
-  code: 'message_invalid',
-  message: `this worker cannot read the job: ${problem}`,
-})
-
-/** Faults of our own are told by code only: their messages may show what is nobody's business. */
-function publicFailure(error: unknown): JobFailure {
-  if (!(error instanceof AppError)) return { code: 'model_failed', message: 'the model failed' }
-  if (errorGroup(error.code) === 'bug') return { code: error.code, message: 'the worker failed' }
-  return { code: error.code, message: error.message }
-}
 
 function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   const verifier = model.verifiers.get(parameters.verifier)

@@ -166,6 +166,7 @@ class WorkerProcess {
     const report = this.#publishReport()
     const metered = new MeteredEngine(ticking, this.#metrics, performance)
     const engine = report?.watch(metered) ?? metered
+    const protection = new TaskProtection({ agentUri: process.env.ECS_AGENT_URI, log: this.#log })
     const runner = new JobRunner({
       engine,
       model: servedModel(bundle, meter),
@@ -174,10 +175,10 @@ class WorkerProcess {
       edgeOrigins: this.#config.edgeOrigins,
       gate: this.#gate,
       onRoom: () => consumer.wake(),
+      whileBusy: (work) => protection.whileBusy(work),
       log: this.#log,
       tracing,
     })
-    const protection = new TaskProtection({ agentUri: process.env.ECS_AGENT_URI, log: this.#log })
     const { queues, pollSeconds } = this.#config
     const queue = new QueueClient(queues[0]?.url ?? '', pollSeconds)
     const consumer = new Consumer({
@@ -187,7 +188,7 @@ class WorkerProcess {
       heartbeatSeconds: this.#config.leaseHeartbeatSeconds,
       pollSeconds,
       room: (lane) => runner.room(lane),
-      handle: (lease) => protection.whileBusy(() => runner.handle(lease)),
+      handle: (lease) => runner.handle(lease),
       onReceived: (lane, ageMs) => {
         this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000)
         report?.received(lane, ageMs)

@@ -148,10 +148,23 @@ export class QueueClient {
     })
   }
 
-  /** @param tenant  becomes the message group, which on a standard queue turns fair queues on */
+  /**
+   * @param tenant  becomes the message group, which on a standard queue turns fair queues on; left out where the
+   *                implementation knows groups of FIFO queues only
+   */
   async send(url: string, body: string, tenant: string | undefined): Promise<void> {
-    const group = tenant === undefined ? {} : { MessageGroupId: tenant }
-    await this.#client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: body, ...group }))
+    const message = { QueueUrl: url, MessageBody: body }
+    if (tenant === undefined) {
+      await this.#client.send(new SendMessageCommand(message))
+      return
+    }
+    try {
+      await this.#client.send(new SendMessageCommand({ ...message, MessageGroupId: tenant }))
+    } catch (error) {
+      const name = error instanceof Error ? error.name : ''
+      if (!/InvalidParameter|UnsupportedOperation/.test(name)) throw error
+      await this.#client.send(new SendMessageCommand(message))
+    }
   }
 
   close(): void {

@@ -1,13 +1,22 @@
-import { ChangeMessageVisibilityCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { ChangeMessageVisibilityCommand, DeleteQueueCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { describe, expect, it } from 'vitest'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
 import { queueName } from '../../infra/local/queue.ts'
 import { InvariantError } from '../../shared/error-code.ts'
+import { refuse } from '../support/scripted-edge.ts'
 import { EMPTY, eventually, useStand } from './worker-stand.ts'
 
 const stand = useStand()
+
+const SAVED = {
+  phase: 'running',
+  candidates: [
+    { phase: 'waiting', stepsDone: 1, isClear: false, potential: undefined, tokens: Int32Array.of(3, 16, 16, 16) },
+  ],
+  spent: { rowSteps: 4, judgeCalls: 1, candidatesStarted: 1, workMs: 20 },
+} as const
 
 describe('a lease', () => {
   it('is extended again and again while the job runs', async () => {
@@ -28,21 +37,41 @@ describe('a lease', () => {
     await eventually(() => stand.inQueue(), EMPTY)
   })
 
-  it('that is lost stops the job, reports nothing and deletes nothing', async () => {
+  it('that is lost puts the job down: the edge hears where it stands, the queue nothing', async () => {
+    const job = stand.edge.openJob({ candidates: 1 })
+    const worker = stand.worker({ visibilitySeconds: 10, heartbeatSeconds: 0.5 })
+    stand.send(job)
+    const running = await worker.engine.nextJob()
+    await stand.edge.until(() => job.batches.length === 1)
+    running.stand(SAVED)
+    const stranger = stand.queueClient()
+    job.onClaim = () => ({ decision: 'busy', retryAfterMs: 60_000 })
+    await expireReceipt(stranger, heldReceipt())
+    await eventually(() => worker.lines.some((line) => line.includes('why="lease lost"')), true)
+    expect(running.stopped).toBe(true)
+    expect(job.events).toMatchObject([
+      { type: 'started' },
+      { type: 'handed_back', why: 'stopping', checkpoint: { spent: SAVED.spent } },
+    ])
+    expect(stand.edge.images.size).toBe(0)
+    // Neither deleted nor shown sooner than who received it next has said.
+    await eventually(() => stand.inQueue(), { ready: 0, inflight: 1 })
+    stranger.destroy()
+  })
+
+  it('that is lost to another attempt says nothing more of the job', async () => {
     const job = stand.edge.openJob()
     const worker = stand.worker({ visibilitySeconds: 10, heartbeatSeconds: 0.5 })
     stand.send(job)
     const running = await worker.engine.nextJob()
     await stand.edge.until(() => job.batches.length === 1)
-    // The queue forgets our hold, as it does when a visibility timeout passes unseen.
-    const receipt = stand.queue.server.inspectQueue(queueName('interactive'))?.messages.inflight[0]?.receiptHandle
     const stranger = stand.queueClient()
     job.onClaim = () => ({ decision: 'done' })
-    await expireReceipt(stranger, receipt)
-    await eventually(() => running.stopped, true)
-    await eventually(() => worker.lines.some((line) => line.includes('why="lease lost"')), true)
+    job.onBatch = () => refuse(409, 'attempt_superseded')
+    await expireReceipt(stranger, heldReceipt())
+    await eventually(() => worker.runner.jobs, 0)
+    expect(running.stopped).toBe(true)
     expect(job.events.map(({ type }) => type)).toEqual(['started'])
-    expect(stand.edge.images.size).toBe(0)
     stranger.destroy()
   })
 })
@@ -57,6 +86,23 @@ describe('room', () => {
     expect(stand.inQueue()).toEqual({ ready: 1, inflight: 1 })
     first.succeed()
     ;(await worker.engine.nextJob()).succeed()
+    await Promise.all(jobs.map((job) => stand.edge.terminal(job)))
+    await eventually(() => stand.inQueue(), EMPTY)
+  })
+
+  it('is promised to a message that waits for the process to be protected', async () => {
+    const isProtected = Promise.withResolvers<void>()
+    const whileBusy = async (work: () => Promise<void>) => {
+      await isProtected.promise
+      await work()
+    }
+    const worker = stand.worker({ slots: 4, lanes: ['interactive'], whileBusy })
+    const jobs = [stand.edge.openJob(), stand.edge.openJob(), stand.edge.openJob()]
+    for (const job of jobs) stand.send(job)
+    await eventually(() => worker.received.length, 1)
+    expect(worker.runner.room('interactive')).toBe(0)
+    isProtected.resolve()
+    for (const _ of jobs) (await worker.engine.nextJob()).succeed()
     await Promise.all(jobs.map((job) => stand.edge.terminal(job)))
     await eventually(() => stand.inQueue(), EMPTY)
   })
@@ -138,6 +184,22 @@ describe('draining', () => {
 })
 
 describe('the queue', () => {
+  it('of the interactive lane holds up the other lane by no trouble of its own', async () => {
+    // Full, so that nothing has been received since the queue last had a message.
+    const worker = stand.worker({ slots: 4 })
+    const first = stand.edge.openJob()
+    stand.send(first)
+    const running = await worker.engine.nextJob()
+    const operator = stand.queueClient()
+    await operator.send(new DeleteQueueCommand({ QueueUrl: stand.queue.urls.interactive }))
+    const batch = stand.edge.openJob({}, { lane: 'batch' })
+    stand.send(batch, 'batch')
+    running.succeed()
+    ;(await worker.engine.nextJob()).succeed()
+    expect(await stand.edge.terminal(batch)).toMatchObject({ type: 'succeeded' })
+    operator.destroy()
+  })
+
   it('is checked before work begins, and a missing one is named', async () => {
     const log = createLog({ format: 'json', level: 'error', write: () => undefined, now: Date.now })
     const url = `http://127.0.0.1:${stand.queue.port}/000000000000/nowhere`
@@ -157,6 +219,9 @@ describe('the queue', () => {
     })
   })
 })
+
+const heldReceipt = (): string | undefined =>
+  stand.queue.server.inspectQueue(queueName('interactive'))?.messages.inflight[0]?.receiptHandle
 
 /** Ends a hold from outside: the message is visible again, the old receipt handle is stale. */
 async function expireReceipt(client: SQSClient, receiptHandle: string | undefined): Promise<void> {

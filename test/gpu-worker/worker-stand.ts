@@ -27,6 +27,7 @@ export interface WorkerOptions {
   heartbeatSeconds?: number
   maxAttempts?: number
   edgeOrigins?: string[]
+  whileBusy?: (work: () => Promise<void>) => Promise<void>
 }
 
 /** The consuming half of a worker with a fake engine: everything of main.ts but the process around it. */
@@ -52,6 +53,7 @@ export class TestWorker {
       gate: this.gate,
       edgeOrigins: options.edgeOrigins,
       onRoom: () => consumer.wake(),
+      ...(options.whileBusy && { whileBusy: options.whileBusy }),
       log,
     })
     const visibilitySeconds = options.visibilitySeconds ?? 10
