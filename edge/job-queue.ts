@@ -14,9 +14,17 @@ export async function queueDepth(queue: Config['queue'], lane: Lane): Promise<nu
     AttributeNames: ['ApproximateNumberOfMessages'],
   })
   const answer = await response.text()
-  if (!response.ok) throw refusedBy(response, answer)
-  const { Attributes } = JSON.parse(answer) as { Attributes: { ApproximateNumberOfMessages: string } }
-  return Number(Attributes.ApproximateNumberOfMessages)
+  const depth = response.ok ? Number(attributesOf(answer).ApproximateNumberOfMessages ?? Number.NaN) : Number.NaN
+  if (Number.isNaN(depth)) throw refusedBy(response, answer)
+  return depth
+}
+
+function attributesOf(answer: string): Record<string, string | undefined> {
+  try {
+    return (JSON.parse(answer) as { Attributes?: Record<string, string> }).Attributes ?? {}
+  } catch {
+    return {}
+  }
 }
 
 /**
@@ -34,17 +42,22 @@ export async function sendJobMessage(queue: Config['queue'], message: JobMessage
     )
   }
   const url = queue.urls[message.lane]
-  const response = await post(clientOf(queue), url, 'SendMessage', {
-    QueueUrl: url,
-    MessageBody: body,
-    // On a standard queue this turns on SQS fair queues: one tenant's backlog does not delay the others.
-    MessageGroupId: message.tenant,
-  })
-  // Read even when unused: an unread body holds one of the six connections.
-  const answer = await response.text()
-  if (!response.ok) {
-    throw refusedBy(response, answer)
+  const client = clientOf(queue)
+  const send = async (input: object): Promise<{ response: Response; answer: string }> => {
+    const response = await post(client, url, 'SendMessage', { QueueUrl: url, MessageBody: body, ...input })
+    // Read even when unused: an unread body holds one of the six connections.
+    return { response, answer: await response.text() }
   }
+  // On a standard queue this turns on SQS fair queues: one tenant's backlog does not delay the others.
+  const fair = await send({ MessageGroupId: message.tenant })
+  if (fair.response.ok) return
+  // Other implementations of SQS may know groups of FIFO queues only. A job without its tenant's name is better than none.
+  const plain = knowsNoGroups(fair.response, fair.answer) ? await send({}) : fair
+  if (!plain.response.ok) throw refusedBy(plain.response, plain.answer)
+}
+
+function knowsNoGroups({ status }: Response, answer: string): boolean {
+  return status === 400 && /InvalidParameter|UnsupportedOperation/.test(answer)
 }
 
 function clientOf({ accessKeyId, secretAccessKey, region }: Config['queue']): AwsClient {

@@ -24,6 +24,10 @@ export const LIMITS = {
   /** One batch of worker events, previews included. */
   eventBatchBytes: 1_048_576,
   eventsPerBatch: 256,
+  /** Batches of one attempt: ten a second for three times as long as a job may live. */
+  batchesPerAttempt: 20_000,
+  /** What one attempt tells, as JSON, pictures of previews apart: 32 candidates judged at each of 50 steps are half of it. */
+  attemptEventBytes: 4_194_304,
   /** A checkpoint as JSON: 32 grids of 1,024 tokens and a verdict at every step are half of it. */
   checkpointBytes: 786_432,
   /** One stored image. */
@@ -32,6 +36,8 @@ export const LIMITS = {
   signatureSkewMs: 300_000,
   /** Claims of one job that are remembered against replays, the newest: more than come within the permitted skew. */
   claimsRemembered: 200,
+  /** Attempts at one job, those that were handed back included. A job lives too short for as many honest ones. */
+  attemptsPerJob: 64,
   /** An attempt not heard from for this long is given up: the next claim supersedes it. Heartbeats come several times faster. */
   attemptLeaseMs: 15_000,
   /** An API key's token bucket: how many requests, in how long. A day is the longest anybody calls a rate. */

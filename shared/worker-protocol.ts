@@ -67,10 +67,14 @@ export type ClaimReply = z.infer<typeof ClaimReply>
 /**
  * `sequence` counts the batches of one attempt from 0. A batch seen before is answered again and not stored twice;
  * a gap, a lower attempt or one that handed its job back is refused with `attempt_superseded`. An empty batch is a heartbeat.
+ * An attempt that has told LIMITS.attemptEventBytes is refused whatever it adds.
  */
 export const EventBatch = z.strictObject({
   attempt: z.int().positive(),
-  sequence: z.int().min(0),
+  sequence: z
+    .int()
+    .min(0)
+    .max(LIMITS.batchesPerAttempt - 1),
   events: z.array(WorkerEvent).max(LIMITS.eventsPerBatch),
 })
 export type EventBatch = z.infer<typeof EventBatch>

@@ -27,6 +27,14 @@ export function batchProblem({ events, attempt }: EventBatch, { parameters }: Jo
   return undefined
 }
 
+/** As it is stored, but for the pictures of previews, whose storage is bounded apart. */
+export function toldBytes({ events }: EventBatch): number {
+  return events.reduce((sum, event) => {
+    const bytes = JSON.stringify(event).length
+    return sum + (event.type === 'preview' ? bytes - event.png.length : bytes)
+  }, 0)
+}
+
 /** What it says of tokens is for the next worker to judge, who knows the bundle. */
 function checkpointProblem(checkpoint: Checkpoint, parameters: JobParameters): string | undefined {
   const { length } = checkpoint.candidates

@@ -26,6 +26,8 @@ export type JobState =
       heardAt: number
       nextSequence: number
       handedBack?: number
+      /** Bytes of events that this attempt has told. */
+      toldBytes?: number
       /** Of the claim that this attempt began with. */
       claimId?: string
     }
@@ -68,17 +70,22 @@ export function claimed(state: JobState, { worker, claimId }: ClaimRequest, now:
   return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack, ...named }
 }
 
-/** The live attempt spoke. `stored` says whether it was a new batch or one seen before. */
-export function heard(state: RunningState, now: number, stored: boolean): RunningState {
-  return { ...state, heardAt: now, nextSequence: state.nextSequence + (stored ? 1 : 0) }
+/** The live attempt spoke, and said nothing new. */
+export function heard(state: RunningState, now: number): RunningState {
+  return { ...state, heardAt: now }
+}
+
+/** The live attempt told its next batch, of so many bytes. */
+export function told(state: RunningState, now: number, bytes: number): RunningState {
+  return { ...heard(state, now), nextSequence: state.nextSequence + 1, toldBytes: (state.toldBytes ?? 0) + bytes }
 }
 
 /** The attempt gave the job back; the next claim may have it at once. */
 export function released(state: RunningState): RunningState {
-  return heard(state, 0, true)
+  return heard(state, 0)
 }
 
-/** The attempt's worker was told to stop, which is no fault of the job. */
+/** The attempt's worker was told to stop or has lost the message, which is no fault of the job. */
 export function handedBack(state: RunningState): RunningState {
   return { ...released(state), handedBack: (state.handedBack ?? 0) + 1 }
 }

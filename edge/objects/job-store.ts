@@ -296,18 +296,27 @@ export class JobStore {
     )
   }
 
-  /** Takes what is due and books it for `retryAt`, so that a crash or a second taker in between does no harm. */
-  takeDeliveries(now: number, retryAt: (kind: DeliveryKind, tries: number) => number): Delivery[] {
+  /**
+   * Takes what is due and books it for `retryAt`, so that a crash or a second taker in between does no harm.
+   *
+   * @param underWay  ids that are not taken although they are due; they are booked anew alike, and no try is counted
+   */
+  takeDeliveries(
+    now: number,
+    underWay: ReadonlySet<number>,
+    retryAt: (kind: DeliveryKind, tries: number) => number,
+  ): Delivery[] {
     const due = this.#sql
       .exec<{ id: number; kind: DeliveryKind; subject: string; tries: number }>(
         'SELECT id, kind, subject, tries FROM outbox WHERE due_at <= ? ORDER BY id',
         now,
       )
       .toArray()
+      .map((delivery) => (underWay.has(delivery.id) ? delivery : { ...delivery, tries: delivery.tries + 1 }))
     for (const { id, kind, tries } of due) {
-      this.#sql.exec('UPDATE outbox SET tries = ?, due_at = ? WHERE id = ?', tries + 1, retryAt(kind, tries + 1), id)
+      this.#sql.exec('UPDATE outbox SET tries = ?, due_at = ? WHERE id = ?', tries, retryAt(kind, tries), id)
     }
-    return due.map((delivery) => ({ ...delivery, tries: delivery.tries + 1 }))
+    return due.filter(({ id }) => !underWay.has(id))
   }
 
   /** It arrived. What was booked anew meanwhile stays. */

@@ -9,7 +9,7 @@ import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
 import { END_ONLY, type LoggedEvent } from '../logged-event.ts'
 import { CONTROL, ControlLine } from './control-line.ts'
-import { batchProblem } from './event-batch.ts'
+import { batchProblem, toldBytes } from './event-batch.ts'
 import { EventLog } from './event-log.ts'
 import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
 import { snapshotOf } from './job-snapshot.ts'
@@ -29,6 +29,7 @@ import {
   type RunningState,
   released,
   succeeded,
+  told,
 } from './job-state.ts'
 import { type JobSpec, JobStore, type Ticket, TOLD } from './job-store.ts'
 import { Outbox } from './outbox.ts'
@@ -195,11 +196,16 @@ export class Job extends DurableObject<Env> {
       const retryAfterMs = state.heardAt + LIMITS.attemptLeaseMs - now
       if (retryAfterMs > 0) return { decision: 'busy', retryAfterMs }
       const { attempt, worker: lost } = state
+      if (attempt >= LIMITS.attemptsPerJob) return this.#giveUp(state, now)
       if (!isReleased(state))
         console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: request.worker }))
     }
     const running = claimed(state, request, now)
-    this.#store.setState(running)
+    this.ctx.storage.transactionSync(() => {
+      this.#store.setState(running)
+      // Who claims holds the message, whatever we have heard from SQS about it.
+      this.#store.cancelDelivery('queue')
+    })
     return this.#grant(running, request, now)
   }
 
@@ -221,8 +227,14 @@ export class Job extends DurableObject<Env> {
         return superseded(`batch ${batch.sequence} came where ${state.nextSequence} was expected`)
       }
       const problem = batchProblem(batch, this.#store.spec())
-      if (problem) return { outcome: 'refused', code: 'invalid_request', message: problem }
-      this.#take(state, batch)
+      if (problem) return invalid(problem)
+      const bytes = toldBytes(batch)
+      const isNew = batch.sequence === state.nextSequence
+      if (isNew && bytes + (state.toldBytes ?? 0) > LIMITS.attemptEventBytes) {
+        return invalid(`attempt ${batch.attempt} has told more than the ${LIMITS.attemptEventBytes} bytes that it may`)
+      }
+      if (isNew) this.#take(told(state, Date.now(), bytes), batch)
+      else this.#store.setState(heard(state, Date.now()))
       await this.#schedule()
     }
     return { outcome: 'taken', reply: this.#control() }
@@ -258,6 +270,18 @@ export class Job extends DurableObject<Env> {
     await this.#outbox.deliver()
   }
 
+  /** Workers give a job up long before; this is for those that do not. */
+  #giveUp(state: RunningState, now: number): ClaimReply {
+    const error: JobFailure = { code: 'dead_lettered', message: `given up after ${state.attempt} attempts` }
+    const logged = this.ctx.storage.transactionSync(() => {
+      this.#end(failed(state, error, now))
+      return this.#store.append({ type: 'failed', error }, state.attempt)
+    })
+    this.#log.broadcast([logged], true)
+    this.#outbox.deliverSoon()
+    return { decision: 'done' }
+  }
+
   /** Older workers are told what they understand. */
   #grant({ attempt, handedBack }: RunningState, { canResume }: ClaimRequest, now: number): ClaimReply {
     const go = { decision: 'go' as const, attempt, deadline: latestDeadline(this.#store) }
@@ -274,16 +298,11 @@ export class Job extends DurableObject<Env> {
     return ticket
   }
 
-  #take(state: RunningState, batch: EventBatch): void {
-    const now = Date.now()
-    const isNew = batch.sequence === state.nextSequence
-    if (!isNew) {
-      this.#store.setState(heard(state, now, false))
-      return
-    }
+  /** @param state  that follows */
+  #take(state: RunningState, { events }: EventBatch): void {
     const logged = this.ctx.storage.transactionSync(() => {
-      this.#store.setState(heard(state, now, true))
-      return batch.events.flatMap((event) => this.#record(state, event, now) ?? [])
+      this.#store.setState(state)
+      return events.flatMap((event) => this.#record(state, event, state.heardAt) ?? [])
     })
     const over = hasEnded(this.#store.state())
     this.#log.broadcast(logged, over)
@@ -391,6 +410,10 @@ export class Job extends DurableObject<Env> {
 
 function mayRead({ tenant }: Ticket, reader: string | undefined): boolean {
   return reader === undefined || reader === tenant
+}
+
+function invalid(message: string): ReportReply {
+  return { outcome: 'refused', code: 'invalid_request', message }
 }
 
 function superseded(message: string): ReportReply {

@@ -25,13 +25,17 @@ const TICKETS_PER_CALL = 100
 
 /**
  * What must reach the outside of a job. It is booked in the same transaction as the state change that calls for it, tried
- * at once, and repaired by the job's alarm with backoff.
+ * at once, and repaired by the job's alarm with backoff. So each arrives at least once. It arrives twice where its answer was
+ * lost, or came after the send was given up: nobody can tell whether it was taken. What is still on its way is not sent
+ * beside itself, and a message that a worker answers is not sent again.
  */
 export class Outbox {
   readonly #context: DurableObjectState
   readonly #env: Env
   readonly #store: JobStore
   readonly #schedule: () => Promise<void>
+  /** Ids of deliveries whose send has not ended; a machine under load can take longer than the first repair waits. */
+  readonly #underWay = new Set<number>()
 
   /** @param schedule  sets the job's alarm to what is due next */
   constructor(context: DurableObjectState, env: Env, store: JobStore, schedule: () => Promise<void>) {
@@ -48,23 +52,26 @@ export class Outbox {
 
   async deliver(): Promise<void> {
     const now = Date.now()
-    const deliveries = this.#store.takeDeliveries(now, (kind, tries) => now + waitMs(kind, tries))
+    const due = this.#store.takeDeliveries(now, this.#underWay, (kind, tries) => now + waitMs(kind, tries))
     // Before the first send: should this object die while sending, the alarm finds the delivery still booked.
     await this.#schedule()
     // At once: a slow webhook must not hold up the queue.
-    await Promise.all(deliveries.map((delivery) => this.#try(delivery)))
-    if (deliveries.length > 0) await this.#schedule()
+    await Promise.all(due.map((delivery) => this.#try(delivery)))
+    if (due.length > 0) await this.#schedule()
   }
 
   async #try(delivery: Delivery): Promise<void> {
     const { id, kind, subject, tries } = delivery
     const { id: jobId } = this.#store.spec()
+    this.#underWay.add(id)
     try {
       await this.#send(delivery)
       this.#store.removeDelivery(id)
     } catch (error) {
       console.warn(JSON.stringify({ at: 'outbox', jobId, kind, subject, tries, error: String(error) }))
       if (kind === 'webhook' && tries > WEBHOOK_WAITS_MINUTES.length) this.#store.removeDelivery(id)
+    } finally {
+      this.#underWay.delete(id)
     }
   }
 

@@ -6,7 +6,7 @@ export interface FanIn {
   readonly callers: number
   /** 1 is what single flight promises. */
   readonly jobs: number
-  /** In the queue; the outbox sends one again where an answer of SQS was slow. */
+  /** In the queue. More than `jobs` where SQS took one and its answer came too late, on a machine that is kept busy by others. */
   readonly messages: number
   /** Callers who got the picture. */
   readonly answered: number

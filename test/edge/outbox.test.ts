@@ -90,6 +90,73 @@ describe('while SQS cannot be reached', () => {
   })
 })
 
+/** SQS takes every message; its answers come when they are let, or are lost for good. */
+function slowSqs(): { readonly sent: number; how: 'late' | 'taken' | 'lost' } {
+  const sqs = { sent: 0, how: 'late' as 'late' | 'taken' | 'lost' }
+  const real = globalThis.fetch
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async (input, init) => {
+    const isSend = input instanceof Request && input.headers.get('x-amz-target') === 'AmazonSQS.SendMessage'
+    if (!isSend) return real(input, init)
+    sqs.sent += 1
+    // In small waits of the sender's own: no object may settle another one's promise.
+    while (sqs.how === 'late') await scheduler.wait(5)
+    if (sqs.how === 'lost') throw new TypeError('the answer got lost')
+    return new Response('{"MessageId":"1"}')
+  })
+  return sqs
+}
+
+describe('a message that SQS has taken, and whose answer is late', () => {
+  let warn: MockInstance<typeof console.warn>
+  beforeEach(() => {
+    warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+  })
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('is not sent beside itself, however late the answer is', async () => {
+    const sqs = slowSqs()
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(sqs.sent).toBe(1))
+    await makeDue(id)
+    await runDurableObjectAlarm(jobObject(id))
+    expect(sqs.sent).toBe(1)
+    const [row] = await outbox(id)
+    expect(row).toMatchObject({ kind: 'queue', tries: 1 })
+    expect(row?.due_at).toBeGreaterThan(Date.now())
+    sqs.how = 'taken'
+    await vi.waitFor(async () => expect(await outbox(id)).toEqual([]))
+  })
+
+  it('is not sent again once a worker has claimed its job', async () => {
+    const sqs = slowSqs()
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(sqs.sent).toBe(1))
+    sqs.how = 'lost'
+    await vi.waitFor(() => expect(warn).toHaveBeenCalled())
+    expect(await outbox(id)).toMatchObject([{ kind: 'queue', tries: 1 }])
+    const stub = jobObject(id)
+    expect(await stub.claim(id, { worker: 'holder of the message' })).toMatchObject({ decision: 'go' })
+    expect(await outbox(id)).toEqual([])
+  })
+
+  it('is sent again where the answer was lost and nobody has claimed: it may not have been taken', async () => {
+    const sqs = slowSqs()
+    const { id } = await submit({ prompt: 'a kite' })
+    await vi.waitFor(() => expect(sqs.sent).toBe(1))
+    sqs.how = 'lost'
+    await vi.waitFor(() => expect(warn).toHaveBeenCalled())
+    sqs.how = 'late'
+    await makeDue(id)
+    const again = runDurableObjectAlarm(jobObject(id))
+    await vi.waitFor(() => expect(sqs.sent).toBe(2))
+    sqs.how = 'taken'
+    await again
+    expect(await outbox(id)).toEqual([])
+  })
+})
+
 describe('a queue message', () => {
   it('is signed for SQS and names the tenant for fair queues', async () => {
     const send = vi.spyOn(globalThis, 'fetch')
@@ -98,6 +165,26 @@ describe('a queue message', () => {
     const request = send.mock.calls.map(([input]) => input).find((input) => input instanceof Request) as Request
     expect(request.headers.get('x-amz-target')).toBe('AmazonSQS.SendMessage')
     expect(request.headers.get('authorization')).toMatch(/^AWS4-HMAC-SHA256 Credential=test\/\d{8}\/us-east-1\/sqs\//)
+    send.mockRestore()
+  })
+
+  it('goes without its tenant to an SQS that knows no groups on such queues', async () => {
+    const real = globalThis.fetch
+    const bodies: string[] = []
+    const send = vi.spyOn(globalThis, 'fetch').mockImplementation(async (input, init) => {
+      const body = input instanceof Request ? await input.clone().text() : ''
+      if (body.includes('MessageBody')) bodies.push(body)
+      if (!body.includes('MessageGroupId')) return real(input, init)
+      const refusal = {
+        __type: 'com.amazonaws.sqs#InvalidParameterValue',
+        message: 'The request include parameter that is not valid for this queue type',
+      }
+      return new Response(JSON.stringify(refusal), { status: 400 })
+    })
+    const { id } = await submit({ prompt: 'a kite' })
+    expect((await receiveMessage(id)).tenant).toBe('anonymous')
+    expect(bodies).toHaveLength(2)
+    await vi.waitFor(async () => expect(await outbox(id)).toEqual([]))
     send.mockRestore()
   })
 
