@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util'
-import { AppError } from '../shared/error-code.ts'
 import { complaintsAbout } from './chaos/chaos-report.ts'
 import { runChaos } from './chaos/chaos-run.ts'
 import { runCommand } from './command.ts'
+import { integerArgument } from './integer-argument.ts'
+import { outsideQueue, QUEUE_URL_FLAGS } from './local/outside-queue.ts'
 
 const USAGE = `npm run chaos -- [--jobs 1000] [--seed 1] [--workers 3] [--in-flight 24] [--queue-url-interactive URL --queue-url-batch URL]
 
@@ -21,8 +22,7 @@ async function main(): Promise<number> {
       seed: text,
       workers: text,
       'in-flight': text,
-      'queue-url-interactive': text,
-      'queue-url-batch': text,
+      ...QUEUE_URL_FLAGS,
       help: { type: 'boolean' },
     },
   })
@@ -30,31 +30,18 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
-  const { 'queue-url-interactive': interactive, 'queue-url-batch': batch } = values
-  if ((interactive === undefined) !== (batch === undefined)) {
-    throw new AppError('config_invalid', '--queue-url-interactive and --queue-url-batch go together')
-  }
   const report = await runChaos({
-    jobs: integer('--jobs', values.jobs ?? '1000', 1, 100_000),
-    seed: integer('--seed', values.seed ?? '1', 0, 4_294_967_295),
-    workers: integer('--workers', values.workers ?? '3', 1, 16),
-    inFlight: integer('--in-flight', values['in-flight'] ?? '24', 1, 500),
-    queueUrls: interactive !== undefined && batch !== undefined ? { interactive, batch } : undefined,
+    jobs: integerArgument('--jobs', values.jobs ?? '1000', 1, 100_000),
+    seed: integerArgument('--seed', values.seed ?? '1', 0, 4_294_967_295),
+    workers: integerArgument('--workers', values.workers ?? '3', 1, 16),
+    inFlight: integerArgument('--in-flight', values['in-flight'] ?? '24', 1, 500),
+    outsideQueue: outsideQueue(values, process.env),
     tell: (line) => console.log(line),
   })
   const complaints = complaintsAbout(report)
   for (const complaint of complaints) console.error(complaint)
   console.log(JSON.stringify(report))
   return complaints.length === 0 ? 0 : 1
-}
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw new AppError(
-    'config_invalid',
-    `${name}: expected an integer from ${min} to ${max}, got ${JSON.stringify(text)}`,
-  )
 }
 
 await runCommand(main, USAGE)

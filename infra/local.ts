@@ -4,15 +4,18 @@ import { runCommand } from './command.ts'
 import { integerArgument } from './integer-argument.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
+import { type OutsideQueue, outsideQueue, QUEUE_URL_FLAGS } from './local/outside-queue.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
 import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
+             [--queue-url-interactive URL --queue-url-batch URL]
 
 Runs the whole service on this machine: edge and playground, queue, workers. Stop it with Ctrl-C.
   --port        port of the service, 0 for any free one          (variable PORT)
   --host        address it listens on; 0.0.0.0 for other devices (variable HOST)
   --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
+  --queue-url-* queues of another implementation of SQS; AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY as it wants them
   --workers     worker processes, 1 to 16
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
   --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere
@@ -23,6 +26,7 @@ interface Arguments {
   readonly port: number
   readonly host: string
   readonly queuePort: number
+  readonly outsideQueue?: OutsideQueue
   readonly workers: number
   readonly bundleDir: string
   readonly persistDir?: string
@@ -37,6 +41,7 @@ function readArguments(): Arguments {
       port: text,
       host: text,
       'queue-port': text,
+      ...QUEUE_URL_FLAGS,
       workers: text,
       bundle: text,
       data: text,
@@ -48,8 +53,10 @@ function readArguments(): Arguments {
     process.exit(0)
   }
   const port = integerArgument('--port', values.port ?? process.env.PORT ?? '8787', 0, 65_535)
+  const outside = outsideQueue(values, process.env)
   return {
     port,
+    ...(outside && { outsideQueue: outside }),
     host: values.host ?? process.env.HOST ?? '127.0.0.1',
     queuePort: integerArgument('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
     workers: integerArgument('--workers', values.workers ?? '1', 1, 16),

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { SIGNATURE_HEADERS } from '../../shared/worker-protocol.ts'
 import { Dice } from './dice.ts'
 import type { FaultLog } from './fault-log.ts'
 import { type Answer, type Meddle, type Neighbour, type Passing, startProxy } from './proxy.ts'
@@ -36,8 +37,10 @@ export async function startFaultyCallbacks(edge: string, seed: number, log: Faul
         return { status: 503, headers: { 'retry-after': '0' }, body: Buffer.from('{}') }
       }
     }
-    if (happens('corrupted')) await tryCorrupted(passing, forward)
-    if (happens('replayed')) {
+    // Whether an edge is there may be asked by anybody, and asked again.
+    const isSigned = SIGNATURE_HEADERS.signature in passing.headers
+    if (isSigned && happens('corrupted')) await tryCorrupted(passing, forward)
+    if (isSigned && happens('replayed')) {
       const replay = replayLater(passing, forward).finally(() => replays.delete(replay))
       replays.add(replay)
     }

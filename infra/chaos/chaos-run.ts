@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { commit } from '../../gpu-worker/src/bench/commit.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
-import { LANES, type Lane } from '../../shared/job.ts'
+import { LANES } from '../../shared/job.ts'
 import { newSecret } from '../local/data-dir.ts'
 import { readModelCard } from '../local/models.ts'
+import type { OutsideQueue } from '../local/outside-queue.ts'
 import { LOOPBACK, reservePort } from '../local/ports.ts'
 import { startQueue } from '../local/queue.ts'
 import { startFaultyCallbacks } from './callback-faults.ts'
@@ -31,11 +32,10 @@ export interface ChaosOptions {
   /** Jobs under way at once. */
   readonly inFlight: number
   /** Queues of another implementation of SQS, with dead-letter queues; undefined: an emulator of our own. */
-  readonly queueUrls: Readonly<Record<Lane, string>> | undefined
+  readonly outsideQueue: OutsideQueue | undefined
   readonly tell: (line: string) => void
 }
 
-const REGION = 'us-east-1'
 /** For one job, faults and a starved machine included. */
 const JOB_PATIENCE_MS = 900_000
 /**
@@ -60,25 +60,27 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const bundleDir = join(dir, 'bundle')
     await writeTinyBundle(bundleDir)
     const model = await readModelCard(bundleDir)
-    const real = options.queueUrls ?? (await ownQueue(closers))
-    const queue = await startFaultyQueue(new URL(real.interactive).origin, seed, log)
+    const real = options.outsideQueue ?? (await ownQueue(closers))
+    const { region, credentials } = real
+    const queue = await startFaultyQueue(new URL(real.urls.interactive).origin, seed, log)
     closers.push(() => queue.stop())
     const urls = Object.fromEntries(
-      LANES.map((lane) => [lane, queue.origin + new URL(real[lane]).pathname]),
-    ) as typeof real
+      LANES.map((lane) => [lane, queue.origin + new URL(real.urls[lane]).pathname]),
+    ) as typeof real.urls
 
     const edgePort = await reservePort(0, LOOPBACK, { name: 'the edge', howToChange: '' })
     const callbacks = await startFaultyCallbacks(`http://${LOOPBACK}:${edgePort}`, seed, log)
     closers.push(() => callbacks.stop())
-    const credentials = { AWS_ACCESS_KEY_ID: 'chaos', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
     const secrets = { ...credentials, CALLBACK_SECRET: newSecret() }
-    const leaks = new LeakWatch(log, [secrets.CALLBACK_SECRET, secrets.AWS_SECRET_ACCESS_KEY], queue.keys)
+    // An emulator's key may be any word of the log.
+    const watched = [secrets.CALLBACK_SECRET, secrets.AWS_SECRET_ACCESS_KEY].filter((secret) => secret.length >= 16)
+    const leaks = new LeakWatch(log, watched, queue.keys)
     const edge = new EdgeProcess(
       {
         port: edgePort,
         host: LOOPBACK,
         persistDir: join(dir, 'edge'),
-        queue: { region: REGION, urls },
+        queue: { region, urls },
         models: [model],
         secrets,
         publicUrl: callbacks.origin,
@@ -90,7 +92,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await edge.start()
     const workers = new WorkerPool({
       size: options.workers,
-      queue: { region: REGION, urls },
+      queue: { region, urls },
       bundleDir,
       credentials,
       dice: new Dice(seed, 'workers'),
@@ -120,7 +122,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     })
     await schedule.settled()
     log.say('waiting until the queue is empty')
-    await waitUntilEmpty(real, credentials, log)
+    await waitUntilEmpty(real, log)
     log.say('judging every job')
     const reference = await openReference(bundleDir)
     closers.push(() => reference.close())
@@ -143,19 +145,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   return { commit: commit(), jobs, seed, seconds, faults, lost, doubled, stuck, invariantsBroken: broken.length }
 }
 
-async function ownQueue(closers: (() => Promise<unknown>)[]): Promise<Readonly<Record<Lane, string>>> {
-  const own = await startQueue(0)
-  closers.push(() => own.stop())
-  return own.urls
+async function ownQueue(closers: (() => Promise<unknown>)[]): Promise<OutsideQueue> {
+  const { region, urls, stop } = await startQueue(0)
+  closers.push(stop)
+  const credentials = { AWS_ACCESS_KEY_ID: 'chaos', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
+  return { region, urls, credentials }
 }
 
 /** Asked of the queue itself, past the faults. */
-async function waitUntilEmpty(
-  urls: Readonly<Record<Lane, string>>,
-  credentials: Readonly<Record<string, string>>,
-  log: FaultLog,
-): Promise<void> {
-  Object.assign(process.env, { AWS_REGION: REGION, ...credentials })
+async function waitUntilEmpty({ region, urls, credentials }: OutsideQueue, log: FaultLog): Promise<void> {
+  Object.assign(process.env, { AWS_REGION: region, ...credentials })
   const queue = new QueueClient(urls.interactive, 1)
   try {
     const until = performance.now() + DRAIN_MS

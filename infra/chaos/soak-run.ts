@@ -1,5 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { commit } from '../../gpu-worker/src/bench/commit.ts'
+import type { OutsideQueue } from '../local/outside-queue.ts'
 import { type LocalStack, startStack } from '../local/stack.ts'
 import { Dice } from './dice.ts'
 import { FaultLog } from './fault-log.ts'
@@ -9,11 +11,16 @@ import { ServiceClient } from './service-client.ts'
 export interface SoakOptions {
   readonly jobs: number
   readonly bundleDir: string
+  /** Undefined: an emulator of our own. */
+  readonly outsideQueue: OutsideQueue | undefined
   readonly tell: (line: string) => void
 }
 
 /** The last line of a run. */
 export interface SoakReport {
+  /** Undefined outside a checkout. */
+  readonly commit: string | undefined
+  readonly seconds: number
   readonly jobs: number
   readonly unfinished: number
   /** Resident memory of the worker, MiB: after the warm-up, and at the end. */
@@ -40,8 +47,13 @@ const JOB_PATIENCE_MS = 900_000
 const CALM_MS = 8_000
 
 /** Many jobs through one worker, its memory and descriptors looked at from outside. */
-export async function runSoak({ jobs, bundleDir, tell }: SoakOptions): Promise<SoakReport> {
-  const stack = await startStack({ bundleDir, workerSettings: { PARM_THREADS: '1' } })
+export async function runSoak({ jobs, bundleDir, outsideQueue, tell }: SoakOptions): Promise<SoakReport> {
+  const startedAt = performance.now()
+  const stack = await startStack({
+    bundleDir,
+    workerSettings: { PARM_THREADS: '1' },
+    ...(outsideQueue && { outsideQueue }),
+  })
   try {
     const samples: Sample[] = []
     let ended = 0
@@ -63,7 +75,9 @@ export async function runSoak({ jobs, bundleDir, tell }: SoakOptions): Promise<S
     const warm = windowAt(samples, WARM_UP)
     const end = windowAt(samples, 1 - WINDOW)
     return {
+      commit: commit(),
       jobs,
+      seconds: Math.round((performance.now() - startedAt) / 1000),
       unfinished: seen.filter(({ events }) => events === undefined).length,
       warmMiB: warm.mib,
       endMiB: end.mib,

@@ -3,6 +3,7 @@ import { AppError } from '../../shared/error-code.ts'
 import { newSecret, openDataDir } from './data-dir.ts'
 import { startEdge } from './edge.ts'
 import { DEFAULT_BUNDLE, readModelCard } from './models.ts'
+import type { OutsideQueue } from './outside-queue.ts'
 import { LOOPBACK, reservePort } from './ports.ts'
 import { type LocalQueue, startQueue } from './queue.ts'
 import { type TraceTarget, traceVariables } from './trace-target.ts'
@@ -13,6 +14,8 @@ export interface StackOptions {
   readonly port?: number
   /** Default 0: any free port. */
   readonly queuePort?: number
+  /** Queues that somebody else runs; default: an emulator of the stack's own. */
+  readonly outsideQueue?: OutsideQueue
   /** Address the edge listens on; default 127.0.0.1. */
   readonly host?: string
   /** Folder for jobs, images and messages; default: nothing outlives the stack. */
@@ -30,11 +33,17 @@ export interface StackOptions {
   readonly onEdgeLog?: (level: string, message: string) => void
 }
 
+/** Where jobs wait. */
+export interface StackQueue extends Pick<LocalQueue, 'region' | 'urls'> {
+  /** For looking into queues; undefined where they are somebody else's. */
+  readonly server?: LocalQueue['server']
+}
+
 /** Edge, queue and workers, wired together and running. */
 export interface LocalStack {
   /** Origin of the edge, `http://127.0.0.1:8787`. */
   readonly url: string
-  readonly queue: LocalQueue
+  readonly queue: StackQueue
   /** Those that were started, the ended ones too. */
   readonly workers: readonly LocalWorker[]
   /** Adds a worker; resolves when it is ready. `settings` go over those of the stack. */
@@ -63,13 +72,11 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
   const { host = LOOPBACK, bundleDir = DEFAULT_BUNDLE, workers: workerCount = 1 } = options
   const model = await readModelCard(bundleDir)
   const port = await reservePort(options.port ?? 0, host, { name: 'the service', howToChange: HOW_TO_CHANGE.edge })
-  const queuePort = await reservePort(options.queuePort ?? 0, '0.0.0.0', {
-    name: 'the queue',
-    howToChange: HOW_TO_CHANGE.queue,
-  })
   const url = `http://${LOOPBACK}:${port}`
+  const { outsideQueue } = options
   // Made anew at every start: nothing outside this stack has a use for them.
-  const credentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
+  const ownCredentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
+  const credentials = outsideQueue?.credentials ?? ownCredentials
   const data = options.persistDir === undefined ? undefined : openDataDir(options.persistDir)
   const secrets = { ...credentials, CALLBACK_SECRET: data?.callbackSecret ?? newSecret() }
 
@@ -84,8 +91,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
     return stopped
   }
   try {
-    const queue = await startQueue(queuePort, data?.queueDir)
-    closers.push(() => queue.stop())
+    const queue: StackQueue = outsideQueue ?? (await startOwnQueue(options.queuePort ?? 0, data?.queueDir, closers))
     const add = async (settings: Readonly<Record<string, string>> = {}): Promise<LocalWorker> => {
       const name = `worker-${++namesGiven}`
       const worker = await startWorker({
@@ -124,6 +130,17 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
     await stop()
     throw error
   }
+}
+
+async function startOwnQueue(
+  port: number,
+  dataDir: string | undefined,
+  closers: (() => Promise<void>)[],
+): Promise<StackQueue> {
+  const place = { name: 'the queue', howToChange: HOW_TO_CHANGE.queue }
+  const queue = await startQueue(await reservePort(port, '0.0.0.0', place), dataDir)
+  closers.push(() => queue.stop())
+  return queue
 }
 
 async function stopAll(workers: readonly LocalWorker[], closers: readonly (() => Promise<void>)[]): Promise<void> {

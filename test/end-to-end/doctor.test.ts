@@ -63,7 +63,7 @@ describe('the doctor', () => {
     await stack.workers[0]?.kill()
     // Its last look at the dead letters still waits at the queue for a second, and would take the one that is sent now.
     await delay(1500)
-    stack.queue.server.sendMessage(`${queueName('batch')}-dead`, 'not JSON')
+    stack.queue.server?.sendMessage(`${queueName('batch')}-dead`, 'not JSON')
     const findings = await look(2)
     const wrong = findings.filter(({ state }) => state === 'wrong')
     expect(brief(wrong)).toEqual(['queue batch: wrong', 'worker: wrong', 'picture: wrong'])

@@ -47,7 +47,7 @@ async function finishedJob(key: string): Promise<string> {
 
 describe('an operator who follows the guides', () => {
   it('makes a key, bounds it, looks at it, takes a result back, revokes the key, and sorts dead letters', async () => {
-    stack.queue.server.sendMessage(`${queueName('batch')}-dead`, 'not JSON')
+    stack.queue.server?.sendMessage(`${queueName('batch')}-dead`, 'not JSON')
     const commands = commandsThatRun('stack')
     const typed = (pattern: RegExp) => commands.filter((command) => pattern.test(command))
     const [create = ''] = typed(/^npm run keys -- create acme/)

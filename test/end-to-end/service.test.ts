@@ -51,7 +51,7 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 async function settled(): Promise<void> {
   const waiting = () =>
     LANES.flatMap((lane) => {
-      const messages = stack.queue.server.inspectQueue(queueName(lane))?.messages
+      const messages = stack.queue.server?.inspectQueue(queueName(lane))?.messages
       return messages ? [...messages.ready, ...messages.delayed, ...messages.inflight] : []
     })
   await expect.poll(() => waiting().length, { timeout: 20_000 }).toBe(0)

@@ -48,6 +48,8 @@ export const COMMANDS: readonly { readonly is: RegExp; readonly runs: 'account' 
       runs: 'own',
     },
     { is: /^npm run simulate( -- --(check|measure))?$/, runs: 'own' },
+    // The same commands over their own queue: end-to-end/start-command.test.ts and chaos.test.ts; the flags, infra/outside-queue.test.ts.
+    { is: /^npm (start|run chaos|run soak) -- --queue-url-interactive/, runs: 'own' },
   ]
 
 /** Of all guides, those that a test has to run there. */
