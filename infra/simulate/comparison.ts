@@ -61,7 +61,7 @@ export function atTrueSpeed(points: readonly SweepPoint[]): SweepPoint {
 }
 
 /** @param sorted  rising. @returns 0 where there is none */
-export function percentile(sorted: readonly number[], share: number): number {
+export function percentile(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }
 

@@ -24,16 +24,11 @@ export interface FleetMinute {
 export interface FleetRun {
   readonly minutes: readonly FleetMinute[]
   /** Seconds each interactive job waited for its first tick, rising; of those that came after the trace's warm-up. */
-  readonly waitSeconds: readonly number[]
+  readonly waitSeconds: Float64Array
   /** The same by tenant. */
-  readonly waitSecondsByTenant: ReadonlyMap<string, readonly number[]>
+  readonly waitSecondsByTenant: ReadonlyMap<string, Float64Array>
   /** Paid time of all tasks after the trace's warm-up, starting included. */
   readonly taskHours: number
-}
-
-interface Wait {
-  readonly job: SimulatedJob
-  readonly seconds: number
 }
 
 interface RunningTask {
@@ -55,8 +50,10 @@ export class FleetSimulation {
   readonly #inFlight: Record<Lane, Set<SimulatedJob>> = { interactive: new Set(), batch: new Set() }
   /** Since the last minute began. */
   readonly #sent: Record<Lane, SimulatedJob[]> = { interactive: [], batch: [] }
-  readonly #waits: Wait[] = []
+  /** Seconds, by tenant. */
+  readonly #waits = new Map<string, number[]>()
   readonly #minutes: FleetMinute[] = []
+  #warmUpMs = 0
   #paidMs = 0
   #nowMs = 0
 
@@ -68,6 +65,7 @@ export class FleetSimulation {
   }
 
   run({ jobs, durationMs, warmUpMs }: Trace): FleetRun {
+    this.#warmUpMs = warmUpMs
     let next = 0
     while (this.#nowMs < durationMs || this.#isBusy) {
       for (; (jobs[next]?.arrivalMs ?? Number.POSITIVE_INFINITY) <= this.#nowMs; next++) {
@@ -76,14 +74,13 @@ export class FleetSimulation {
         this.#sent[job.lane].push(job)
       }
       if (this.#nowMs % MINUTE_MS === 0) this.#minutePassed()
-      this.#step(this.#nowMs >= warmUpMs)
+      this.#step()
     }
-    const counted = this.#waits.filter(({ job }) => job.arrivalMs >= warmUpMs)
-    const byTenant = [...Map.groupBy(counted, ({ job }) => job.tenant)].sort(([a], [b]) => (a < b ? -1 : 1))
+    const byTenant = [...this.#waits].sort(([a], [b]) => (a < b ? -1 : 1))
     return {
       minutes: this.#minutes,
-      waitSeconds: risingSeconds(counted),
-      waitSecondsByTenant: new Map(byTenant.map(([tenant, waits]) => [tenant, risingSeconds(waits)])),
+      waitSeconds: rising(byTenant.flatMap(([, seconds]) => seconds)),
+      waitSecondsByTenant: new Map(byTenant.map(([tenant, seconds]) => [tenant, rising(seconds)])),
       taskHours: this.#paidMs / 3_600_000,
     }
   }
@@ -132,13 +129,13 @@ export class FleetSimulation {
     for (const task of idlestFirst.slice(0, Math.max(0, -missing))) task.isLeaving = true
   }
 
-  #step(isPaid: boolean): void {
+  #step(): void {
     while ((this.#starting[0] ?? Number.POSITIVE_INFINITY) <= this.#nowMs) {
       this.#starting.shift()
       this.#tasks.push({ task: new FleetTask(this.#model), isLeaving: false })
     }
     this.#receive()
-    if (isPaid) this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
+    if (this.#nowMs >= this.#warmUpMs) this.#paidMs += (this.#tasks.length + this.#starting.length) * STEP_MS
     for (const running of this.#tasks) {
       const ended = running.task.advance(STEP_MS, (goneMs) => this.#refill(running, goneMs))
       for (const job of ended) this.#inFlight[job.lane].delete(job)
@@ -179,12 +176,15 @@ export class FleetSimulation {
     task.begin(job)
     this.#signal.received(job)
     this.#inFlight[job.lane].add(job)
-    if (job.lane === 'interactive') this.#waits.push({ job, seconds: Math.max(0, atMs - job.arrivalMs) / 1000 })
+    if (job.lane === 'interactive' && job.arrivalMs >= this.#warmUpMs) {
+      const seconds = Math.max(0, atMs - job.arrivalMs) / 1000
+      const waits = this.#waits.get(job.tenant)
+      if (waits === undefined) this.#waits.set(job.tenant, [seconds])
+      else waits.push(seconds)
+    }
     return true
   }
 }
 
-/** A typed array, because there are a hundred thousand and it sorts numbers as numbers. */
-const risingSeconds = (waits: readonly Wait[]): number[] => [
-  ...Float64Array.from(waits, ({ seconds }) => seconds).sort(),
-]
+/** A typed array, because there are hundreds of thousands and it sorts numbers as numbers. */
+const rising = (seconds: readonly number[]): Float64Array => new Float64Array(seconds).sort()

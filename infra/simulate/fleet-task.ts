@@ -58,11 +58,13 @@ export class FleetTask {
     let leftMs = ms
     while (leftMs > 0 && this.#open.length > 0) {
       const tickMs = this.#model.tickMs(this.#busyRows)
-      let ticks = leftMs / tickMs
+      const allTicks = leftMs / tickMs
       // To the next end at most, because then the slots are shared anew.
+      let ticks = allTicks
       for (const { left, rows } of this.#open) if (rows > 0) ticks = Math.min(ticks, left / rows)
       for (const open of this.#open) open.left -= open.rows * ticks
-      leftMs -= ticks * tickMs
+      // Not by subtraction where all of it goes: (x / y) * y may be less than x, and what is left then is too little to ever go.
+      leftMs = ticks === allTicks ? 0 : leftMs - ticks * tickMs
       if (this.#settle(ended)) refill?.(ms - leftMs)
     }
     return ended

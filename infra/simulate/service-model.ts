@@ -45,12 +45,14 @@ export class ServiceModel {
   readonly kinds: ReadonlyMap<string, JobKind>
   /** By rows. */
   readonly #tickMs: readonly number[]
+  readonly #expectedRowSteps: ReadonlyMap<JobKind, number>
 
   constructor({ slots, costs, judgedPerRowStep, kinds }: MeasuredService) {
     const { rows, stepMs, decodeMs, judgeMs } = costs
     const measured = new CallCosts(rows, { step: stepMs, decode: decodeMs, judge: judgeMs })
     this.slots = slots
     this.kinds = new Map(kinds.map((kind) => [kind.name, kind]))
+    this.#expectedRowSteps = new Map(kinds.map((kind) => [kind, meanOf(kind.rowSteps)]))
     this.#tickMs = Array.from({ length: slots + 1 }, (_, count) => {
       if (count === 0) return 0
       // Pictures due in one tick are decoded and judged together; on average fewer than one is, and then that share of a call.
@@ -82,11 +84,13 @@ export class ServiceModel {
     return kind.rowSteps[draws.below(kind.rowSteps.length)] as number
   }
 
-  /** Row-steps to expect of a job of `kind`. */
-  expectedRowSteps({ rowSteps }: JobKind): number {
-    return rowSteps.reduce((sum, count) => sum + count, 0) / rowSteps.length
+  /** Row-steps to expect of a job of `kind`, one of this model's. */
+  expectedRowSteps(kind: JobKind): number {
+    return this.#expectedRowSteps.get(kind) as number
   }
 }
+
+const meanOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0) / counts.length
 
 export const MEASURED_SERVICE_FILE = resolve(import.meta.dirname, 'measured-service.json')
 
