@@ -19,6 +19,9 @@ export interface Tally {
 /** What the run may do to a job through no fault of anybody: everything else that failed was ours. */
 const EXCUSED = new Set(['dead_lettered'])
 
+/** The reference draws them in one batch, which is several times faster than one after the other. */
+const JUDGED_AT_ONCE = 16
+
 /** Judges every job by what its caller saw, through the public API alone. */
 export async function judgeJobs(
   seen: readonly SeenJob[],
@@ -27,25 +30,39 @@ export async function judgeJobs(
   log: FaultLog,
 ): Promise<Tally> {
   const tally: Tally = { lost: 0, doubled: 0, stuck: 0, outcomes: {} }
-  for (const job of seen) {
-    const now = await client.look(job.id)
-    if (now === undefined || job.record === undefined) {
-      tally.lost += 1
-      log.breach(`job ${job.id} was accepted and is not known any more`)
-    } else if (job.events === undefined || !isTerminal(now.status)) {
-      tally.stuck += 1
-      log.breach(`job ${job.id} is ${now.status} and did not end in time`)
-    } else {
-      const outcome = now.error === undefined ? now.status : `${now.status}: ${now.error.code}`
-      tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + 1
-      if (isDoubled(job, now)) {
-        tally.doubled += 1
-        log.breach(`job ${job.id} ended more than once, or was told to have ended in two ways`)
-      }
-      for (const problem of await problemsOf(job, now, client, reference)) log.breach(`job ${job.id} ${problem}`)
-    }
+  const queue = seen.values()
+  const lane = async () => {
+    for (const job of queue) await judgeJob(job, tally, client, reference, log)
   }
+  await Promise.all(Array.from({ length: JUDGED_AT_ONCE }, lane))
   return tally
+}
+
+async function judgeJob(
+  job: SeenJob,
+  tally: Tally,
+  client: ServiceClient,
+  reference: Reference,
+  log: FaultLog,
+): Promise<void> {
+  const now = await client.look(job.id)
+  if (now === undefined || job.record === undefined) {
+    tally.lost += 1
+    log.breach(`job ${job.id} was accepted and is not known any more`)
+    return
+  }
+  if (job.events === undefined || !isTerminal(now.status)) {
+    tally.stuck += 1
+    log.breach(`job ${job.id} is ${now.status} and did not end in time`)
+    return
+  }
+  const outcome = now.error === undefined ? now.status : `${now.status}: ${now.error.code}`
+  tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + 1
+  if (isDoubled(job, now)) {
+    tally.doubled += 1
+    log.breach(`job ${job.id} ended more than once, or was told to have ended in two ways`)
+  }
+  for (const problem of await problemsOf(job, now, client, reference)) log.breach(`job ${job.id} ${problem}`)
 }
 
 /** One terminal record, for ever: in its log, right after its end, and when all is over. */

@@ -14,14 +14,15 @@ export interface Reference {
 export async function openReference(bundleDir: string): Promise<Reference> {
   const bundle = await openBundle(bundleDir, { threads: 1 })
   const { generator, verifiers } = bundle
-  const engine = createEngine({ generator, clock: performance, slots: 8 })
+  const engine = createEngine({ generator, clock: performance, slots: 32 })
   const over = new AbortController()
   const run = engine.run(over.signal)
+  let count = 0
   return {
     async imageOf(parameters) {
       const verifier = verifiers.get(parameters.verifier)
       if (verifier === undefined) throw new Error(`no verifier ${parameters.verifier}`)
-      const job = { id: 'reference', parameters, verifier, previews: false }
+      const job = { id: `reference-${++count}`, parameters, verifier, previews: false }
       const outcome = await engine.submit(job, () => undefined).outcome
       if (outcome.status !== 'succeeded') throw new Error('the reference did not succeed', { cause: outcome })
       const [height, width] = generator.imageSize
