@@ -64,12 +64,12 @@ async function follow(job: JobRecord, onVerdict: (attempt: number) => void): Pro
   return events
 }
 
-describe('SIGTERM in the middle of a job', () => {
-  it('costs no row-step and changes no byte of the picture', async () => {
-    const undisturbed = await openJob()
-    await follow(undisturbed, () => undefined)
-    const first = await client.jobs.get(undisturbed.id)
-
+/**
+ * Its first two workers are told to stop at their first verdict. On a starved machine a job may be over before; then another
+ * one is asked for.
+ */
+async function interruptedJob(): Promise<{ record: JobRecord; events: ReceivedEvent[] }> {
+  for (;;) {
     const job = await openJob()
     const replacements: Promise<unknown>[] = []
     const events = await follow(job, (attempt) => {
@@ -78,11 +78,22 @@ describe('SIGTERM in the middle of a job', () => {
       replacements.push((old?.stop() ?? Promise.resolve()).then(() => stack.startWorker()))
     })
     await Promise.all(replacements)
-    const record = await client.jobs.get(job.id)
+    const isInterrupted = events.filter(({ event }) => event.type === 'started').length > 1
+    if (isInterrupted) return { record: await client.jobs.get(job.id), events }
+  }
+}
 
+describe('SIGTERM in the middle of a job', () => {
+  it('costs no row-step and changes no byte of the picture', async () => {
+    const undisturbed = await openJob()
+    await follow(undisturbed, () => undefined)
+    const first = await client.jobs.get(undisturbed.id)
+
+    const { record, events } = await interruptedJob()
     const started = events.filter(({ event }) => event.type === 'started')
-    expect(started.length).toBeGreaterThanOrEqual(2)
-    const resumed = records.filter(({ event, resumedAt }) => event === 'job started' && resumedAt !== undefined)
+    const resumed = records.filter(
+      ({ event, jobId, resumedAt }) => event === 'job started' && jobId === record.id && resumedAt !== undefined,
+    )
     expect(resumed.length).toBe(started.length - 1)
     expect(record.result?.image).toEqual(first.result?.image)
     expect(record.result?.candidate).toBe(first.result?.candidate)
