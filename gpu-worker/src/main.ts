@@ -197,8 +197,8 @@ class WorkerProcess {
     })
     this.#serving = { bundle, slots, engine, runner, consumer, queue }
     const { id, revision } = bundle.manifest
-    const { provider, refusedProviders, stepSessions } = bundle
-    this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads, stepSessions })
+    const { provider, refusedProviders, stepSessions, rowWarmUp } = bundle
+    this.#log.info('bundle open', { id, revision, provider, refusedProviders, slots, threads, stepSessions, rowWarmUp })
     return this.#serving
   }
 

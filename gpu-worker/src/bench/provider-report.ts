@@ -5,6 +5,7 @@ import type { PreparedPrompt } from '../engine/ports.ts'
 import { judgePicture } from '../geneval/rules.ts'
 import { type Bundle, openBundle } from '../models/bundle-loader.ts'
 import type { Provider } from '../models/providers.ts'
+import type { RowWarmUp } from '../models/row-warm-up.ts'
 import { subtractTime } from '../models/spent-time.ts'
 import { benchJob, successOf } from './bench-job.ts'
 import { CALLS, type Call } from './call-costs.ts'
@@ -38,6 +39,7 @@ export interface ProviderReport {
   readonly openMs?: number
   readonly rowBudget?: number
   readonly stepSessions?: number
+  readonly rowWarmUp?: RowWarmUp
   /** Of the step's kernels. */
   readonly placement?: Placement
   readonly step?: readonly CallRate[]
@@ -51,7 +53,9 @@ export interface CallRate {
   readonly rows: number
   /** The first call of this size: kernels may be compiled or chosen in it. */
   readonly firstMs: number
-  /** The median of the later ones, there and back between threads. */
+  /** A call that comes after one of another size, all sizes having been there before: some plan at every change. */
+  readonly changedMs: number
+  /** The median of further ones of this size, there and back between threads. */
   readonly ms: number
   /** Of it inside onnxruntime, the mean. */
   readonly runtimeMs: number
@@ -90,9 +94,9 @@ export async function measureProvider(provider: Provider, plan: ProviderPlan): P
   try {
     const startedMs = performance.now()
     bundle = await openBundle(bundleDir, { providers: [provider], threads })
-    const { manifest, rowBudget, stepSessions } = bundle
+    const { manifest, rowBudget, stepSessions, rowWarmUp } = bundle
     add({ bundle: manifest.id, revision: manifest.revision.slice(0, 12), openMs: round(performance.now() - startedMs) })
-    add({ stepSessions, ...(rowBudget !== undefined && { rowBudget }) })
+    add({ stepSessions, ...(rowBudget !== undefined && { rowBudget }), ...(rowWarmUp && { rowWarmUp }) })
     add({ placement: await placementOf(manifest, bundleDir, provider, threads) })
     const calls = callsOf(bundle, await bundle.generator.prepare(manifest.prompt.examples[0] ?? ''))
     for (const call of CALLS) add({ [call]: await measureCall(bundle, calls[call], plan.mostRows) })
@@ -108,46 +112,62 @@ export async function measureProvider(provider: Provider, plan: ProviderPlan): P
   return report
 }
 
-/** Each call of the models on so many rows. */
-function callsOf(bundle: Bundle, prompt: PreparedPrompt): Record<Call, (rows: number) => Promise<unknown>> {
+/** Prepares each call of the models on so many rows: drawing their input takes longer than some calls do. */
+function callsOf(bundle: Bundle, prompt: PreparedPrompt): Record<Call, (rows: number) => () => Promise<unknown>> {
   const { generator, manifest } = bundle
   const verifier = verifierNamed(bundle, chooseVerifier(manifest, undefined))
   const { guidance } = manifest.generator.defaults
   const codes = new Int32Array(generator.tokenCount)
   const pixels = new Uint8Array(generator.imageSize[0] * generator.imageSize[1] * 3).fill(128)
   return {
-    step: (rows) => generator.step(trialRows(generator, guidance, [prompt], rows)),
-    decode: (rows) => generator.decode(new Array<Int32Array>(rows).fill(codes)),
-    judge: (rows) => verifier.judge(Array.from({ length: rows }, () => ({ pixels, prompt }))),
+    step: (rows) => {
+      const input = trialRows(generator, guidance, [prompt], rows)
+      return () => generator.step(input)
+    },
+    decode: (rows) => {
+      const input = new Array<Int32Array>(rows).fill(codes)
+      return () => generator.decode(input)
+    },
+    judge: (rows) => {
+      const input = Array.from({ length: rows }, () => ({ pixels, prompt }))
+      return () => verifier.judge(input)
+    },
   }
 }
 
 async function measureCall(
   bundle: Bundle,
-  take: (rows: number) => Promise<unknown>,
+  prepare: (rows: number) => () => Promise<unknown>,
   mostRows: number,
 ): Promise<CallRate[]> {
-  const rates: CallRate[] = []
+  const rates: Omit<CallRate, 'changedMs'>[] = []
   for (let rows = 1; rows <= mostRows; rows *= 2) {
-    const rate = await timeCall(bundle, rows, () => take(rows))
+    const rate = await timeCall(bundle, rows, prepare(rows))
     rates.push(rate)
     if (rate.ms > LONGEST_CALL_MS) break
   }
-  return rates
+  const changed: number[] = []
+  for (const { rows } of rates) changed.push(await timeOnce(prepare(rows)))
+  return rates.map((rate, place) => ({ ...rate, changedMs: round(changed[place] as number) }))
 }
 
-async function timeCall(bundle: Bundle, rows: number, call: () => Promise<unknown>): Promise<CallRate> {
-  const timed = async (): Promise<number> => {
-    const startedMs = performance.now()
-    await call()
-    return performance.now() - startedMs
-  }
-  const firstMs = await timed()
+async function timeOnce(call: () => Promise<unknown>): Promise<number> {
+  const startedMs = performance.now()
+  await call()
+  return performance.now() - startedMs
+}
+
+async function timeCall(
+  bundle: Bundle,
+  rows: number,
+  call: () => Promise<unknown>,
+): Promise<Omit<CallRate, 'changedMs'>> {
+  const firstMs = await timeOnce(call)
   const before = bundle.spent
   const times: number[] = []
   let total = 0
   while (times.length === 0 || (times.length < TIMED_CALLS && total < TIMED_MS)) {
-    const ms = await timed()
+    const ms = await timeOnce(call)
     times.push(ms)
     total += ms
   }

@@ -9,6 +9,7 @@ import { BundleDetector } from './detector.ts'
 import { BundleGenerator } from './generator.ts'
 import { bundleContracts } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
+import type { RowWarmUp } from './row-warm-up.ts'
 import type { SpentTime } from './spent-time.ts'
 import { type ModelThread, ThreadClient } from './thread-client.ts'
 import { PromptTokenizer } from './tokenizer.ts'
@@ -37,6 +38,8 @@ export interface Bundle {
   readonly stepSessions: number
   /** Rows past which a tick only gets longer, found by a short sweep; undefined on the CPU. */
   readonly rowBudget: number | undefined
+  /** How the graphs that make or read pictures were warmed up; undefined where their calls have any number of rows. */
+  readonly rowWarmUp: RowWarmUp | undefined
   /** Time that the calls answered so far spent inside onnxruntime. */
   readonly spent: SpentTime
   /** Settles only when the model thread ends by itself; nothing can be generated afterwards. */
@@ -59,7 +62,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
   const thread: ModelThread = new ThreadClient(new URL('./model-thread.ts', import.meta.url))
   try {
     const { generator, prompt, verifiers, detector } = manifest
-    const { provider, refused, stepSessions, rowBudget } = await thread.call('open', {
+    const { provider, refused, stepSessions, rowBudget, rowWarmUp } = await thread.call('open', {
       dir: resolve(dir),
       graphs: {
         prefix: generator.prefixGraph,
@@ -87,6 +90,7 @@ export async function openBundle(dir: string, options: BundleOptions = {}): Prom
       refusedProviders: refused,
       stepSessions,
       rowBudget,
+      rowWarmUp,
       get spent() {
         return thread.spent
       },

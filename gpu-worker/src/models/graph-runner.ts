@@ -4,6 +4,7 @@ import type { BundleContracts, GraphContract } from './graph-contract.ts'
 import { openOnFirstProvider, releaseAll, type Sessions } from './graph-sessions.ts'
 import { toInt32, toInt64 } from './int64.ts'
 import { PrefixTable } from './prefix-table.ts'
+import { warmUpRows } from './row-warm-up.ts'
 import type { Feed, Session } from './session.ts'
 import { addTime, NO_TIME, type SpentTime } from './spent-time.ts'
 import type { SplitStep } from './split-step.ts'
@@ -38,7 +39,7 @@ export class GraphRunner {
    * @throws AppError `bundle_invalid`  naming the graph; `config_invalid` when no provider can start
    */
   static async open(request: OpenRequest): Promise<{ runner: GraphRunner; reply: OpenReply }> {
-    const { sessions, reply } = await openOnFirstProvider(request)
+    const { sessions, rowCounts, reply } = await openOnFirstProvider(request)
     try {
       const { prefix, step } = request.contracts
       const unconditional = await computePrefix(sessions.prefix, prefix, request.unconditional)
@@ -47,9 +48,12 @@ export class GraphRunner {
       const prefixes = new PrefixTable(planes, unconditional)
       const whole = new StepSession(sessions.step, step, request.codebookSize, prefixes)
       await new GraphRunner(request, sessions, whole, undefined).#warmUp(request.unconditional)
+      const rowWarmUp =
+        rowCounts &&
+        (await warmUpRows(pictureGraphs(request, sessions), rowCounts, request.codebookSize, () => performance.now()))
       const split = await openSplitStep(request, reply.provider, whole)
       const runner = new GraphRunner(request, sessions, whole, split)
-      return { runner, reply: { ...reply, stepSessions: split?.sessionCount ?? 1 } }
+      return { runner, reply: { ...reply, stepSessions: split?.sessionCount ?? 1, rowWarmUp } }
     } catch (cause) {
       await releaseAll(sessions.all)
       if (cause instanceof AppError && cause.code === 'model_failed') {
@@ -151,6 +155,18 @@ export class GraphRunner {
     }
     if (this.#sessions.detector) await this.detect({ rowCount, pixels })
   }
+}
+
+/** Whatever makes or reads pictures, the decoder first: every job needs it. */
+function pictureGraphs(
+  { contracts }: OpenRequest,
+  { decode, verifiers, detector }: Sessions,
+): { session: Session; contract: GraphContract }[] {
+  return [
+    { session: decode, contract: contracts.decode },
+    ...[...verifiers.values()].map((session) => ({ session, contract: contracts.verifier })),
+    ...(detector && contracts.detector ? [{ session: detector, contract: contracts.detector }] : []),
+  ]
 }
 
 async function computePrefix(session: Session, contract: GraphContract, ids: Int32Array): Promise<Float32Array> {

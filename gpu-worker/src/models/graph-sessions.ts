@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { AppError } from '../../../shared/error-code.ts'
+import { FixedRowsSession, rowCountsUpTo } from './fixed-rows.ts'
 import { checkGraph, type GraphContract } from './graph-contract.ts'
 import { probeProvider } from './provider-probe.ts'
 import type { Provider } from './providers.ts'
@@ -18,6 +19,13 @@ export interface Sessions {
   readonly all: readonly Session[]
 }
 
+export interface OpenedSessions {
+  readonly sessions: Sessions
+  /** Numbers of rows that the convolutional graphs are run with; undefined where each call has its own. */
+  readonly rowCounts: readonly number[] | undefined
+  readonly reply: Pick<OpenReply, 'provider' | 'refused' | 'rowBudget'>
+}
+
 /** Rows of the step by which a provider is compared with the CPU. */
 const COMPARED_ROWS = 8
 /** Where the search for a row budget ends: past it the latency of a tick would hurt on any processor. */
@@ -30,9 +38,7 @@ const MOST_ROWS = 256
  *
  * @throws AppError `bundle_invalid`  naming the graph; `config_invalid` when no provider can start
  */
-export async function openOnFirstProvider(
-  request: OpenRequest,
-): Promise<{ sessions: Sessions; reply: Omit<OpenReply, 'stepSessions'> }> {
+export async function openOnFirstProvider(request: OpenRequest): Promise<OpenedSessions> {
   const refused: string[] = []
   for (const provider of request.providers) {
     const unusable = await probeProvider(provider)
@@ -44,7 +50,11 @@ export async function openOnFirstProvider(
       const sessions = await openSessions(request, provider)
       const slow = await slowerThanCpu(request, provider, sessions)
       if (slow === undefined) {
-        return { sessions, reply: { provider, refused, rowBudget: await rowBudget(request, provider, sessions) } }
+        const budget = await rowBudget(request, provider, sessions)
+        const reply = { provider, refused, rowBudget: budget }
+        if (provider !== 'cuda' || budget === undefined) return { sessions, rowCounts: undefined, reply }
+        const rowCounts = rowCountsUpTo(budget)
+        return { sessions: fixRows(request, provider, sessions, rowCounts), rowCounts, reply }
       }
       refused.push(slow)
       await releaseAll(sessions.all)
@@ -110,6 +120,36 @@ async function openSessions(request: OpenRequest, provider: Provider): Promise<S
   } catch (cause) {
     await releaseAll(opened)
     throw cause
+  }
+}
+
+/**
+ * Makes the graphs that make or read pictures run with these numbers of rows only. CUDA alone needs it, and only where
+ * there are convolutions, which prefix and step have none of. WebGPU plans in milliseconds and takes longer for more rows.
+ *
+ * @param sessions  belong to the answer from now on
+ */
+export function fixRows(
+  { dir, threads }: OpenRequest,
+  provider: Provider,
+  { prefix, step, decode, verifiers, detector }: Sessions,
+  rowCounts: readonly number[],
+): Sessions {
+  const fixed: Session[] = []
+  const fix = (session: Session): Session => {
+    const { graph } = session
+    const open = () => openSession(graph, join(dir, graph), provider, threads)
+    const fixedSession = new FixedRowsSession(session, open, rowCounts)
+    fixed.push(fixedSession)
+    return fixedSession
+  }
+  return {
+    prefix,
+    step,
+    decode: fix(decode),
+    verifiers: new Map([...verifiers].map(([name, session]) => [name, fix(session)])),
+    detector: detector && fix(detector),
+    all: [prefix, step, ...fixed],
   }
 }
 

@@ -5,6 +5,7 @@
 import type { ErrorCode } from '../../../shared/error-code.ts'
 import type { BundleContracts, GraphContract } from './graph-contract.ts'
 import type { Provider } from './providers.ts'
+import type { RowWarmUp } from './row-warm-up.ts'
 import type { SpentTime } from './spent-time.ts'
 
 export interface OpenRequest {
@@ -36,6 +37,8 @@ export interface OpenReply {
   readonly stepSessions: number
   /** Rows past which a tick only gets longer; undefined on the CPU, where each row takes its time. */
   readonly rowBudget: number | undefined
+  /** Where the graphs that make or read pictures are run with a few numbers of rows only, which is on CUDA. */
+  readonly rowWarmUp: RowWarmUp | undefined
 }
 
 export interface StepRequest {

@@ -13,9 +13,14 @@ describe('npm run bench:gpu', { timeout: 900_000 }, () => {
     if (cuda.error !== undefined) expect(cuda.error).toContain('cuda: ')
     expect(cpu).toMatchObject({ provider: 'cpu', bundle: 'emoji-96' })
     expect(cpu).not.toHaveProperty('error')
+    // A CPU has no plans to make: each call has the rows that it is given.
+    expect(cpu).not.toHaveProperty('rowWarmUp')
     for (const call of ['step', 'decode', 'judge']) {
       expect(cpu[call].map(({ rows }: { rows: number }) => rows)).toEqual([1, 2])
-      for (const { rowsPerSecond } of cpu[call]) expect(rowsPerSecond).toBeGreaterThan(0)
+      for (const { rowsPerSecond, changedMs } of cpu[call]) {
+        expect(rowsPerSecond).toBeGreaterThan(0)
+        expect(changedMs).toBeGreaterThan(0)
+      }
     }
     expect(Object.keys(cpu.placement)).toEqual(['CPUExecutionProvider'])
     expect(cpu.placement.CPUExecutionProvider.Softmax).toBeGreaterThan(0)
