@@ -23,8 +23,8 @@ export interface ScalingPolicy {
 
 /**
  * What every deployment has in common, and what is simulated. Interactive work is drained in ten minutes, because in the
- * simulation four made a burst a quarter dearer (9.8 task-hours instead of 7.8) and its 95th percentile 2% shorter: no task comes
- * before the fourth minute, and it stays for a quarter of an hour.
+ * simulation four made a burst a sixth dearer (5.8 task-hours instead of 5.0) and its 95th percentile 2% shorter: no task comes
+ * before the fourth minute.
  */
 export const SCALING_DEFAULTS = {
   targetUtilization: 0.75,
@@ -36,16 +36,37 @@ export const SCALING_DEFAULTS = {
 /** Half of a running job is still to be done, on average. */
 export const IN_FLIGHT_SHARE = 0.5
 
-/**
- * The rules of AWS target tracking as documented: out after three minutes above the target, in after fifteen minutes more
- * than a tenth below it. A target of 1 means: as many tasks as are wanted.
- */
+/** Out, by the rules of AWS target tracking as documented. A target of 1 means: as many tasks as are wanted. */
 export const TARGET_TRACKING = {
   target: 1,
   periodSeconds: 60,
   scaleOut: { datapoints: 3, above: 1 },
-  scaleIn: { datapoints: 15, below: 0.9 },
 } as const
+
+/**
+ * In, by a rule of our own. Target tracking looks for fifteen minutes before it lets a task go; in the simulation five made a burst two
+ * fifths cheaper (5.0 task-hours instead of 8.3) at the same 95th percentile of waiting, because a fleet that was started for a
+ * backlog has nothing to do once that is gone. Less than a task takes to start would end tasks between two arrivals.
+ */
+export const SCALE_IN = {
+  datapoints: 5,
+  /** Below this share of the tasks are wanted: a tenth more than are wanted is no reason to end one. */
+  below: 0.9,
+  cooldownSeconds: 300,
+  /** What is ended where less than `below` and not less than `from` of the tasks are wanted, in percent of them; so that what is wanted stays. */
+  steps: Array.from({ length: 9 }, (_, tenth) => ({
+    from: tenth / 10,
+    below: (tenth + 1) / 10,
+    percent: (9 - tenth) * 10,
+  })),
+} as const
+
+/**
+ * Wanted tasks as a share of those that there are to be, for scaling in; 1 where none can be spared: a step ends at least one task, however
+ * small its percentage.
+ */
+export const shareWanted = (wanted: number, desired: number): number =>
+  desired > 1 && Math.ceil(wanted) < desired ? wanted / desired : 1
 
 /** Target tracking multiplies what there is, so nothing comes of nothing: these two rules lead from and to zero. */
 export const FROM_ZERO = {

@@ -3,16 +3,17 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
+import { DOLLARS_PER_TASK_HOUR } from './fleet-assumptions.ts'
 import { integerArgument } from './integer-argument.ts'
 import { makeTrace, TRACE_NAMES, type TraceName } from './simulate/arrival-traces.ts'
 import { compareSignals, simulatedPolicy } from './simulate/comparison.ts'
 import { growthLimits } from './simulate/growth-limits.ts'
 import { MeasuredBundle } from './simulate/measure-service.ts'
-import { checkService } from './simulate/service-check.ts'
+import { checkService, MOST_ERROR } from './simulate/service-check.ts'
 import { MEASURED_SERVICE_FILE, readMeasuredService, ServiceModel } from './simulate/service-model.ts'
 import { plotsOf, reportOf, summaryOf } from './simulate/simulation-report.ts'
 
-const USAGE = `npm run simulate -- [--traces NAME,NAME] [--out DIR] [--seed N] [--max-tasks N]
+const USAGE = `npm run simulate -- [--traces NAME,NAME] [--out DIR] [--seed N] [--max-tasks N] [--dollars N]
 npm run simulate -- --check
 npm run simulate -- --measure
 
@@ -21,12 +22,14 @@ row-steps; writes report.md and its plots to DIR (out/simulate). The last line i
   --traces       some of ${TRACE_NAMES.join(', ')}; default all
   --seed N       of the arrivals, 0..4294967295 (1)
   --max-tasks N  the largest fleet (24)
-  --check        times calls of the embedded bundle on this machine, runs real jobs, and says how far the model of service times is off
+  --dollars N    for an hour of one task (${DOLLARS_PER_TASK_HOUR}, see infra/fleet-assumptions.ts)
+  --check        times calls of the embedded bundle on this machine, runs real jobs of prompts that were not measured, and says how far the
+                 model of service times is off; fails beyond ${100 * MOST_ERROR}%
   --measure      measures the service times and how much work jobs turn out to be, and writes infra/simulate/measured-service.json`
 
 /** Prompts of each kind of job. */
-const MEASURED_PROMPTS = 16
-const CHECKED_PROMPTS = 12
+const MEASURED_PROMPTS = 32
+const CHECKED_PROMPTS = 24
 /** Assumed of a busy public service; both only decide where its hottest objects end. */
 const LARGEST_TENANT = 0.2
 const HOTTEST_PICTURE = 0.01
@@ -37,6 +40,7 @@ async function main(): Promise<number> {
       out: { type: 'string', default: 'out/simulate' },
       seed: { type: 'string', default: '1' },
       'max-tasks': { type: 'string', default: '24' },
+      dollars: { type: 'string', default: String(DOLLARS_PER_TASK_HOUR) },
       traces: { type: 'string', default: TRACE_NAMES.join(',') },
       check: { type: 'boolean' },
       measure: { type: 'boolean' },
@@ -51,10 +55,21 @@ async function main(): Promise<number> {
   if (values.check) return check()
   const seed = integerArgument('--seed', values.seed, 0, 2 ** 32 - 1)
   const maxTasks = integerArgument('--max-tasks', values['max-tasks'], 1, 1000)
-  return simulate(resolve(values.out), traceNames(values.traces), seed, maxTasks)
+  const dollars = Number(values.dollars)
+  if (!(dollars > 0)) throw new AppError('config_invalid', `--dollars: expected a price above 0, got ${values.dollars}`)
+  return simulate({ outDir: resolve(values.out), names: traceNames(values.traces), seed, maxTasks, dollars })
 }
 
-async function simulate(outDir: string, names: readonly TraceName[], seed: number, maxTasks: number): Promise<number> {
+interface SimulateOptions {
+  readonly outDir: string
+  readonly names: readonly TraceName[]
+  readonly seed: number
+  readonly maxTasks: number
+  /** For an hour of one task. */
+  readonly dollars: number
+}
+
+async function simulate({ outDir, names, seed, maxTasks, dollars }: SimulateOptions): Promise<number> {
   const measured = readMeasuredService()
   const model = new ServiceModel(measured)
   const policy = simulatedPolicy(model, maxTasks)
@@ -75,12 +90,12 @@ async function simulate(outDir: string, names: readonly TraceName[], seed: numbe
   })
   const about =
     `Seed ${seed}, at most ${maxTasks} tasks, each as measured on ${measured.device} (${measured.date}, ${measured.bundle.id}): ` +
-    `${model.slots} slots, ${model.rowStepsPerSecond.toFixed(0)} row-steps a second.`
+    `${model.slots} slots, ${model.rowStepsPerSecond.toFixed(0)} row-steps a second; $${dollars} a task-hour.`
   await mkdir(outDir, { recursive: true })
-  await writeFile(join(outDir, 'report.md'), reportOf(comparisons, limits, about))
+  await writeFile(join(outDir, 'report.md'), reportOf(comparisons, limits, about, dollars))
   for (const [name, svg] of plotsOf(comparisons)) await writeFile(join(outDir, name), svg)
   console.error(`report: ${join(outDir, 'report.md')}`)
-  console.log(JSON.stringify(summaryOf(comparisons, limits)))
+  console.log(JSON.stringify(summaryOf(comparisons, limits, dollars)))
   return 0
 }
 
@@ -101,9 +116,14 @@ async function check(): Promise<number> {
   try {
     // Calls are timed anew, so that the model is checked and not whether this machine is the measured one.
     const costs = await bundle.callCosts()
+    const measured = readMeasuredService()
+    if (measured.bundle.revision !== bundle.revision) {
+      console.error(`${MEASURED_SERVICE_FILE} is of another bundle: npm run simulate -- --measure renews it`)
+    }
     const real = await bundle.run(CHECKED_PROMPTS, 1)
-    console.log(JSON.stringify(checkService(new ServiceModel({ ...readMeasuredService(), costs }), real)))
-    return 0
+    const result = checkService(new ServiceModel({ ...measured, costs }), real)
+    console.log(JSON.stringify(result))
+    return Math.abs(result.error) <= MOST_ERROR ? 0 : 1
   } finally {
     await bundle.close()
   }

@@ -31,7 +31,7 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
   },
   {
     of: 'infra/aws',
-    folders: ['infra/aws', 'infra/scaling-policy.ts', 'shared'],
+    folders: ['infra/aws', 'infra/fleet-assumptions.ts', 'infra/scaling-policy.ts', 'shared'],
     packages: ['node:', 'aws-cdk-lib', 'cdk-nag', 'constructs', 'vitest'],
   },
   {

@@ -81,9 +81,11 @@ export class DeadLetters {
     }
   }
 
-  async #end({ jobId, callbackUrl, callbackKey }: Envelope, signal: AbortSignal): Promise<boolean> {
+  async #end({ jobId, callbackUrl, callbackKey, traceparent }: Envelope, signal: AbortSignal): Promise<boolean> {
     const { connect = createEdgeClient, workerName, log } = this.#options
-    const edge = connect({ origin: callbackUrl, jobId, key: callbackKey })
+    // No spans of ours, but the edge's belong to the trace in which the job was sent: that one shows how the job ended.
+    const startCall = () => ({ traceparent, end: () => {} })
+    const edge = connect({ origin: callbackUrl, jobId, key: callbackKey, startCall })
     const patience = { until: Date.now() + EDGE_PATIENCE_MS, signal }
     const claim = await edge.claim({ worker: workerName, claimId: randomUUID() }, patience)
     if (claim.decision !== 'go') return claim.decision === 'done'

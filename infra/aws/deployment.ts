@@ -1,4 +1,5 @@
 import { RetentionDays } from 'aws-cdk-lib/aws-logs'
+import { ROW_STEPS_PER_SECOND } from '../fleet-assumptions.ts'
 import { SCALING_DEFAULTS, type ScalingPolicy } from '../scaling-policy.ts'
 
 export const DEPLOYMENT_NAMES = ['dev', 'staging', 'production'] as const
@@ -24,9 +25,6 @@ export interface Deployment {
  * any one type comes and goes.
  */
 export const INSTANCE_TYPES = ['g6.xlarge', 'g5.xlarge', 'g6.2xlarge', 'g5.2xlarge'] as const
-
-/** For the embedded bundle; a larger model does fewer row-steps a second, and this is the number to change then. */
-const ROW_STEPS_PER_SECOND = 400
 
 const SCALING = { ...SCALING_DEFAULTS, rowStepsPerSecond: ROW_STEPS_PER_SECOND }
 

@@ -19,7 +19,7 @@ import { ApplicationScalingAction } from 'aws-cdk-lib/aws-cloudwatch-actions'
 import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler'
 import { Construct } from 'constructs'
-import { FROM_ZERO, TARGET_TRACKING, TO_ZERO } from '../scaling-policy.ts'
+import { FROM_ZERO, SCALE_IN, TARGET_TRACKING, TO_ZERO } from '../scaling-policy.ts'
 import type { Deployment } from './deployment.ts'
 import type { FleetMetrics } from './fleet-metrics.ts'
 import type { GpuFleet } from './gpu-fleet.ts'
@@ -33,8 +33,8 @@ export interface FleetScalingProps {
 }
 
 /**
- * How many tasks there are: target tracking of wanted tasks per desired task between one and the most, and a rule each from
- * and to zero, where a ratio means nothing. What they do to waiting times and to the bill: `npm run simulate`.
+ * How many tasks there are: up by target tracking of wanted tasks per desired task, down by a rule that is quicker than tracking's own,
+ * and a rule each from and to zero, where a ratio means nothing. What they do to waiting times and to the bill: `npm run simulate`.
  */
 export class FleetScaling extends Construct {
   constructor(scope: Construct, id: string, { deployment, fleet, queues, metrics }: FleetScalingProps) {
@@ -54,6 +54,7 @@ export class FleetScaling extends Construct {
       ),
     })
     this.#track(target, metrics)
+    this.#shrink(target, metrics)
     this.#leaveZero(target, metrics)
     if (min === 0) this.#returnToZero(target, metrics)
     this.#keepMetricsComing(queues)
@@ -74,10 +75,45 @@ export class FleetScaling extends Construct {
       targetTrackingScalingPolicyConfiguration: {
         targetValue: TARGET_TRACKING.target,
         scaleOutCooldown: TARGET_TRACKING.periodSeconds,
-        scaleInCooldown: TARGET_TRACKING.periodSeconds,
+        disableScaleIn: true,
         customizedMetricSpecification: { metrics: queriesOf('load', load) },
       },
     })
+  }
+
+  #shrink(target: ScalableTarget, metrics: FleetMetrics): void {
+    const action = new StepScalingAction(this, 'Shrink', {
+      scalingTarget: target,
+      policyName: 'shrink',
+      adjustmentType: AdjustmentType.PERCENT_CHANGE_IN_CAPACITY,
+      metricAggregationType: MetricAggregationType.AVERAGE,
+      minAdjustmentMagnitude: 1,
+      cooldown: Duration.seconds(SCALE_IN.cooldownSeconds),
+    })
+    // Bounds count from the alarm's threshold; in tenths, where they are whole numbers.
+    const tenths = (share: number): number => Math.round(10 * (share - SCALE_IN.below)) / 10
+    for (const { from, below, percent } of SCALE_IN.steps) {
+      action.addAdjustment({
+        adjustment: -percent,
+        upperBound: tenths(below),
+        ...(from > 0 && { lowerBound: tenths(from) }),
+      })
+    }
+    const alarm = new Alarm(this, 'TooMany', {
+      alarmDescription: 'Scaling: there are more tasks than are wanted. No action needed.',
+      metric: new MathExpression({
+        // shareWanted of scaling-policy.ts.
+        expression: 'IF(FILL(desired, 0) > 1 AND CEIL(wanted) < desired, wanted / desired, 1)',
+        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
+        label: 'share of the tasks that is wanted',
+        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
+      }),
+      threshold: SCALE_IN.below,
+      comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+      evaluationPeriods: SCALE_IN.datapoints,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    })
+    alarm.addAlarmAction(new ApplicationScalingAction(action))
   }
 
   #leaveZero(target: ScalableTarget, metrics: FleetMetrics): void {

@@ -1,8 +1,8 @@
-import { FROM_ZERO, type ScalingPolicy, TARGET_TRACKING, TO_ZERO } from '../scaling-policy.ts'
+import { FROM_ZERO, SCALE_IN, type ScalingPolicy, shareWanted, TARGET_TRACKING, TO_ZERO } from '../scaling-policy.ts'
 
 /**
- * What AWS does once a minute with the rules of infra/aws/fleet-scaling.ts: target tracking between one task and the most, and a
- * rule each from and to zero. `desired` is the number of tasks it has asked for.
+ * What AWS does once a minute with the rules of infra/aws/fleet-scaling.ts: target tracking up from one task, a step
+ * rule down to one, and a rule each from and to zero. `desired` is the number of tasks it has asked for.
  */
 export class FleetController {
   readonly #limits: ScalingPolicy['tasks']
@@ -40,20 +40,29 @@ export class FleetController {
   }
 
   #track(wanted: number): void {
-    const { target, scaleOut, scaleIn } = TARGET_TRACKING
+    const { target, scaleOut } = TARGET_TRACKING
     const load = wanted / this.#desired
+    const share = shareWanted(wanted, this.#desired)
     this.#minutesAbove = load > scaleOut.above ? this.#minutesAbove + 1 : 0
-    this.#minutesBelow = load < scaleIn.below ? this.#minutesBelow + 1 : 0
+    this.#minutesBelow = share < SCALE_IN.below ? this.#minutesBelow + 1 : 0
     this.#minutesIdle = wanted <= 0 ? this.#minutesIdle + 1 : 0
     if (this.#minutesIdle >= TO_ZERO.datapoints) {
       this.#desired = 0
       this.#minutesIdle = 0
     } else if (this.#minutesAbove >= scaleOut.datapoints) {
       this.#desired = Math.ceil((this.#desired * load) / target)
-    } else if (this.#minutesBelow >= scaleIn.datapoints) {
-      // Never to zero: that is the other rule's to say, which looks whether anything is left at all.
-      this.#desired = Math.max(1, Math.ceil((this.#desired * load) / target))
+    } else if (this.#minutesBelow >= SCALE_IN.datapoints) {
+      this.#shrink(share)
+      // The cooldown, which is as long as the rule looks.
       this.#minutesBelow = 0
     }
+  }
+
+  /** Never to zero: that is the other rule's to say, which looks whether anything is left at all. */
+  #shrink(share: number): void {
+    const step = SCALE_IN.steps.findLast(({ from }) => share >= from)
+    const percent = step?.percent ?? 0
+    // How AWS rounds a percentage: down, but to one at least.
+    this.#desired -= Math.max(1, Math.floor((this.#desired * percent) / 100))
   }
 }

@@ -27,6 +27,8 @@ export interface RealRun {
   readonly successes: readonly { readonly kind: Omit<JobKind, 'rowSteps'>; readonly success: Success }[]
   /** Processor time over threads: what the wall clock shows on a machine with nothing else to do. */
   readonly busyMs: number
+  /** By the wall clock, which also shows what else the machine did. */
+  readonly wallMs: number
 }
 
 /** The embedded bundle on this machine's processor, opened for measuring. */
@@ -51,6 +53,10 @@ export class MeasuredBundle {
       verifier,
       lines.map((line) => (JSON.parse(line) as { prompt: string }).prompt),
     )
+  }
+
+  get revision(): string {
+    return this.#bundle.manifest.revision
   }
 
   close(): Promise<void> {
@@ -110,10 +116,10 @@ export class MeasuredBundle {
     const successes = await Promise.all(
       running.map(async ({ kind, outcome }) => ({ kind, success: successOf(await outcome) })),
     )
-    const busyMs = spent().processorMs / THREADS
+    const { processorMs, ms: wallMs } = spent()
     stopping.abort()
     await ended
-    return { successes, busyMs }
+    return { successes, busyMs: processorMs / THREADS, wallMs }
   }
 
   #job(kind: Omit<JobKind, 'rowSteps'>, prompt: string): EngineJob {

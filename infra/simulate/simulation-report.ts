@@ -4,9 +4,6 @@ import { atTrueSpeed, percentile, type SweepPoint, type TraceComparison } from '
 import type { FleetMinute } from './fleet-simulation.ts'
 import type { GrowthLimit } from './growth-limits.ts'
 
-/** On-demand price of the smallest instance of the fleet, g6.xlarge in us-east-1; spot is about half of it. */
-export const DOLLARS_PER_TASK_HOUR = 0.8048
-
 const LABELS: Readonly<Record<SignalName, string>> = {
   messages: 'messages, all alike',
   'row-steps': 'row-steps by lane (deployed)',
@@ -78,11 +75,15 @@ function rangeOf(series: readonly Series[]): [number, number] {
 }
 
 /** The comparison as one JSON-able object: the command's last line. */
-export function summaryOf(comparisons: readonly TraceComparison[], limits: readonly GrowthLimit[]): object {
+export function summaryOf(
+  comparisons: readonly TraceComparison[],
+  limits: readonly GrowthLimit[],
+  dollarsPerTaskHour: number,
+): object {
   const figures = ({ p95WaitSeconds, taskHours }: SweepPoint) => ({
     p95WaitSeconds: round(p95WaitSeconds),
     taskHours: round(taskHours),
-    dollars: round(taskHours * DOLLARS_PER_TASK_HOUR),
+    dollars: round(taskHours * dollarsPerTaskHour),
   })
   return {
     traces: Object.fromEntries(
@@ -115,18 +116,19 @@ export function reportOf(
   comparisons: readonly TraceComparison[],
   limits: readonly GrowthLimit[],
   about: string,
+  dollarsPerTaskHour: number,
 ): string {
   return [
     '# Scaling simulation',
     '',
     about,
     '',
-    '| trace | signal | p95 wait, s | task-hours | $ on demand |',
+    '| trace | signal | p95 wait, s | task-hours | $ |',
     '|---|---|---|---|---|',
     ...comparisons.flatMap(({ trace, sweeps }) =>
       SIGNAL_NAMES.map((name) => {
         const { p95WaitSeconds, taskHours } = atTrueSpeed(sweeps[name])
-        const dollars = taskHours * DOLLARS_PER_TASK_HOUR
+        const dollars = taskHours * dollarsPerTaskHour
         return `| ${trace.name} | ${LABELS[name]} | ${p95WaitSeconds.toFixed(0)} | ${taskHours.toFixed(1)} | ${dollars.toFixed(2)} |`
       }),
     ),

@@ -39,6 +39,14 @@ describe('a dead letter', () => {
     expect(lines.join()).not.toContain(job.message.callbackKey)
   })
 
+  it('ends its job within the trace in which it was sent', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const job = stand.edge.openJob({}, { traceparent })
+    bury(JSON.stringify(job.message))
+    await lookOnce()
+    expect(job.traces).toEqual([traceparent, traceparent])
+  })
+
   it('that no worker of this version can run ends its job as well', async () => {
     const job = stand.edge.openJob()
     bury(JSON.stringify({ ...job.message, version: 2 }))

@@ -94,7 +94,7 @@ describe('the worker’s Dockerfile', () => {
   })
 
   it.each([
-    ['base images', 'FROM nvidia/cuda:12.8.1-', 'FROM nvidia/cuda:latest # '],
+    ['base images', 'FROM nvidia/cuda:13.0.2-', 'FROM nvidia/cuda:latest # '],
     ['not root', 'USER 1000:1000', 'USER root'],
     ['not root', 'USER 1000:1000\n', ''],
     ['health check', 'HEALTHCHECK', 'LABEL'],
@@ -140,5 +140,12 @@ describe('the worker’s Dockerfile', () => {
     const [, folder, file] = install?.match(/test -f (\S+)\/(libonnx\S+\.so)/) ?? []
     expect(metadata).toContain(`${file}`)
     expect(existsSync(join(ROOT, `${folder}`))).toBe(true)
+  })
+
+  it('is built on the CUDA that the fetched provider is linked against, or not at all', () => {
+    const [install] = stagesOf(TEXT).flatMap((stage) => valuesOf(stage, 'RUN'))
+    const [, linked] = install?.match(/&& grep -qF libcublasLt\.so\.(\d+) \S+\/libonnxruntime_providers_cuda\.so/) ?? []
+    expect(linked).toBeDefined()
+    expect(stagesOf(TEXT).at(-1)?.image).toMatch(new RegExp(`^nvidia/cuda:${linked}\\.\\d+\\.\\d+-cudnn-runtime-`))
   })
 })

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { DOLLARS_PER_TASK_HOUR, ROW_STEPS_PER_SECOND } from '../../infra/fleet-assumptions.ts'
 import { COMMANDS, commandsThatRun, GUIDES, guideCommands, guideText } from '../support/guides.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -88,6 +89,7 @@ describe('the guides', () => {
       text.match(/(\d+) x (\d+) \/ (\d+) \/ 3600 x ([\d.]+) \/ ([\d.]+) = \*\*\$([\d.]+)\*\*/) ?? []
     const computed = (Number(jobs) * Number(rowSteps)) / Number(perSecond) / 3600 / Number(busy)
     expect(computed * Number(dollars)).toBeCloseTo(Number(result), 3)
+    expect([Number(perSecond), Number(dollars)]).toEqual([ROW_STEPS_PER_SECOND, DOLLARS_PER_TASK_HOUR])
     const rows = [...text.matchAll(/^\| (?!\*\*|part|-)[^|]+\|[^|]+\|[^|]+\| \$([\d.]+) \|$/gm)].map(([, price]) =>
       Number(price),
     )

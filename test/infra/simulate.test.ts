@@ -1,5 +1,7 @@
+import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { FROM_ZERO, TARGET_TRACKING, TO_ZERO, wantedTasks } from '../../infra/scaling-policy.ts'
+import type { Success } from '../../gpu-worker/src/bench/bench-job.ts'
+import { FROM_ZERO, SCALE_IN, TARGET_TRACKING, TO_ZERO, wantedTasks } from '../../infra/scaling-policy.ts'
 import { makeTrace, type Trace } from '../../infra/simulate/arrival-traces.ts'
 import { backlogSignal } from '../../infra/simulate/backlog-signals.ts'
 import { simulatedPolicy, taskHoursAt } from '../../infra/simulate/comparison.ts'
@@ -7,7 +9,7 @@ import { FleetController } from '../../infra/simulate/fleet-controller.ts'
 import { FleetSimulation } from '../../infra/simulate/fleet-simulation.ts'
 import { busyMs, FleetTask, type SimulatedJob } from '../../infra/simulate/fleet-task.ts'
 import { growthLimits } from '../../infra/simulate/growth-limits.ts'
-import { checkService } from '../../infra/simulate/service-check.ts'
+import { checkService, MOST_ERROR } from '../../infra/simulate/service-check.ts'
 import { type MeasuredService, readMeasuredService, ServiceModel } from '../../infra/simulate/service-model.ts'
 import { savedShare } from '../../infra/simulate/simulation-report.ts'
 import { TenantQueue } from '../../infra/simulate/tenant-queue.ts'
@@ -122,11 +124,29 @@ describe('the simulated scaling rules', () => {
   it('shrink slowly, and end the last task only when nothing is left', () => {
     const controller = new FleetController({ min: 0, max: 20 })
     minutes(controller, 8, 4)
-    const shrinking = minutes(controller, 2, TARGET_TRACKING.scaleIn.datapoints)
-    expect([shrinking.at(-2), shrinking.at(-1)]).toEqual([8, 2])
+    const shrinking = minutes(controller, 2, SCALE_IN.datapoints)
+    expect([shrinking.at(-2), shrinking.at(-1)]).toEqual([8, 3])
+    expect(minutes(controller, 2, SCALE_IN.datapoints).at(-1)).toBe(2)
     expect(minutes(controller, 0.01, 60).at(-1)).toBe(1)
     const ending = minutes(controller, 0, TO_ZERO.datapoints)
     expect([ending.at(-2), ending.at(-1)]).toEqual([1, 0])
+  })
+
+  it('never end a task that is wanted, and spare none for a tenth too many', () => {
+    const sizeAfter = (size: number, wanted: number) => {
+      const controller = new FleetController({ min: 0, max: 200 })
+      minutes(controller, 5, 1)
+      minutes(controller, size, TARGET_TRACKING.scaleOut.datapoints)
+      expect(controller.desired).toBe(Math.max(8, size))
+      return minutes(controller, wanted, SCALE_IN.datapoints).at(-1) ?? 0
+    }
+    fc.assert(
+      fc.property(fc.integer({ min: 8, max: 200 }), fc.double({ min: 0.01, max: 1, noNaN: true }), (size, share) => {
+        const after = sizeAfter(size, share * size)
+        expect(after).toBeGreaterThanOrEqual(Math.max(1, share * size))
+        if (share * size < SCALE_IN.below * size - 1) expect(after).toBeLessThan(size)
+      }),
+    )
   })
 
   it('want the tasks that keep up with what arrives and drain what waits, batch only the latter', () => {
@@ -284,9 +304,20 @@ describe('the committed measurement', () => {
     const jobs = measured.kinds.flatMap(({ name, candidates, rowSteps }) =>
       rowSteps.map((count) => job(count, { kind: name, candidates })),
     )
-    const successes = measured.kinds.flatMap((kind) => kind.rowSteps.map(() => ({ kind, success: undefined as never })))
-    const right = checkService(model, { successes, busyMs: busyMs(model, jobs) })
-    expect(Math.abs(right.error)).toBeLessThan(0.15)
-    expect(checkService(model, { successes, busyMs: 1.25 * busyMs(model, jobs) }).error).toBeLessThan(-0.1)
+    const successes = measured.kinds.flatMap((kind) =>
+      kind.rowSteps.map((rowSteps) => ({ kind, success: { cost: { rowSteps } } as Success })),
+    )
+    const realMs = busyMs(model, jobs)
+    const right = checkService(model, { successes, busyMs: realMs, wallMs: 2 * realMs })
+    expect(Math.abs(right.error)).toBeLessThan(MOST_ERROR)
+    expect(right.realWallMs).toBe(2 * realMs)
+    expect(right.modelRowSteps / right.realRowSteps).toBeCloseTo(1, 1)
+    const [least, most] = right.luck
+    expect(least).toBeLessThan(0)
+    expect(most).toBeGreaterThan(0)
+    // More than luck explains.
+    const wrong = checkService(model, { successes, busyMs: 1.25 * realMs, wallMs: 1.25 * realMs })
+    expect(wrong.error).toBeLessThan(-MOST_ERROR)
+    expect(wrong.error).toBeLessThan(least)
   })
 })

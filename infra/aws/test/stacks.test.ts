@@ -6,7 +6,7 @@ import { Match, Template } from 'aws-cdk-lib/assertions'
 import { Queue } from 'aws-cdk-lib/aws-sqs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LIMITS } from '../../../shared/limits.ts'
-import { wantedTasks } from '../../scaling-policy.ts'
+import { SCALE_IN, shareWanted, wantedTasks } from '../../scaling-policy.ts'
 import { DEPLOYMENTS } from '../deployment.ts'
 import { checkedApp, parmEdgeApp } from '../parm-edge-app.ts'
 
@@ -231,14 +231,14 @@ interface Query {
   }
 }
 
-/** Enough of CloudWatch's metric math for our expressions: FILL, IF and arithmetic on single values. */
+/** Enough of CloudWatch's metric math for our expressions: FILL, IF, AND, CEIL and arithmetic on single values. */
 function evaluate(id: string, queries: readonly Query[], values: Readonly<Record<string, number | undefined>>): number {
   const query = queries.find((candidate) => candidate.Id === id)
   const expression = query?.Expression
   if (expression === undefined) return values[id] ?? Number.NaN
   const names = queries.map(({ Id }) => Id).filter((name) => new RegExp(`\\b${name}\\b`).test(expression))
   const inputs = names.map((name) => evaluate(name, queries, values))
-  const body = `return ${expression.replaceAll('IF(', 'IF_(')}`
+  const body = `return ${expression.replaceAll('IF(', 'IF_(').replaceAll(' AND ', ' && ').replaceAll('CEIL(', 'Math.ceil(')}`
   const compute = new Function('FILL', 'IF_', ...names, body) as (...parts: unknown[]) => number
   return compute(
     (value: number, missing: number) => (Number.isNaN(value) ? missing : value),
@@ -304,6 +304,48 @@ describe('the scaling', () => {
     const unknown = { sentPerSecond: 0, waiting: 700, inFlight: 0, rowStepsPerJob }
     const alone = wantedTasks({ interactive: unknown, batch: { ...unknown, waiting: 0 } }, production.scaling)
     expect(evaluate('load', trackedQueries(), { interactiveWaiting: 700 })).toBeCloseTo(alone, 9)
+  })
+
+  it('ends tasks that are not wanted by the simulated rule, and leaves ending to no other', () => {
+    template.hasResourceProperties('AWS::ApplicationAutoScaling::ScalingPolicy', {
+      PolicyType: 'TargetTrackingScaling',
+      TargetTrackingScalingPolicyConfiguration: Match.objectLike({ DisableScaleIn: true }),
+    })
+    template.hasResourceProperties('AWS::ApplicationAutoScaling::ScalingPolicy', {
+      PolicyName: 'shrink',
+      StepScalingPolicyConfiguration: Match.objectLike({
+        AdjustmentType: 'PercentChangeInCapacity',
+        MinAdjustmentMagnitude: 1,
+        Cooldown: SCALE_IN.cooldownSeconds,
+        StepAdjustments: Match.arrayWith([
+          Match.objectLike({ MetricIntervalUpperBound: -0.8, ScalingAdjustment: -90 }),
+          Match.objectLike({ MetricIntervalLowerBound: -0.4, MetricIntervalUpperBound: -0.3, ScalingAdjustment: -40 }),
+          Match.objectLike({ MetricIntervalLowerBound: -0.1, MetricIntervalUpperBound: 0, ScalingAdjustment: -10 }),
+        ]),
+      }),
+    })
+    const alarms = resources('AWS::CloudWatch::Alarm') as unknown as {
+      Threshold: number
+      EvaluationPeriods: number
+      Metrics?: Query[]
+    }[]
+    const [alarm] = alarms.filter(({ Threshold }) => Threshold === SCALE_IN.below)
+    expect(alarm?.EvaluationPeriods).toBe(SCALE_IN.datapoints)
+    const queries = alarm?.Metrics ?? []
+    const [{ Id } = { Id: '' }] = queries.filter(({ ReturnData }) => ReturnData !== false)
+    for (const [waiting, desired] of [
+      [700, 3],
+      [700, 9],
+      [0, 1],
+      [0, 2],
+      [90_000, 400],
+    ] as const) {
+      const rowStepsPerJob = 33
+      const lane = { sentPerSecond: 0, waiting, inFlight: 0, rowStepsPerJob }
+      const wanted = wantedTasks({ interactive: lane, batch: { ...lane, waiting: 0 } }, production.scaling)
+      const values = { interactiveWaiting: waiting, interactivePerJob: rowStepsPerJob, desired }
+      expect(evaluate(Id, queries, values)).toBeCloseTo(shareWanted(wanted, desired), 9)
+    }
   })
 
   it('goes from zero by the size of what waits, and back to zero only when nothing runs', () => {
