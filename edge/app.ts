@@ -19,6 +19,7 @@ import { metricsRoute } from './routes/metrics.ts'
 import { models } from './routes/models.ts'
 import { openapi } from './routes/openapi.ts'
 import { ready } from './routes/ready.ts'
+import { scores } from './routes/scores.ts'
 import { webhookSecretRoute } from './routes/webhook-secret.ts'
 
 /** Middleware, then every route in reading order. */
@@ -53,6 +54,7 @@ export function createApp(): Hono<AppEnv> {
   app.route('/v1/images/generations', generationsRoute(hitMemory))
   app.route('/v1/images', images)
   app.route('/v1/jobs', jobs)
+  app.route('/v1/scores', scores)
   app.route('/v1/models', models)
   app.route('/v1/webhook-secret', webhookSecretRoute)
   app.route('/healthz', health)

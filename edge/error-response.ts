@@ -11,6 +11,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   model_not_found: 404,
   job_not_found: 404,
   image_not_found: 404,
+  image_invalid: 400,
   route_not_found: 404,
   method_not_allowed: 405,
   unauthorized: 401,

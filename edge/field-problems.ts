@@ -65,8 +65,9 @@ function permittedAt(schema: z.ZodType, path: readonly string[]): string {
 function schemaAt(schema: z.ZodType, path: readonly string[]): z.ZodType | undefined {
   let at: z.ZodType | undefined = schema
   for (const key of path) {
+    const list: z.ZodArray | undefined = listOf(at)
     const shape: z.core.$ZodShape | undefined = shapeOf(at)
-    at = shape?.[key] as z.ZodType | undefined
+    at = (list ? list.element : shape?.[key]) as z.ZodType | undefined
   }
   return at
 }
@@ -75,6 +76,15 @@ function shapeOf(schema: z.ZodType | undefined): z.core.$ZodShape | undefined {
   let at = schema
   while (at) {
     if (at instanceof z.ZodObject) return at.shape
+    at = inner(at)
+  }
+  return undefined
+}
+
+function listOf(schema: z.ZodType | undefined): z.ZodArray | undefined {
+  let at = schema
+  while (at) {
+    if (at instanceof z.ZodArray) return at
     at = inner(at)
   }
   return undefined

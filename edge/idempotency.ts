@@ -1,9 +1,9 @@
 import canonicalize from 'canonicalize'
 import { AppError } from '../shared/error-code.ts'
-import type { JobSnapshot } from '../shared/job-record.ts'
 import { sha256Hex } from './bytes.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'
+import type { WorkSnapshot } from './objects/job-snapshot.ts'
 import { refusalError } from './refusal.ts'
 
 /**
@@ -20,15 +20,15 @@ export async function onceByKey(
   tenant: string,
   key: string | undefined,
   asked: unknown,
-  submit: () => Promise<JobSnapshot>,
-): Promise<{ snapshot: JobSnapshot; isRepeat: boolean }> {
+  submit: () => Promise<WorkSnapshot>,
+): Promise<{ snapshot: WorkSnapshot; isRepeat: boolean }> {
   if (key === undefined) return { snapshot: await submit(), isRepeat: false }
   const books = env.TENANT.getByName(tenant)
   const fingerprint = await sha256Hex(new TextEncoder().encode(canonicalize(asked)))
   const reply = await books.claimIdempotencyKey(key, fingerprint)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)
   if (reply.outcome === 'repeat') {
-    const snapshot = await env.JOB.getByName(jobObjectName(reply.jobId)).snapshot(reply.jobId, tenant)
+    const snapshot = await env.JOB.getByName(jobObjectName(reply.jobId)).work(reply.jobId, tenant)
     if (!snapshot) throw new AppError('job_not_found', `The job of this Idempotency-Key, ${reply.jobId}, is gone`)
     return { snapshot, isRepeat: true }
   }

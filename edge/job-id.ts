@@ -1,6 +1,5 @@
 /** Crockford's base 32, lower case: no i, l, o, u. */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
-const PREFIX = 'job_'
 const TIME_CHARS = 10
 const RANDOM_CHARS = 8
 
@@ -11,14 +10,19 @@ const RANDOM_CHARS = 8
  *
  * @param now  milliseconds since the epoch
  */
-export function newJobId(now: number): string {
+export const newJobId = (now: number): string => newId('job_', now)
+
+/** Likewise of a request for scores; the prefix tells the two apart wherever an id goes. */
+export const newScoreId = (now: number): string => newId('score_', now)
+
+function newId(prefix: string, now: number): string {
   let time = ''
   let rest = now
   for (let index = 0; index < TIME_CHARS; index++) {
     time = ALPHABET[rest % 32] + time
     rest = Math.floor(rest / 32)
   }
-  return PREFIX + time + randomChars() + randomChars()
+  return prefix + time + randomChars() + randomChars()
 }
 
 /** @returns a new id for another ticket to the work of `id`. */
@@ -28,7 +32,7 @@ export function siblingJobId(id: string): string {
 
 /** @returns the name of the Durable Object that `id` leads to. */
 export function jobObjectName(id: string): string {
-  return id.slice(0, PREFIX.length + TIME_CHARS + RANDOM_CHARS)
+  return id.slice(0, id.indexOf('_') + 1 + TIME_CHARS + RANDOM_CHARS)
 }
 
 function randomChars(): string {

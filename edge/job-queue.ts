@@ -1,6 +1,6 @@
 import { AwsClient } from 'aws4fetch'
 import { AppError } from '../shared/error-code.ts'
-import type { JobMessage, Lane } from '../shared/job.ts'
+import type { Lane, WorkMessage } from '../shared/job.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { Config } from './env.ts'
 
@@ -32,7 +32,7 @@ function attributesOf(answer: string): Record<string, string | undefined> {
  *
  * @throws AppError `queue_unavailable`, whatever the reason; `cause` has it
  */
-export async function sendJobMessage(queue: Config['queue'], message: JobMessage): Promise<void> {
+export async function sendJobMessage(queue: Config['queue'], message: WorkMessage): Promise<void> {
   const body = JSON.stringify(message)
   const bytes = new TextEncoder().encode(body).byteLength
   if (bytes > LIMITS.queueMessageBytes) {

@@ -1,15 +1,40 @@
+import { isScoring, type WorkParameters } from '../shared/job.ts'
 import type { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { imageRoute, jobEventsRoute } from '../shared/routes.ts'
 import { type TraceContext, traceparentOf } from '../shared/trace-context.ts'
 import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'
 import { type Env, parseEnv } from './env.ts'
-import { newJobId } from './job-id.ts'
+import { newJobId, newScoreId } from './job-id.ts'
 import type { CompleteRequest } from './job-parameters.ts'
+import { ofJob, type WorkSnapshot } from './objects/job-snapshot.ts'
 import type { JobSpec } from './objects/job-store.ts'
+import { mostRowSteps } from './objects/tenant-entry.ts'
 import { READ_TOKEN_PARAMETER, readToken } from './read-token.ts'
 import { refusalError } from './refusal.ts'
 import type { RequestTerms } from './request-terms.ts'
+
+/** What a checked request asks for. */
+export interface CompleteWork {
+  parameters: WorkParameters
+  lane: CompleteRequest['lane']
+  deadlineMs: number
+  /** Row-steps that it may take at most. */
+  mostRowSteps: number
+}
+
+/** As `submitWork`, for a picture. */
+export async function submitJob(
+  env: Env,
+  request: { url: string; trace: TraceContext },
+  caller: Caller,
+  complete: CompleteRequest,
+  terms: RequestTerms,
+  mayOpen = true,
+): Promise<JobSnapshot> {
+  const work = { ...complete, mostRowSteps: mostRowSteps(complete.parameters) }
+  return ofJob(await submitWork(env, request, caller, work, terms, mayOpen))
+}
 
 /**
  * Accepts a checked request: answered from cache, joined to the running job, or opened as a new one. Once this returns,
@@ -18,29 +43,30 @@ import type { RequestTerms } from './request-terms.ts'
  * @param mayOpen  false: answered from cache or joined, but no new work
  * @throws AppError `too_many_jobs`, `budget_exhausted`, `not_cached`, `overloaded`
  */
-export async function submitJob(
+export async function submitWork(
   env: Env,
   { url, trace }: { url: string; trace: TraceContext },
   { tenant, keyId }: Caller,
-  complete: CompleteRequest,
+  { parameters, lane, deadlineMs, mostRowSteps }: CompleteWork,
   { labels, cancelAfterMs, webhook, isPrivate, reuse }: RequestTerms,
-  mayOpen = true,
-): Promise<JobSnapshot> {
+  mayOpen: boolean,
+): Promise<WorkSnapshot> {
   const createdAt = Date.now()
-  const id = newJobId(createdAt)
-  const key = await cacheKey(complete.parameters)
+  const id = isScoring(parameters) ? newScoreId(createdAt) : newJobId(createdAt)
+  const key = await cacheKey(parameters)
   // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
   const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
   const spec: JobSpec = {
     id,
     cacheKey: entry,
-    parameters: complete.parameters,
-    lane: complete.lane,
+    parameters,
+    mostRowSteps,
+    lane,
     tenant,
     ...(keyId === undefined ? {} : { keyId }),
     labels,
     createdAt,
-    deadline: createdAt + complete.deadlineMs,
+    deadline: createdAt + deadlineMs,
     ...(cancelAfterMs === undefined ? {} : { cancelAt: createdAt + cancelAfterMs }),
     ...(webhook === undefined ? {} : { webhook }),
     reuse,

@@ -1,10 +1,13 @@
-import type { JobEvent } from '../shared/job-event.ts'
+import type { JobEvent, ScoredEvent } from '../shared/job-event.ts'
+
+/** What a log may hold; that of a job for a picture never has `scored`. */
+export type LogEvent = JobEvent | ScoredEvent
 
 /** One entry of a job's log, as it travels from the job's object to the Worker that holds the caller's connection. */
-export interface LoggedEvent {
+export interface LoggedEvent<E extends LogEvent = JobEvent> {
   /** Position in the log, 1, 2, 3 … */
   id: number
-  event: JobEvent
+  event: E
 }
 
 /** WebSocket close code that says nothing can follow, so that the Worker does not subscribe again. */

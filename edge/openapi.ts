@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { ApiKey, CreatedApiKey, KeyId, TenantAccount, TenantName } from '../shared/api-key.ts'
 import type { ErrorCode } from '../shared/error-code.ts'
-import { JobCost, JobFailure, JobId, JobParameters, JobResult, Sha256Hex } from '../shared/job.ts'
+import { JobCost, JobFailure, JobId, JobParameters, JobResult, ScoreId, Sha256Hex } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
 import {
   CandidateList,
@@ -15,6 +15,7 @@ import {
 import { JOB_STATUSES } from '../shared/job-status.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard } from '../shared/model-card.ts'
+import { ScoreRecord } from '../shared/score-record.ts'
 import { Verdict } from '../shared/verdict.ts'
 import { BudgetRequest, KeyRequest } from './admin-schema.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
@@ -30,6 +31,7 @@ import {
   RevisionPurge,
   WebhookSecret,
 } from './response-schema.ts'
+import { ScoreRequest } from './score-request.ts'
 
 type Json = Record<string, unknown>
 
@@ -55,6 +57,8 @@ const SCHEMAS = {
   VerdictLedger,
   CandidateList,
   JobImages,
+  ScoreRequest,
+  ScoreRecord,
   WebhookSecret,
   WebhookMessage,
   KeyRequest,
@@ -208,6 +212,9 @@ const tenantParameter = inPath('tenant', TenantName, 'Malformed is answered like
 const readTokenParameter = inQuery('token', "Stands in for a key: it is in the job's own `eventsUrl`.", {
   type: 'string',
 })
+const scoreIdParameter = inPath('id', ScoreId, 'A malformed id is answered like an unknown one.')
+const WorkId = z.union([JobId, ScoreId])
+const EXAMPLE_DIGEST = '0123456789abcdef'.repeat(4)
 const jobIdParameter = inPath('id', JobId, 'A malformed id is answered like an unknown one.')
 
 /**
@@ -387,6 +394,43 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           },
         },
       },
+      '/v1/scores': {
+        post: {
+          operationId: 'scoreImages',
+          summary: 'What verifiers say about given pictures: one as prompt and image, or several as items.',
+          description:
+            'Waits for the answers; with `Prefer: respond-async` the request is answered at once (200 when it was in cache). They come through the same queue and batch as pictures do and cost what `callRowSteps` of the model says. An item that cannot be scored has an `error` in its place; where that is the only one, or true of all, the request is refused.',
+          security: KEY,
+          parameters: [inHeader('Prefer', 'RFC 7240: respond-async.'), ...WORK_HEADERS],
+          requestBody: { required: true, content: json('ScoreRequest', { prompt, image: EXAMPLE_DIGEST }) },
+          responses: {
+            200: ok(
+              'The answers, in the order of the items; with respond-async, of a request that had ended.',
+              json('ScoreRecord'),
+              ...WORK_ANSWER_HEADERS,
+              HEADERS.serverTiming,
+            ),
+            202: ok('Accepted, with respond-async.', json('ScoreRecord'), ...WORK_ANSWER_HEADERS),
+            ...failures(...BODY_FAILURES, 'image_not_found', 'image_invalid', ...JOB_FAILURES),
+          },
+        },
+      },
+      '/v1/scores/{id}': {
+        get: {
+          operationId: 'getScores',
+          summary: 'A request for scores as it stands.',
+          security: KEY,
+          parameters: [scoreIdParameter],
+          responses: { 200: ok('The record.', json('ScoreRecord')), ...failures('job_not_found', ...KEY_FAILURES) },
+        },
+        delete: {
+          operationId: 'cancelScores',
+          summary: 'Gives the request up; one that has ended stays as it is.',
+          security: KEY,
+          parameters: [scoreIdParameter],
+          responses: { 200: ok('The record.', json('ScoreRecord')), ...failures('job_not_found', ...KEY_FAILURES) },
+        },
+      },
       '/v1/models': {
         get: {
           operationId: 'listModels',
@@ -488,7 +532,13 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           summary:
             "Forgets the kept result of the job's cache key: the next such request opens a job. The job and its image stay.",
           security: OPERATOR,
-          parameters: [inPath('jobId', JobId, 'Of any job with that key. Malformed is answered like unknown.')],
+          parameters: [
+            inPath(
+              'jobId',
+              WorkId,
+              'Of any job with that key, or request for scores. Malformed is answered like unknown.',
+            ),
+          ],
           responses: { 200: ok('Done.', json('CachePurge')), ...failures('job_not_found', 'unauthorized') },
         },
       },

@@ -11,7 +11,7 @@ import { WEBHOOK_TARGET_PERMITTED, webhookTargetProblem } from './webhook-target
 
 const PROMPT_PERMITTED = `a string of ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters, not only white space or control characters`
 
-const Prompt = field(
+export const Prompt = field(
   z
     .string()
     .superRefine((text, context) => {
@@ -24,7 +24,7 @@ const Prompt = field(
   'What the picture shows. Counted in Unicode code points after normalisation (NFC, white space folded, trimmed).',
 )
 
-const Model = field(z.string(), 'the id of a model listed by GET /v1/models', 'Default: the first one listed.')
+export const Model = field(z.string(), 'the id of a model listed by GET /v1/models', 'Default: the first one listed.')
 
 const JOB_OPTIONS = {
   seed: integer(

@@ -12,6 +12,7 @@ export const ERROR_GROUPS = {
     'model_not_found',
     'job_not_found',
     'image_not_found',
+    'image_invalid',
     'route_not_found',
     'method_not_allowed',
     'unauthorized',

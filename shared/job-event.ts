@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
-import { JobFailure, JobResult } from './job.ts'
+import { JobFailure, JobResult, ScoreResult } from './job.ts'
 import { isTerminal } from './job-status.ts'
 import { Verdict } from './verdict.ts'
 
@@ -54,8 +54,15 @@ const HandedBack = z.strictObject({
 
 const TOLD = [Started, CandidateChanged, VerdictGiven, Preview, Succeeded, Failed] as const
 
-/** What a worker reports. The last event of an attempt is `succeeded`, `failed` or `handed_back`; callers never see the last. */
-export const WorkerEvent = z.discriminatedUnion('type', [...TOLD, HandedBack])
+/** How a request for scores succeeds. */
+const Scored = z.strictObject({ type: z.literal('scored'), result: ScoreResult })
+export type ScoredEvent = z.infer<typeof Scored>
+
+/**
+ * What a worker reports. The last event of an attempt is `succeeded`, `scored`, `failed` or `handed_back`; callers never see the
+ * last.
+ */
+export const WorkerEvent = z.discriminatedUnion('type', [...TOLD, HandedBack, Scored])
 export type WorkerEvent = z.infer<typeof WorkerEvent>
 
 const Queued = z.strictObject({ type: z.literal('queued') })
@@ -70,4 +77,5 @@ const Expired = z.strictObject({ type: z.literal('expired') })
 export const JobEvent = z.discriminatedUnion('type', [...TOLD, Queued, Canceled, Expired])
 export type JobEvent = z.infer<typeof JobEvent>
 
-export const isTerminalEvent = ({ type }: JobEvent): boolean => isTerminal(type)
+/** The end of a request for scores is named as no status is; its log is shown to nobody. */
+export const isTerminalEvent = ({ type }: { readonly type: string }): boolean => type === 'scored' || isTerminal(type)

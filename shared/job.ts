@@ -26,6 +26,12 @@ export type Lane = (typeof LANES)[number]
 export const Sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 lower-case hexadecimal digits')
 export const JobId = z.string().regex(/^job_[0-9a-z]{26}$/, 'expected job_ and 26 characters')
 
+/** Likewise of a request for scores. */
+export const ScoreId = z.string().regex(/^score_[0-9a-z]{26}$/, 'expected score_ and 26 characters')
+
+export const JobFailure = z.strictObject({ code: z.enum(ERROR_CODES), message: z.string() })
+export type JobFailure = z.infer<typeof JobFailure>
+
 /** Everything that decides the picture, with all defaults filled in; the cache key is the hash of exactly this. */
 export const JobParameters = z.strictObject({
   /** Bundle id, `emoji-96`. */
@@ -69,6 +75,41 @@ export const JobMessage = z.strictObject({
 })
 export type JobMessage = z.infer<typeof JobMessage>
 
+/** One picture to be scored, by the hash of its bytes; or why it cannot be, which was known before any worker saw it. */
+export const ScoreItem = z.union([
+  z.strictObject({ prompt: z.string().min(1), image: Sha256Hex }),
+  z.strictObject({ error: JobFailure }),
+])
+export type ScoreItem = z.infer<typeof ScoreItem>
+
+/** Everything that decides the scores of given pictures; the cache key is the hash of exactly this. */
+export const ScoreParameters = z.strictObject({
+  ...JobParameters.pick({ model: true, revision: true }).shape,
+  /** Asked about every item. */
+  verifiers: z.array(JobParameters.shape.verifier).min(LIMITS.scoreVerifiers.min).max(LIMITS.scoreVerifiers.max),
+  items: z.array(ScoreItem).min(LIMITS.scoreItems.min).max(LIMITS.scoreItems.max),
+})
+export type ScoreParameters = z.infer<typeof ScoreParameters>
+
+/** The SQS message of a request for scores. */
+export const ScoreMessage = z.strictObject({ ...JobMessage.shape, jobId: ScoreId, parameters: ScoreParameters })
+export type ScoreMessage = z.infer<typeof ScoreMessage>
+
+export type WorkMessage = JobMessage | ScoreMessage
+export type WorkParameters = JobParameters | ScoreParameters
+
+export function isScoring(parameters: WorkParameters): parameters is ScoreParameters {
+  return 'items' in parameters
+}
+
+/**
+ * @param callRowSteps  what one look at one picture costs, in row-steps, of each verifier that is asked
+ * @returns             what so many pictures cost; at least 1, because budgets count whole row-steps
+ */
+export function scoringRowSteps(pictures: number, callRowSteps: readonly number[]): number {
+  return Math.max(1, Math.ceil(pictures * callRowSteps.reduce((sum, cost) => sum + cost, 0)))
+}
+
 /** Work done and avoided. The unit is the row-step: one candidate advanced by one step. */
 export const JobCost = z.strictObject({
   rowSteps: z.int().min(0),
@@ -110,5 +151,29 @@ export const JobResult = z.strictObject({
 })
 export type JobResult = z.infer<typeof JobResult>
 
-export const JobFailure = z.strictObject({ code: z.enum(ERROR_CODES), message: z.string() })
-export type JobFailure = z.infer<typeof JobFailure>
+/** A verifier's answers about one picture; a question that it does not answer is absent. */
+export const ScoreAnswers = z.strictObject({
+  clarity: Probability.optional(),
+  potential: Probability.optional(),
+  alignment: Probability.optional(),
+})
+
+/** What became of one item: each verifier's answers by its name, and what of the prompt the model could not take; or a reason. */
+export const ItemScore = z.union([
+  z.strictObject({
+    scores: z.record(JobParameters.shape.verifier, ScoreAnswers),
+    warnings: z.array(z.string()),
+  }),
+  z.strictObject({ error: JobFailure }),
+])
+export type ItemScore = z.infer<typeof ItemScore>
+
+export const ScoreCost = JobCost.pick({ rowSteps: true, judgeCalls: true, workMs: true })
+export type ScoreCost = z.infer<typeof ScoreCost>
+
+export const ScoreResult = z.strictObject({
+  /** As many as the request has, in its order. */
+  items: z.array(ItemScore).min(LIMITS.scoreItems.min).max(LIMITS.scoreItems.max),
+  cost: ScoreCost,
+})
+export type ScoreResult = z.infer<typeof ScoreResult>

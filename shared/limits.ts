@@ -56,6 +56,14 @@ export const LIMITS = {
   labels: { max: 16, keyChars: 64, valueChars: 256 },
   /** One page of a list of jobs. */
   pageJobs: { min: 1, max: 100, default: 20 },
+  /** Pictures in one request for scores; as many questions as a job of the most candidates has at its end. */
+  scoreItems: { min: 1, max: 32 },
+  /** Verifiers asked about each of them. */
+  scoreVerifiers: { min: 1, max: 8 },
+  /** A body with pictures in it, base64. Many large ones have to come in several requests, or be named by their digests. */
+  scoreBodyBytes: 8_388_608,
+  /** All prompts of such a request together, UTF-8: they travel in one queue message. */
+  scorePromptBytes: 49_152,
   /** An Idempotency-Key; a UUID has 36. */
   idempotencyKeyChars: { min: 1, max: 255 },
 } as const

@@ -19,21 +19,30 @@ export const ModelCard = z.strictObject({
   }),
   verifiers: z.array(z.string().min(1).max(100)).min(1),
   defaultVerifier: z.string().min(1).max(100),
+  /** What a look at one picture costs, in row-steps, of those verifiers whose bundle tells. */
+  callRowSteps: z.record(z.string().min(1).max(100), z.number().min(0)).optional(),
   examples: z.array(z.string().min(1)).min(1),
 })
 export type ModelCard = z.infer<typeof ModelCard>
 export const ModelCards = z.array(ModelCard).min(1)
 
+/** Where the bundle does not tell; dearer than a small verifier is, so that nobody's budget is overdrawn. */
+export const UNTOLD_CALL_ROW_STEPS = 1
+
 export function modelCard(manifest: BundleManifest): ModelCard {
-  const { generator, prompt } = manifest
+  const { generator, prompt, verifiers } = manifest
+  const told = Object.entries(verifiers).flatMap(([name, { economics }]) =>
+    economics ? [[name, economics.callRowSteps] as const] : [],
+  )
   return {
     id: manifest.id,
     revision: manifest.revision,
     imageSize: generator.imageSize,
     maxSteps: generator.maxSteps,
     defaults: { steps: generator.defaults.steps, guidance: generator.defaults.guidance },
-    verifiers: Object.keys(manifest.verifiers),
+    verifiers: Object.keys(verifiers),
     defaultVerifier: manifest.defaultVerifier,
+    ...(told.length > 0 ? { callRowSteps: Object.fromEntries(told) } : {}),
     examples: prompt.examples,
   }
 }

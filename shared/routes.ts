@@ -6,6 +6,7 @@ export const jobVerdictsRoute = (id: string): string => `${jobRoute(id)}/verdict
 export const jobCandidatesRoute = (id: string): string => `${jobRoute(id)}/candidates`
 export const jobImagesRoute = (id: string): string => `${jobRoute(id)}/images`
 export const jobEventsRoute = (id: string): string => `${jobRoute(id)}/events`
+export const scoreRoute = (id: string): string => `/v1/scores/${id}`
 
 export const tenantRoute = (tenant: string): string => `/admin/v1/tenants/${tenant}`
 export const tenantBudgetRoute = (tenant: string): string => `${tenantRoute(tenant)}/budget`

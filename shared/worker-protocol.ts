@@ -4,11 +4,12 @@ import { WorkerEvent } from './job-event.ts'
 import { LIMITS } from './limits.ts'
 
 /**
- * Worker -> edge. Four calls, all signed with the job's own key:
+ * Worker -> edge. Five calls, all signed with the job's own key:
  *   POST /internal/v1/jobs/:id/claim    ClaimRequest -> ClaimReply
  *   POST /internal/v1/jobs/:id/events   EventBatch   -> ControlReply
  *   GET  /internal/v1/jobs/:id/control  WebSocket: a ControlReply now and at every change
  *   PUT  /internal/v1/images/:sha256    PNG bytes    -> 201 stored, 200 already there
+ *   GET  /internal/v1/images/:sha256    a picture that the job is to score -> its bytes
  * Signature: hex HMAC-SHA256 under JobMessage.callbackKey (the 32 decoded bytes) of `signingString(...)`.
  */
 export const SIGNATURE_HEADERS = {

@@ -1,13 +1,12 @@
 import { DurableObject } from 'cloudflare:workers'
-import type { JobSnapshot } from '../../shared/job-record.ts'
 import type { Env } from '../env.ts'
 import { jobObjectName } from '../job-id.ts'
 import { revisionPurgedAt } from '../purged-revisions.ts'
 import type { KeptResult } from './job.ts'
-import { asHit } from './job-snapshot.ts'
+import { asHit, isOfScores, type WorkSnapshot } from './job-snapshot.ts'
 import type { JobSpec } from './job-store.ts'
 import type { Refusal } from './tenant.ts'
-import { mostRowSteps, newJobEntry } from './tenant-entry.ts'
+import { newJobEntry } from './tenant-entry.ts'
 
 /** How long a result answers repeats. Shorter than JOB_RETENTION_MS. */
 export const CACHE_TTL_MS = 7 * 24 * 3600 * 1000
@@ -27,10 +26,10 @@ type EntryState =
   | { phase: 'empty' }
   | { phase: 'open'; jobId: string }
   /** `ids`: the name under which each tenant may ask for the job. */
-  | { phase: 'kept'; snapshot: JobSnapshot; ids: Readonly<Record<string, string>> }
+  | { phase: 'kept'; snapshot: WorkSnapshot; ids: Readonly<Record<string, string>> }
 type KeptState = Extract<EntryState, { phase: 'kept' }>
 
-export type ResolveReply = { outcome: 'accepted'; snapshot: JobSnapshot } | { outcome: 'refused'; refusal: Refusal }
+export type ResolveReply = { outcome: 'accepted'; snapshot: WorkSnapshot } | { outcome: 'refused'; refusal: Refusal }
 
 /**
  * Who makes the picture of one cache key; the object's name is the key. Being one object per key it serialises that
@@ -88,7 +87,7 @@ export class CacheEntry extends DurableObject<Env> {
     if (state.phase === 'kept') return
     if (kept) {
       // Labels are its caller's own business; later callers may be anybody.
-      const { labels: _, ...snapshot } = kept.snapshot
+      const snapshot = withoutLabels(kept.snapshot)
       this.#write({ phase: 'kept', snapshot, ids: { [kept.tenant]: snapshot.id } })
     } else if (state.phase === 'open' && state.jobId === jobId) {
       this.#forget(state)
@@ -129,7 +128,7 @@ export class CacheEntry extends DurableObject<Env> {
   /** Entered in the tenant's books first: what is opened must have been paid for. */
   async #reserveAndOpen(spec: JobSpec): Promise<ResolveReply> {
     const tenant = this.env.TENANT.getByName(spec.tenant)
-    const reservation = { keyId: spec.keyId, rowSteps: mostRowSteps(spec.parameters) }
+    const reservation = { keyId: spec.keyId, rowSteps: spec.mostRowSteps }
     const reply = await tenant.reserve(newJobEntry(spec), reservation)
     if (reply.outcome === 'refused') return reply
     try {
@@ -141,7 +140,7 @@ export class CacheEntry extends DurableObject<Env> {
   }
 
   /** @returns the kept record under a name of the asking tenant's own; undefined when the job is gone */
-  async #hitFor(spec: JobSpec, state: KeptState): Promise<JobSnapshot | undefined> {
+  async #hitFor(spec: JobSpec, state: KeptState): Promise<WorkSnapshot | undefined> {
     const known = state.ids[spec.tenant]
     if (known !== undefined && !wantsOwnTicket(spec)) return asHit(state.snapshot, known)
     const own = await this.env.JOB.getByName(jobObjectName(state.snapshot.id)).adopt(spec)
@@ -156,15 +155,17 @@ export class CacheEntry extends DurableObject<Env> {
   }
 
   /** Images can be expired in R2 by age, behind our back; but asking R2 at every hit would cost more than the hit. */
-  async #isGood({ result, parameters, finishedAt = 0 }: JobSnapshot): Promise<boolean> {
+  async #isGood(snapshot: WorkSnapshot): Promise<boolean> {
+    const { result, parameters, finishedAt = 0 } = snapshot
     if (!result) return false
     const now = Date.now()
     if (now - this.#foundGoodAt < KEPT_CHECK_MS) return true
-    const [stored, purgedAt = 0] = await Promise.all([
-      this.env.IMAGES.head(result.image.sha256),
+    const [isStored, purgedAt = 0] = await Promise.all([
+      // Scores are whole without the pictures.
+      'image' in result ? this.env.IMAGES.head(result.image.sha256).then((stored) => stored !== null) : true,
       revisionPurgedAt(this.env.IMAGES, parameters.revision),
     ])
-    if (stored === null || finishedAt <= purgedAt) return false
+    if (!isStored || finishedAt <= purgedAt) return false
     this.#foundGoodAt = now
     return true
   }
@@ -186,8 +187,14 @@ export class CacheEntry extends DurableObject<Env> {
   }
 }
 
+function withoutLabels(snapshot: WorkSnapshot): WorkSnapshot {
+  if (isOfScores(snapshot)) return snapshot
+  const { labels: _, ...rest } = snapshot
+  return rest
+}
+
 function notCached(): ResolveReply {
-  const message = 'There is no finished picture for this request, and Cache-Control: only-if-cached permits no other'
+  const message = 'There is no result for this request yet, and Cache-Control: only-if-cached permits no other'
   return { outcome: 'refused', refusal: { code: 'not_cached', message } }
 }
 
@@ -196,11 +203,11 @@ function overloaded(): ResolveReply {
   return { outcome: 'refused', refusal: { code: 'overloaded', message } }
 }
 
-function permits({ reuse, createdAt }: JobSpec, { finishedAt = 0 }: JobSnapshot): boolean {
+function permits({ reuse, createdAt }: JobSpec, { finishedAt = 0 }: WorkSnapshot): boolean {
   return reuse.mode !== 'fresh' || createdAt - finishedAt <= reuse.maxAgeMs
 }
 
-function accepted(snapshot: JobSnapshot): ResolveReply {
+function accepted(snapshot: WorkSnapshot): ResolveReply {
   return { outcome: 'accepted', snapshot }
 }
 

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../shared/checkpoint.ts'
-import { type JobParameters, runnableCandidates } from '../../shared/job.ts'
-import { isTerminalEvent } from '../../shared/job-event.ts'
+import { isScoring, type JobParameters, runnableCandidates, type ScoreParameters } from '../../shared/job.ts'
+import { isTerminalEvent, type WorkerEvent } from '../../shared/job-event.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { EventBatch } from '../../shared/worker-protocol.ts'
 import type { JobSpec } from './job-store.ts'
@@ -15,6 +15,12 @@ export function batchProblem({ events, attempt }: EventBatch, { parameters }: Jo
     if (event.type === 'started' && event.attempt !== attempt) {
       return `events.${index}.attempt is ${event.attempt} in a batch of attempt ${attempt}`
     }
+    if (isScoring(parameters)) {
+      const problem = scoringProblem(event, parameters)
+      if (problem !== undefined) return `events.${index} ${problem}`
+      continue
+    }
+    if (event.type === 'scored') return `events.${index} is scored; the job is for a picture`
     if (event.type === 'handed_back' && event.checkpoint !== undefined) {
       const problem = checkpointProblem(event.checkpoint, parameters)
       if (problem !== undefined) return `events.${index}.checkpoint ${problem}`
@@ -33,6 +39,15 @@ export function toldBytes({ events }: EventBatch): number {
     const bytes = JSON.stringify(event).length
     return sum + (event.type === 'preview' ? bytes - event.png.length : bytes)
   }, 0)
+}
+
+function scoringProblem(event: WorkerEvent, { items }: ScoreParameters): string | undefined {
+  if (event.type === 'scored') {
+    const { length } = event.result.items
+    return length === items.length ? undefined : `scores ${length} items; there are ${items.length}`
+  }
+  const isPossible = event.type === 'started' || event.type === 'failed' || event.type === 'handed_back'
+  return isPossible ? undefined : `is ${event.type}; the job is for scores`
 }
 
 /** What it says of tokens is for the next worker to judge, who knows the bundle. */

@@ -1,5 +1,5 @@
-import { isTerminalEvent, type JobEvent } from '../../shared/job-event.ts'
-import { END_ONLY, LOG_ENDED, type LoggedEvent } from '../logged-event.ts'
+import { isTerminalEvent } from '../../shared/job-event.ts'
+import { END_ONLY, LOG_ENDED, type LogEvent, type LoggedEvent } from '../logged-event.ts'
 import { CONTROL } from './control-line.ts'
 import type { JobStore, Ticket } from './job-store.ts'
 
@@ -34,7 +34,7 @@ export class EventLog {
   }
 
   /** @param over  these are the last */
-  broadcast(events: readonly LoggedEvent[], over: boolean): void {
+  broadcast(events: readonly LoggedEvent<LogEvent>[], over: boolean): void {
     const texts = events.map((logged) => ({ text: JSON.stringify(logged), isEnd: isTerminalEvent(logged.event) }))
     for (const socket of this.#context.getWebSockets()) {
       const tags = this.#context.getTags(socket)
@@ -46,14 +46,14 @@ export class EventLog {
   }
 
   /** Tells the readers of one ticket that it is closed; for the others the log goes on. */
-  end(ticketId: string, id: number, event: JobEvent): void {
+  end(ticketId: string, id: number, event: LogEvent): void {
     for (const socket of this.#context.getWebSockets(ticketId)) {
-      send(socket, JSON.stringify({ id, event } satisfies LoggedEvent))
+      send(socket, JSON.stringify({ id, event } satisfies LoggedEvent<LogEvent>))
       socket.close(LOG_ENDED, 'the log has ended')
     }
   }
 
-  *#visibleEvents(ticket: Ticket, after: number): Generator<LoggedEvent> {
+  *#visibleEvents(ticket: Ticket, after: number): Generator<LoggedEvent<LogEvent>> {
     yield* this.#store.events(after, ticket.closed?.after)
     if (ticket.closed && after <= ticket.closed.after) {
       yield { id: ticket.closed.after + 1, event: { type: ticket.closed.why } }

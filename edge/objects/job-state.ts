@@ -1,5 +1,5 @@
 import { type ErrorCode, InvariantError } from '../../shared/error-code.ts'
-import type { JobFailure, JobResult } from '../../shared/job.ts'
+import type { JobFailure, JobResult, ScoreResult } from '../../shared/job.ts'
 import type { TerminalStatus } from '../../shared/job-status.ts'
 import type { ClaimRequest } from '../../shared/worker-protocol.ts'
 
@@ -31,9 +31,12 @@ export type JobState =
       /** Of the claim that this attempt began with. */
       claimId?: string
     }
-  | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: JobResult }
+  | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: WorkResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
   | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number }
+
+/** What work brings; which of the two its parameters decide. */
+export type WorkResult = JobResult | ScoreResult
 
 export type RunningState = Extract<JobState, { phase: 'running' }>
 export type EndedState = Extract<JobState, { phase: TerminalStatus }>
@@ -51,10 +54,14 @@ export function hasEnded(state: JobState): state is EndedState {
 
 /**
  * Whether the result answers later requests as well. What was only the best by its deadline is for those who waited: a
- * repeat with more time would get another picture.
+ * repeat with more time would get another picture. Nor is a picture that could not be found missing for ever.
  */
 export function answersRepeats(state: JobState): boolean {
-  return state.phase === 'succeeded' && state.result.reason !== 'deadline'
+  if (state.phase !== 'succeeded') return false
+  const { result } = state
+  if ('items' in result)
+    return result.items.every((item) => !('error' in item) || item.error.code !== 'image_not_found')
+  return result.reason !== 'deadline'
 }
 
 export function attemptOf(state: JobState): number {
@@ -97,7 +104,7 @@ export function isSameClaim({ claimId, nextSequence }: RunningState, request: Cl
 
 export const isReleased = ({ heardAt }: RunningState): boolean => heardAt === 0
 
-export function succeeded({ attempt, startedAt }: RunningState, result: JobResult, now: number): EndedState {
+export function succeeded({ attempt, startedAt }: RunningState, result: WorkResult, now: number): EndedState {
   return { phase: 'succeeded', attempt, startedAt, finishedAt: now, result }
 }
 

@@ -1,9 +1,8 @@
 import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { InvariantError } from '../../shared/error-code.ts'
-import type { JobParameters, Lane } from '../../shared/job.ts'
-import type { JobEvent } from '../../shared/job-event.ts'
+import type { Lane, WorkParameters } from '../../shared/job.ts'
 import type { CacheOutcome } from '../../shared/job-record.ts'
-import type { LoggedEvent } from '../logged-event.ts'
+import type { LogEvent, LoggedEvent } from '../logged-event.ts'
 import type { CloseReason, JobState } from './job-state.ts'
 
 /**
@@ -18,7 +17,9 @@ export interface JobSpec {
   /** Job id of the request that opens it. */
   id: string
   cacheKey: string
-  parameters: JobParameters
+  parameters: WorkParameters
+  /** Row-steps that the work may take at most: what is held against the budget while it is under way. */
+  mostRowSteps: number
   lane: Lane
   tenant: string
   /** The API key it was asked for with; undefined where none is needed. */
@@ -228,7 +229,7 @@ export class JobStore {
     if (rowsWritten === 0) throw new InvariantError(`ticket ${id} was closed twice`)
   }
 
-  append(event: JobEvent, attempt: number): LoggedEvent {
+  append<E extends LogEvent>(event: E, attempt: number): LoggedEvent<E> {
     const data = JSON.stringify(event)
     const { id } = this.#sql
       .exec<{ id: number }>(
@@ -242,7 +243,7 @@ export class JobStore {
   }
 
   /** Events with `after` < id <= `upTo`, in order. */
-  *events(after: number, upTo = Number.MAX_SAFE_INTEGER): Generator<LoggedEvent> {
+  *events(after: number, upTo = Number.MAX_SAFE_INTEGER): Generator<LoggedEvent<LogEvent>> {
     const rows = this.#sql.exec<{ id: number; data: string }>(
       'SELECT id, data FROM event WHERE id > ? AND id <= ? ORDER BY id',
       after,
@@ -252,7 +253,7 @@ export class JobStore {
   }
 
   /** What an attempt said, of one type. */
-  eventsOf<T extends JobEvent['type']>(attempt: number, type: T): Extract<JobEvent, { type: T }>[] {
+  eventsOf<T extends LogEvent['type']>(attempt: number, type: T): Extract<LogEvent, { type: T }>[] {
     return this.#sql
       .exec<{ data: string }>('SELECT data FROM event WHERE attempt = ? AND type = ? ORDER BY id', attempt, type)
       .toArray()

@@ -1,18 +1,19 @@
 import { DurableObject } from 'cloudflare:workers'
 import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
-import type { JobFailure } from '../../shared/job.ts'
+import { isScoring, type JobFailure } from '../../shared/job.ts'
 import type { CandidateEvent, WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
+import type { ScoreSnapshot } from '../../shared/score-record.ts'
 import type { ClaimReply, ClaimRequest, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
 import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
-import { END_ONLY, type LoggedEvent } from '../logged-event.ts'
+import { END_ONLY, type LogEvent, type LoggedEvent } from '../logged-event.ts'
 import { CONTROL, ControlLine } from './control-line.ts'
 import { batchProblem, toldBytes } from './event-batch.ts'
 import { EventLog } from './event-log.ts'
 import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
-import { snapshotOf } from './job-snapshot.ts'
+import { isOfScores, snapshotOf, type WorkSnapshot } from './job-snapshot.ts'
 import {
   abandoned,
   answersRepeats,
@@ -42,15 +43,15 @@ const PREVIEW_BYTES_PER_JOB = 64 * 1024 * 1024
 const EXPIRY_SLACK_MS = 1500
 
 export type JoinReply =
-  | { outcome: 'joined'; snapshot: JobSnapshot }
-  /** It has a picture for all repeats. */
+  | { outcome: 'joined'; snapshot: WorkSnapshot }
+  /** It has a result for all repeats. */
   | { outcome: 'succeeded'; kept: KeptResult }
   /** Ended without a picture for repeats, or never existed: the cache entry must open another. */
   | { outcome: 'gone' }
 
 /** A record that answers repeats, and whose it is. */
 export interface KeptResult {
-  snapshot: JobSnapshot
+  snapshot: WorkSnapshot
   tenant: string
 }
 
@@ -88,7 +89,7 @@ export class Job extends DurableObject<Env> {
   }
 
   /** Accepts the job, which its tenant has entered in the books. Opening it again changes nothing. */
-  open(spec: JobSpec): JobSnapshot {
+  open(spec: JobSpec): WorkSnapshot {
     const opener = ticketOfOpener(spec)
     if (!this.#store.exists()) {
       this.ctx.storage.transactionSync(() => {
@@ -103,7 +104,7 @@ export class Job extends DurableObject<Env> {
     return this.#snapshot(this.#store.ticket(opener.id) ?? opener)
   }
 
-  /** Another request for the same picture wants to wait for this work. */
+  /** Another request for the same wants to wait for this work. */
   join(request: JobSpec): JoinReply {
     if (!this.#store.exists()) return { outcome: 'gone' }
     const state = this.#store.state()
@@ -132,7 +133,7 @@ export class Job extends DurableObject<Env> {
    *
    * @returns undefined when the job is gone
    */
-  adopt(request: JobSpec): JobSnapshot | undefined {
+  adopt(request: JobSpec): WorkSnapshot | undefined {
     if (!this.#store.exists() || !answersRepeats(this.#store.state())) return undefined
     const ticket = this.ctx.storage.transactionSync(() => {
       const added = this.#addTicket(request, 'hit')
@@ -145,8 +146,27 @@ export class Job extends DurableObject<Env> {
 
   /** @param reader  the tenant that asks; undefined: whose right is proven otherwise */
   snapshot(id: string, reader?: string): JobSnapshot | undefined {
+    const snapshot = this.work(id, reader)
+    return snapshot && !isOfScores(snapshot) ? snapshot : undefined
+  }
+
+  /** As `snapshot`, of a request for scores. */
+  scores(id: string, reader?: string): ScoreSnapshot | undefined {
+    const snapshot = this.work(id, reader)
+    return snapshot && isOfScores(snapshot) ? snapshot : undefined
+  }
+
+  /** As `snapshot`, of either kind of work. */
+  work(id: string, reader?: string): WorkSnapshot | undefined {
     const ticket = this.#ticket(id)
     return ticket && mayRead(ticket, reader) ? this.#snapshot(ticket) : undefined
+  }
+
+  /** Whether the work is to score the picture with this hash, so that its worker may have it. */
+  scoresImage(id: string, sha256: string): boolean {
+    if (!this.#ticket(id)) return false
+    const { parameters } = this.#store.spec()
+    return isScoring(parameters) && parameters.items.some((item) => 'image' in item && item.image === sha256)
   }
 
   /** As `snapshot`, with how the candidates of the current attempt changed, oldest first. */
@@ -170,14 +190,14 @@ export class Job extends DurableObject<Env> {
   }
 
   /** @returns undefined when `tenant` has no such job; a job that has ended stays as it is */
-  async cancel(id: string, tenant: string): Promise<JobSnapshot | undefined> {
+  async cancel(id: string, tenant: string): Promise<WorkSnapshot | undefined> {
     const ticket = this.#ticket(id)
     if (!ticket || ticket.tenant !== tenant) return undefined
     if (!ticket.closed && !hasEnded(this.#store.state())) {
       this.#close(ticket, 'canceled', Date.now())
       await this.#schedule()
     }
-    return this.snapshot(id)
+    return this.work(id)
   }
 
   claim(id: string, request: ClaimRequest): ClaimReply | undefined {
@@ -309,13 +329,14 @@ export class Job extends DurableObject<Env> {
     if (over) this.#outbox.deliverSoon()
   }
 
-  #record(state: RunningState, event: WorkerEvent, now: number): LoggedEvent | undefined {
+  #record(state: RunningState, event: WorkerEvent, now: number): LoggedEvent<LogEvent> | undefined {
     switch (event.type) {
       case 'preview':
         return this.#store.reservePreview(event.png.length, PREVIEW_BYTES_PER_JOB)
           ? this.#store.append(event, state.attempt)
           : undefined
       case 'succeeded':
+      case 'scored':
         this.#end(succeeded(state, event.result, now))
         return this.#store.append(event, state.attempt)
       case 'failed': {
@@ -340,7 +361,7 @@ export class Job extends DurableObject<Env> {
   }
 
   /** The worker saw its time run out before a picture was begun. */
-  #runOut(state: RunningState, now: number): LoggedEvent | undefined {
+  #runOut(state: RunningState, now: number): LoggedEvent<LogEvent> | undefined {
     if (latestDeadline(this.#store) - now > LIMITS.reportReserveMs + EXPIRY_SLACK_MS) {
       // Somebody with more time joined and the worker had not heard of it yet. Their wait goes on.
       this.#store.setState(released(state))
@@ -388,7 +409,7 @@ export class Job extends DurableObject<Env> {
     if (webhook !== undefined) this.#store.addDelivery('webhook', at, id)
   }
 
-  #snapshot(ticket: Ticket): JobSnapshot {
+  #snapshot(ticket: Ticket): WorkSnapshot {
     return snapshotOf(this.#store, ticket)
   }
 

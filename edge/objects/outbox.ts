@@ -1,12 +1,12 @@
 import { InvariantError } from '../../shared/error-code.ts'
-import type { JobMessage } from '../../shared/job.ts'
+import { isScoring, type WorkMessage } from '../../shared/job.ts'
 import { callbackKey } from '../callback-signature.ts'
 import { type Env, parseEnv } from '../env.ts'
 import { sendJobMessage } from '../job-queue.ts'
 import { withSpan } from '../tracing.ts'
 import { sendWebhook, webhookMessage } from '../webhook.ts'
 import { latestDeadline, witnessOf } from './interest.ts'
-import { snapshotOf } from './job-snapshot.ts'
+import { ofJob, snapshotOf } from './job-snapshot.ts'
 import { answersRepeats, hasEnded } from './job-state.ts'
 import { type Delivery, type DeliveryKind, type JobSpec, type JobStore, TOLD } from './job-store.ts'
 import { jobEntryOf, rowStepsToPay } from './tenant-entry.ts'
@@ -131,17 +131,16 @@ export class Outbox {
     const ticket = this.#store.ticket(ticketId)
     if (ticket?.webhook === undefined) throw new InvariantError(`ticket ${ticketId} has no webhook`)
     const { tenant, webhook } = ticket
-    const message = webhookMessage(snapshotOf(this.#store, ticket), this.#store.spec().callbackUrl)
+    const message = webhookMessage(ofJob(snapshotOf(this.#store, ticket)), this.#store.spec().callbackUrl)
     const outcome = await sendWebhook(webhook, message, { secret: parseEnv(this.#env).callbackSecret, tenant })
     console.log(JSON.stringify({ at: 'webhook', jobId: ticketId, outcome }))
   }
 
-  async #message(spec: JobSpec, traceparent: string | undefined): Promise<JobMessage> {
+  async #message(spec: JobSpec, traceparent: string | undefined): Promise<WorkMessage> {
     const { id, parameters, lane, tenant, callbackUrl } = spec
-    return {
-      version: 1,
+    const common = {
+      version: 1 as const,
       jobId: id,
-      parameters,
       lane,
       tenant,
       deadline: latestDeadline(this.#store),
@@ -149,6 +148,7 @@ export class Outbox {
       callbackKey: await callbackKey(parseEnv(this.#env).callbackSecret, id),
       ...(traceparent === undefined ? {} : { traceparent }),
     }
+    return isScoring(parameters) ? { ...common, parameters } : { ...common, parameters }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { JobParameters } from '../../shared/job.ts'
+import { isScoring, type JobParameters, type WorkParameters } from '../../shared/job.ts'
 import { ticketOfOpener } from './interest.ts'
 import { attemptOf, hasEnded } from './job-state.ts'
 import type { JobSpec, JobStore, Ticket } from './job-store.ts'
@@ -11,13 +11,20 @@ const HEARD_OF_BY_MS = 300_000
 export function newJobEntry(spec: JobSpec): JobEntry {
   const { id, labels, createdAt, deadline, lane } = spec
   const { cache } = ticketOfOpener(spec)
-  const { prompt } = spec.parameters
+  const prompt = promptOf(spec.parameters)
   return { id, cache, prompt, lane, labels, createdAt, expiresAt: deadline + HEARD_OF_BY_MS }
 }
 
 /** @returns row-steps that the work may take at most by the paper's search */
 export function mostRowSteps({ strategy, candidates, steps }: JobParameters): number {
   return (strategy === 'baseline' ? 1 : candidates) * steps
+}
+
+/** By which the books call it; of several, the first. */
+function promptOf(parameters: WorkParameters): string {
+  if (!isScoring(parameters)) return parameters.prompt
+  const [first] = parameters.items.flatMap((item) => ('prompt' in item ? [item.prompt] : []))
+  return first ?? ''
 }
 
 /** A request as its tenant's books should have it now. */
@@ -28,7 +35,7 @@ export function jobEntryOf(store: JobStore, ticket: Ticket): JobEntry {
   const entry: JobEntry = {
     id,
     cache,
-    prompt: spec.parameters.prompt,
+    prompt: promptOf(spec.parameters),
     lane: spec.lane,
     labels,
     createdAt,

@@ -182,11 +182,11 @@ export class TenantStore {
     return { ofKey: row.of_key ?? 0, jobs: row.jobs, rowSteps: row.row_steps ?? 0 }
   }
 
-  /** Newest first. */
+  /** Those for pictures, newest first. */
   jobs({ before, limit, state, label }: JobQuery): JobEntry[] {
     const rows = this.#sql.exec<JobRow>(
       `SELECT id, created_at, expires_at, status, finished_at, cache, prompt, lane, labels FROM job
-       WHERE (created_at, id) < (?, ?)
+       WHERE (created_at, id) < (?, ?) AND substr(id, 1, 4) = 'job_'
          AND (?3 IS NULL OR status = ?3)
          AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?4 AND value = ?5))
        ORDER BY created_at DESC, id DESC LIMIT ?6`,

@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
-import { JobId, Sha256Hex } from '../../shared/job.ts'
+import { JobId, ScoreId, Sha256Hex } from '../../shared/job.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateOperator } from '../auth.ts'
 import { invalidRequest } from '../field-problems.ts'
@@ -27,9 +27,8 @@ export function cachePurgeRoute(hitMemory: HitMemory): Hono<AppEnv> {
 
   route.delete('/cache/:jobId', async (c) => {
     const jobId = c.req.param('jobId')
-    const cacheKey = JobId.safeParse(jobId).success
-      ? await c.env.JOB.getByName(jobObjectName(jobId)).cacheKey(jobId)
-      : undefined
+    const isId = JobId.safeParse(jobId).success || ScoreId.safeParse(jobId).success
+    const cacheKey = isId ? await c.env.JOB.getByName(jobObjectName(jobId)).cacheKey(jobId) : undefined
     if (cacheKey === undefined) {
       throw new AppError('job_not_found', `There is no job ${JSON.stringify(jobId.slice(0, 80))}`)
     }

@@ -1,4 +1,3 @@
-import { waitUntil } from 'cloudflare:workers'
 import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import type { Degraded, JobSnapshot } from '../../shared/job-record.ts'
@@ -7,21 +6,21 @@ import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
 import { imageRoute, jobRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
-import type { AppEnv, Caller } from '../app-env.ts'
+import type { AppEnv } from '../app-env.ts'
 import { authenticateCaller } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
-import { type Env, parseEnv } from '../env.ts'
+import { parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream } from '../generation-stream.ts'
+import { canGiveUp, giveUp } from '../giving-up.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
-import { jobObjectName } from '../job-id.ts'
 import { type CompleteRequest, chooseModel, completeRequest } from '../job-parameters.ts'
 import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
-import { hasTerms, idempotencyKey, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
+import { hasTerms, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
 import type { ImageResponse } from '../response-schema.ts'
 import { serverTiming } from '../server-timing.ts'
 
@@ -81,7 +80,7 @@ async function generate(
   if (isRepeat) c.header('idempotency-replayed', 'true')
   if (request.stream) {
     const partialImages = request.partial_images ?? 0
-    const onLeave = canGiveUp(c, snapshot) ? () => cancelJob(c.env, snapshot, c.get('caller')) : undefined
+    const onLeave = canGiveUp(c, snapshot) ? () => giveUp(c, snapshot) : undefined
     return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave, degraded })
   }
   const picture = await waitForPicture(c, taken)
@@ -130,16 +129,11 @@ async function waitForPicture(
   const { signal } = c.req.raw
   const hasWaited = !isTerminal(snapshot.status)
   if (canGiveUp(c, snapshot)) {
-    signal.addEventListener('abort', () => cancelJob(c.env, snapshot, c.get('caller')))
+    signal.addEventListener('abort', () => giveUp(c, snapshot))
   }
   if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
   if (signal.aborted) return undefined
   return { ended: await endedJob(c.env, snapshot), hasWaited, degraded }
-}
-
-/** Unless its Idempotency-Key says that the caller may come back. */
-function canGiveUp(c: Context<AppEnv>, { status }: JobSnapshot): boolean {
-  return !isTerminal(status) && idempotencyKey(c.req.raw.headers) === undefined
 }
 
 async function answerWith(
@@ -198,9 +192,4 @@ function requireSize(card: ModelCard, size: string | null | undefined): void {
   if (size == null || size === 'auto' || size === own) return
   const permitted = `"auto" or "${own}" for model ${card.id}`
   throw invalidRequest([{ field: 'size', problem: describeValue(size), permitted }])
-}
-
-/** Outlives the request that is gone. Whether others still wait is the job's own business. */
-function cancelJob(env: Env, { id }: JobSnapshot, { tenant }: Caller): void {
-  waitUntil(env.JOB.getByName(jobObjectName(id)).cancel(id, tenant))
 }

@@ -11,6 +11,7 @@ import { invalidRequest } from '../field-problems.ts'
 import { jobObjectName } from '../job-id.ts'
 import { CONTROL } from '../objects/control-line.ts'
 import { decode, parseJson, readBytes } from '../request-body.ts'
+import { findPicture } from '../uploads.ts'
 
 /** `/internal/v1`: what workers call, every call signed with its job's own key. See shared/worker-protocol.ts. */
 export const internal = new Hono<AppEnv>()
@@ -69,6 +70,17 @@ internal.put('/images/:sha256', async (c) => {
   if (await c.env.IMAGES.head(sha256)) return c.json({ sha256 }, 200)
   await c.env.IMAGES.put(sha256, bytes, { sha256, httpMetadata: { contentType: 'image/png' } })
   return c.json({ sha256 }, 201)
+})
+
+internal.get('/images/:sha256', async (c) => {
+  const signer = await verifyCallback(c.req.raw, new Uint8Array(0), parseEnv(c.env).callbackSecret)
+  c.set('jobId', signer)
+  const sha256 = c.req.param('sha256')
+  // A job's key opens the pictures that the job is about, and no other caller's.
+  const isAsked = await c.env.JOB.getByName(jobObjectName(signer)).scoresImage(signer, sha256)
+  const stored = isAsked ? await findPicture(c.env.IMAGES, sha256) : undefined
+  if (!stored) throw new AppError('image_not_found', `There is no image ${sha256.slice(0, 64)} to score`)
+  return c.body(stored.body)
 })
 
 /** @returns the job id of the path and the body, once the signature was found to cover both */

@@ -17,6 +17,7 @@ import { listJobs, parseJobListQuery } from '../job-list.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { jobRecord } from '../job-submission.ts'
 import type { LoggedEvent } from '../logged-event.ts'
+import { ofJob } from '../objects/job-snapshot.ts'
 import { readJson } from '../request-body.ts'
 import { JobRequest } from '../request-schema.ts'
 import { requestTerms } from '../request-terms.ts'
@@ -76,7 +77,7 @@ jobs.delete('/:id', authenticate({ scope: 'generate', metered: false }), async (
   const id = jobIdOf(c)
   const snapshot = await c.env.JOB.getByName(jobObjectName(id)).cancel(id, c.var.caller.tenant)
   if (!snapshot) throw notFound(id)
-  return c.json(await jobRecord(c.env, snapshot, c.req.raw))
+  return c.json(await jobRecord(c.env, ofJob(snapshot), c.req.raw))
 })
 
 jobs.get('/:id/events', authenticateReader(), async (c) => {

@@ -35,6 +35,8 @@ export interface EdgeClient {
   report(batch: EventBatch, patience: Patience): Promise<ControlReply>
   /** Stores bytes under their own hash; storing them twice is harmless. */
   putImage(sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
+  /** A picture that the job is to score. Also throws `image_not_found`. */
+  getImage(sha256: string, patience: Patience): Promise<Uint8Array>
   /**
    * Hears what the edge wants the moment it wants it, rather than with the next heartbeat. Never throws: where no socket can be
    * opened, heartbeats have to do.
@@ -112,7 +114,8 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
       const attempt = await tryOnce(async () => {
         const response = await send(`${origin}${path}`, {
           method,
-          body: body.bytes,
+          // A GET has none, not even an empty one.
+          ...(body.bytes.length > 0 ? { body: body.bytes } : {}),
           headers: { 'content-type': body.type, ...trace, ...signedHeaders(method, path, bodySha256) },
           signal: AbortSignal.any([patience.signal, AbortSignal.timeout(TRY_TIMEOUT_MS)]),
         })
@@ -150,6 +153,11 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
       const response = await call('store image', 'PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
       if (!response.ok) throw await refusal(response)
     },
+    async getImage(sha256, patience) {
+      const response = await call('fetch image', 'GET', imagePath(sha256), NO_BODY, patience)
+      if (!response.ok) throw await refusal(response)
+      return new Uint8Array(await response.arrayBuffer())
+    },
     listen(onControl) {
       const path = controlPath(jobId)
       const headers = () => signedHeaders('GET', path, createHash('sha256').digest('hex'))
@@ -166,6 +174,8 @@ interface Body {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly type: string
 }
+
+const NO_BODY: Body = { bytes: new Uint8Array(0), type: 'application/octet-stream' }
 
 const jsonBody = (value: object): Body => ({
   bytes: new TextEncoder().encode(JSON.stringify(value)),

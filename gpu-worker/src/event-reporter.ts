@@ -15,7 +15,7 @@ export interface PreviewPixels {
 
 type Reported = Exclude<WorkerEvent, { type: 'preview' }> | PreviewPixels
 /** What an attempt ends with. */
-type TerminalEvent = Extract<WorkerEvent, { type: 'succeeded' | 'failed' | 'handed_back' }>
+type TerminalEvent = Extract<WorkerEvent, { type: 'succeeded' | 'scored' | 'failed' | 'handed_back' }>
 
 export interface EventReporterOptions {
   readonly edge: EdgeClient

@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { JobId, JobMessage } from '../../shared/job.ts'
+import { JobId, JobMessage, ScoreId, ScoreMessage, type WorkMessage } from '../../shared/job.ts'
 
 /** The part of a message that lets us answer for its job even where the rest cannot be read. */
 const Envelope = z.object({
-  jobId: JobId,
+  jobId: z.union([JobId, ScoreId]),
   callbackUrl: JobMessage.shape.callbackUrl,
   callbackKey: JobMessage.shape.callbackKey,
   /** What is no trace must not keep its owner from hearing of it. */
@@ -17,7 +17,7 @@ export type Envelope = z.infer<typeof Envelope>
  * unreadable  nobody can be told; only the dead-letter queue is left
  */
 export type ReadMessage =
-  | { readonly kind: 'valid'; readonly message: JobMessage }
+  | { readonly kind: 'valid'; readonly message: WorkMessage }
   | { readonly kind: 'refused'; readonly envelope: Envelope; readonly problem: string }
   | { readonly kind: 'unreadable'; readonly problem: string }
 
@@ -40,11 +40,17 @@ function parseBody(body: string): ReadMessage {
   } catch {
     return { kind: 'unreadable', problem: 'the body is not JSON' }
   }
-  const message = JobMessage.safeParse(value)
+  const message = schemaOf(value).safeParse(value)
   if (message.success) return { kind: 'valid', message: message.data }
   const problem = describe(message.error)
   const envelope = Envelope.safeParse(value)
   return envelope.success ? { kind: 'refused', envelope: envelope.data, problem } : { kind: 'unreadable', problem }
+}
+
+/** By its id, so that what is said of a wrong message is about its own kind. */
+function schemaOf(value: unknown): z.ZodType<WorkMessage> {
+  const id = value !== null && typeof value === 'object' ? Reflect.get(value, 'jobId') : undefined
+  return ScoreId.safeParse(id).success ? ScoreMessage : JobMessage
 }
 
 function describe(error: z.ZodError): string {

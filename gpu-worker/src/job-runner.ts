@@ -1,13 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Checkpoint } from '../../shared/checkpoint.ts'
-import { AppError, InvariantError } from '../../shared/error-code.ts'
+import { InvariantError } from '../../shared/error-code.ts'
 import {
+  isScoring,
   type JobFailure,
   type JobMessage,
   type JobParameters,
   type JobResult,
   type Lane,
   runnableCandidates,
+  type ScoreMessage,
+  type WorkMessage,
 } from '../../shared/job.ts'
 import type { Verdict } from '../../shared/verdict.ts'
 import type { Attempt, PutDownCause } from './attempt.ts'
@@ -19,13 +22,14 @@ import type { Engine, EngineOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
 import type { SavedJob } from './engine/saved-job.ts'
 import { EventReporter } from './event-reporter.ts'
-import { messageInvalid, publicFailure } from './job-failure.ts'
+import { isEdgeTrouble, isUnavailable, messageInvalid, publicFailure } from './job-failure.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
 import { RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
 import type { Log } from './log.ts'
 import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
+import { engineIdOf, runScores } from './score-runner.ts'
 import { bundleMismatch, type ServedModel } from './served-model.ts'
 import { takeOver, verdictOf } from './take-over.ts'
 import { type JobTrace, Tracing } from './tracing/job-trace.ts'
@@ -122,7 +126,7 @@ export class JobRunner {
       return
     }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
-    this.#promised.set(lease, read.kind === 'valid' ? runnableCandidates(read.message.parameters) : 0)
+    this.#promised.set(lease, read.kind === 'valid' ? slotsFor(read.message) : 0)
     const trace = this.#tracing.begin(lease, envelope.traceparent)
     trace.note({ 'parm.job_id': envelope.jobId })
     const { whileBusy = (work) => work() } = this.#options
@@ -162,7 +166,7 @@ export class JobRunner {
   }
 
   /** @returns why this worker will not run the job at all, if so. */
-  #refuse(attempt: Attempt, { parameters }: JobMessage): JobFailure | undefined {
+  #refuse(attempt: Attempt, { parameters }: WorkMessage): JobFailure | undefined {
     const { model, maxAttempts } = this.#options
     if (attempt.tries > maxAttempts) {
       return { code: 'dead_lettered', message: `given up after ${maxAttempts} attempts, none of which came to an end` }
@@ -184,7 +188,7 @@ export class JobRunner {
     try {
       const refusal = read.kind === 'valid' ? this.#refuse(attempt, read.message) : messageInvalid(read.problem)
       if (refusal) await this.#fail(attempt, reporter, refusal)
-      else if (read.kind === 'valid') await this.#run(lease, attempt, reporter, read.message)
+      else if (read.kind === 'valid') await this.#begin(lease, attempt, reporter, read.message)
     } catch (error) {
       if (error instanceof InvariantError) throw error
       attempt.stop({ why: 'trouble', error })
@@ -195,6 +199,44 @@ export class JobRunner {
       this.#attempts.delete(lease)
     }
     await this.#settle(lease, attempt)
+  }
+
+  #begin(lease: Lease, attempt: Attempt, reporter: EventReporter, message: WorkMessage): Promise<void> {
+    return isScoreMessage(message)
+      ? this.#score(lease, attempt, reporter, message)
+      : this.#run(lease, attempt, reporter, message)
+  }
+
+  async #score(lease: Lease, attempt: Attempt, reporter: EventReporter, message: ScoreMessage): Promise<void> {
+    const { engine, model, workerName } = this.#options
+    const startedAt = this.#now()
+    const { verifiers, items } = message.parameters
+    attempt.log.info('scoring started', { attempt: attempt.number, pictures: items.length, verifiers })
+    reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings: [] })
+    this.#tracing.follow(engineIdOf(attempt), attempt.trace)
+    try {
+      const onSubmitted = () => void this.#promised.delete(lease)
+      const result = await runScores(attempt, message, { engine, model, lane: lease.lane, onSubmitted })
+      this.#options.onRoom()
+      if (attempt.cause) return
+      if (result === undefined) {
+        // Nothing of it is worth carrying on: the next worker asks anew.
+        await this.#handBack(attempt, reporter, attempt.putDownCause)
+        return
+      }
+      await reporter.finish({ type: 'scored', result })
+      const { rowSteps } = result.cost
+      attempt.log.info('scoring finished', { ms: this.#now() - startedAt, rowSteps })
+      attempt.trace.note({ 'parm.status': 'succeeded', 'parm.row_steps': rowSteps })
+    } catch (error) {
+      if (attempt.cause || isEdgeTrouble(error)) throw error
+      // As of a picture: a broken engine is known to be broken a moment later.
+      await nextTurn()
+      if (attempt.putDownCause || error instanceof InvariantError) await this.#handBack(attempt, reporter, undefined)
+      else await this.#fail(attempt, reporter, publicFailure(error), error)
+    } finally {
+      this.#tracing.forget(engineIdOf(attempt))
+    }
   }
 
   async #run(lease: Lease, attempt: Attempt, reporter: EventReporter, message: JobMessage): Promise<void> {
@@ -235,7 +277,7 @@ export class JobRunner {
     resumeFrom: SavedJob | undefined,
   ): Promise<EngineOutcome> {
     const { engine, model } = this.#options
-    const id = `${attempt.jobId}#${attempt.number}`
+    const id = engineIdOf(attempt)
     const verifier = verifierOf(model, parameters)
     const { remainingMs } = attempt
     const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane, remainingMs }
@@ -370,9 +412,14 @@ export class JobRunner {
   }
 }
 
-const STOPPED: EngineOutcome = { status: 'stopped' }
+const isScoreMessage = (message: WorkMessage): message is ScoreMessage => isScoring(message.parameters)
 
-const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.code === 'edge_unavailable'
+/** What of the batch a message will ask for. */
+function slotsFor({ parameters }: WorkMessage): number {
+  return isScoring(parameters) ? parameters.items.length * parameters.verifiers.length : runnableCandidates(parameters)
+}
+
+const STOPPED: EngineOutcome = { status: 'stopped' }
 
 function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   const verifier = model.verifiers.get(parameters.verifier)

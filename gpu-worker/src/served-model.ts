@@ -1,4 +1,4 @@
-import type { JobParameters } from '../../shared/job.ts'
+import { isScoring, type WorkParameters } from '../../shared/job.ts'
 import type { Generator, Verifier } from './engine/ports.ts'
 
 /** What running jobs takes from the bundle that the engine was made with. */
@@ -6,20 +6,22 @@ export interface ServedModel {
   readonly id: string
   readonly revision: string
   readonly maxSteps: number
-  readonly generator: Pick<Generator, 'imageSize' | 'tokenCount' | 'codebookSize' | 'prepare' | 'release'>
+  readonly generator: Pick<Generator, 'imageSize' | 'tokenCount' | 'codebookSize' | 'read' | 'prepare' | 'release'>
   readonly verifiers: ReadonlyMap<string, Verifier>
 }
 
-/** @returns why `model` cannot draw what the job asks for, in words that name both sides, or undefined. */
-export function bundleMismatch(parameters: JobParameters, model: ServedModel): string | undefined {
+/** @returns why `model` cannot draw, or score, what the job asks for, in words that name both sides, or undefined. */
+export function bundleMismatch(parameters: WorkParameters, model: ServedModel): string | undefined {
   const { verifiers, maxSteps } = model
   if (parameters.model !== model.id || parameters.revision !== model.revision) {
     return `the job asks for ${name(parameters.model, parameters.revision)}, this worker has ${name(model.id, model.revision)}`
   }
-  if (!verifiers.has(parameters.verifier)) {
-    return `bundle ${model.id} has no verifier ${parameters.verifier}, only ${[...verifiers.keys()].join(', ')}`
+  const asked = isScoring(parameters) ? parameters.verifiers : [parameters.verifier]
+  const missing = asked.find((verifier) => !verifiers.has(verifier))
+  if (missing !== undefined) {
+    return `bundle ${model.id} has no verifier ${missing}, only ${[...verifiers.keys()].join(', ')}`
   }
-  if (parameters.steps > maxSteps) {
+  if (!isScoring(parameters) && parameters.steps > maxSteps) {
     return `bundle ${model.id} makes at most ${maxSteps} steps, the job asks for ${parameters.steps}`
   }
   return undefined

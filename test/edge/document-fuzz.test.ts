@@ -1,8 +1,11 @@
 import { reset } from 'cloudflare:test'
 import fc, { type Arbitrary } from 'fast-check'
+import { encode } from 'fast-png'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { base64 } from '../../edge/bytes.ts'
 import { parseEnv } from '../../edge/env.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
+import type { ScoreRecord } from '../../shared/score-record.ts'
 import { bindings } from './support/api.ts'
 import { ApiDocument, type Operation, type Parameter } from './support/api-document.ts'
 import { asJson, bearer, closedEdge, makeKey, OPERATOR_KEY } from './support/keys.ts'
@@ -34,11 +37,14 @@ beforeEach(async () => {
   const job = (await (await edge('/v1/jobs', asJson({ prompt: 'a lamp' }, bearer(key)))).json()) as JobRecord
   const png = new Uint8Array([1, 2, 3])
   const sha256 = 'a'.repeat(64)
+  const score = (await (
+    await edge('/v1/scores', asJson({ prompt: 'a lamp', image: PICTURE }, { ...bearer(key), prefer: 'respond-async' }))
+  ).json()) as ScoreRecord
   await bindings.IMAGES.put(sha256, png)
   world = {
     edge,
     key,
-    known: { id: [job.id], jobId: [job.id], keyId: [keyId], tenant: ['acme'], sha256: [sha256] },
+    known: { id: [job.id, score.id], jobId: [job.id, score.id], keyId: [keyId], tenant: ['acme'], sha256: [sha256] },
   }
 })
 afterEach(async () => {
@@ -48,8 +54,19 @@ afterEach(async () => {
 
 const models = [...parseEnv(bindings).models.values()]
 const document = new ApiDocument(models)
+/** One that can be scored: none is drawn by chance. */
+const [HEIGHT, WIDTH] = models[0]?.imageSize ?? [0, 0]
+const PICTURE = base64(
+  encode({ width: WIDTH, height: HEIGHT, channels: 3, depth: 8, data: new Uint8Array(WIDTH * HEIGHT * 3) }),
+)
+
 /** What only the list of models tells. */
-const MEMBERS = { model: models.map(({ id }) => id), verifier: models.flatMap(({ verifiers }) => verifiers) }
+const MEMBERS = {
+  model: models.map(({ id }) => id),
+  verifier: models.flatMap(({ verifiers }) => verifiers),
+  verifiers: models.flatMap(({ verifiers }) => [verifiers, verifiers.slice(0, 1)]),
+  image: [PICTURE, `data:image/png;base64,${PICTURE}`, 'a'.repeat(64)],
+}
 
 interface Asked {
   readonly path: string
@@ -111,7 +128,7 @@ function askedArbitrary(operation: Operation, { known, key }: World): Arbitrary<
 
 /** Nobody makes the pictures here, so nobody may wait for one: the job is asked for, or its stream is left again. */
 function withoutWaiting({ path }: Operation, asked: Asked): Asked {
-  return path === '/v1/images/generations'
+  return path === '/v1/images/generations' || (path === '/v1/scores' && asked.body !== undefined)
     ? { ...asked, headers: { ...asked.headers, Prefer: 'respond-async' } }
     : asked
 }

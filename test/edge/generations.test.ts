@@ -2,7 +2,7 @@ import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:tes
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { base64 } from '../../edge/bytes.ts'
 import { ImageResponse, ImageStreamEvent, Problem } from '../../edge/response-schema.ts'
-import type { JobMessage } from '../../shared/job.ts'
+import type { WorkMessage } from '../../shared/job.ts'
 import { JobList, JobRecord } from '../../shared/job-record.ts'
 import { call, postJson } from './support/api.ts'
 import { cancel, jobObject, look, submit } from './support/job.ts'
@@ -17,7 +17,7 @@ const PATIENT = { timeout: 20_000 }
 const GENERATIONS = '/v1/images/generations'
 
 /** The message of the job that a request for `prompt` opened. */
-async function messageOf(prompt: string, seed = 0): Promise<JobMessage> {
+async function messageOf(prompt: string, seed = 0): Promise<WorkMessage> {
   return receiveMessage(await vi.waitFor(() => jobFor(prompt, seed), PATIENT))
 }
 

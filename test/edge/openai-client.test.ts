@@ -13,7 +13,7 @@ import OpenAI, {
   UnprocessableEntityError,
 } from 'openai'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { JobMessage } from '../../shared/job.ts'
+import type { WorkMessage } from '../../shared/job.ts'
 import { JobList, JobRecord } from '../../shared/job-record.ts'
 import { tenantBudgetRoute } from '../../shared/routes.ts'
 import { ORIGIN } from './support/api.ts'
@@ -65,7 +65,7 @@ async function newClient(keyOptions: object = {}, options: { maxRetries?: number
 const thrownBy = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => undefined).catch((error) => error)
 
 /** The message of the first job that the holder of `key` opened. */
-async function messageOf(key: string): Promise<JobMessage> {
+async function messageOf(key: string): Promise<WorkMessage> {
   const opener = await vi.waitFor(async () => {
     const { data } = JobList.parse(await (await edge('/v1/jobs', { headers: bearer(key) })).json())
     const job = data.find(({ cache }) => cache === 'miss')
@@ -185,7 +185,7 @@ describe('the openai client, refused with 429,', () => {
 })
 
 describe('the openai client, answered that the fault is ours,', () => {
-  const failWith = async (message: JobMessage, code: 'worker_lost' | 'model_failed') => {
+  const failWith = async (message: WorkMessage, code: 'worker_lost' | 'model_failed') => {
     const worker = new ScriptedWorker(message)
     await worker.claim()
     await worker.reportOk([{ type: 'failed', error: { code, message: 'no worker was left' } }])

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
 import { BudgetRequest, KeyRequest } from '../../edge/admin-schema.ts'
 import { ImageRequest, JobRequest } from '../../edge/request-schema.ts'
+import { ScoreRequest } from '../../edge/score-request.ts'
 import { call } from './support/api.ts'
 
 type Json = Record<string, unknown>
@@ -32,6 +33,7 @@ describe('the OpenAPI document', () => {
       'DELETE /admin/v1/tenants/{tenant}/budget',
       'DELETE /admin/v1/tenants/{tenant}/keys/{keyId}',
       'DELETE /v1/jobs/{id}',
+      'DELETE /v1/scores/{id}',
       'GET /admin/v1/tenants/{tenant}',
       'GET /healthz',
       'GET /metrics',
@@ -45,10 +47,12 @@ describe('the OpenAPI document', () => {
       'GET /v1/jobs/{id}/images',
       'GET /v1/jobs/{id}/verdicts',
       'GET /v1/models',
+      'GET /v1/scores/{id}',
       'GET /v1/webhook-secret',
       'POST /admin/v1/tenants/{tenant}/keys',
       'POST /v1/images/generations',
       'POST /v1/jobs',
+      'POST /v1/scores',
       'PUT /admin/v1/tenants/{tenant}/budget',
     ])
   })
@@ -80,7 +84,13 @@ describe('the OpenAPI document', () => {
 
   it('gives examples that its own schemas take', async () => {
     const { paths } = await document()
-    const schemas: Record<string, z.ZodType> = { JobRequest, ImageRequest, KeyRequest, BudgetRequest }
+    const schemas: Record<string, z.ZodType> = {
+      JobRequest,
+      ImageRequest,
+      ScoreRequest,
+      KeyRequest,
+      BudgetRequest,
+    }
     let checked = 0
     for (const { value } of walk(paths)) {
       const { schema, example } = (value ?? {}) as { schema?: { $ref?: string }; example?: unknown }
@@ -89,7 +99,7 @@ describe('the OpenAPI document', () => {
       expect(schemas[name]?.safeParse(example).error).toBeUndefined()
       checked++
     }
-    expect(checked).toBe(4)
+    expect(checked).toBe(5)
   })
 
   it('states the limits that requests are held to', async () => {

@@ -10,6 +10,7 @@ import type { WorkerRecord } from '../../infra/local/worker.ts'
 import { LANES } from '../../shared/job.ts'
 import { isTerminalEvent } from '../../shared/job-event.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
+import { ScoreRecord } from '../../shared/score-record.ts'
 import { followEvents, type ReceivedEvent } from '../support/job-events.ts'
 
 /** The whole service with the real bundle: edge in workerd, an SQS emulator, workers as processes. */
@@ -108,6 +109,40 @@ describe('a prompt', () => {
     expect([one.cache, two.cache].toSorted()).toEqual(['collapsed', 'miss'])
     expect(one.result).toEqual(two.result)
     expect(jobsStarted()).toBe(startedBefore + 1)
+  })
+})
+
+describe('pictures to be scored', () => {
+  it('get from the verifier what it said when they were made, sent back or named, and each its own error', async () => {
+    const made = await finishJob({ ...SMALL, prompt: PROMPT, accept: 'best', seed: 12 })
+    const { image, alignment } = made.result ?? {}
+    const png = Buffer.from(await (await fetch(made.imageUrl ?? '')).arrayBuffer())
+    const items = [
+      { prompt: PROMPT, image: image?.sha256 },
+      { prompt: 'a photo of a zyzzyva', image: `data:image/png;base64,${png.toString('base64')}` },
+      { prompt: PROMPT, image: '0'.repeat(64) },
+      // Its header is right and its data is not.
+      { prompt: PROMPT, image: png.subarray(0, 200).toString('base64') },
+    ]
+    const response = await post('/v1/scores', { items, verifiers: ['parm', 'orm-ft'], deadlineMs: 600_000 })
+    expect(response.status).toBe(200)
+    const { data, cost } = ScoreRecord.parse(await response.json())
+    const [named, sent, missing, broken] = data
+    // The same picture to the same verifier, beside others in its batch.
+    expect(named).toMatchObject({ index: 0, image: image?.sha256, scores: { parm: { alignment } }, warnings: [] })
+    expect(named).toMatchObject({ scores: { 'orm-ft': { alignment: expect.any(Number) } } })
+    expect(sent).toMatchObject({ image: image?.sha256, warnings: [expect.stringContaining('zyzzyva')] })
+    expect(missing).toMatchObject({ error: { code: 'image_not_found' } })
+    expect(broken).toMatchObject({ error: { code: 'image_invalid' } })
+    expect(cost?.judgeCalls).toBe(4)
+    expect(cost?.rowSteps).toBeGreaterThan(0)
+    const one = { prompt: PROMPT, image: image?.sha256 }
+    const first = await post('/v1/scores', one)
+    const again = await post('/v1/scores', one)
+    expect([first, again].map(({ headers }) => headers.get('cache-status'))).toEqual([
+      'parm-edge;fwd=miss;stored',
+      'parm-edge;hit',
+    ])
   })
 })
 

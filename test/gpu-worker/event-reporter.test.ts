@@ -21,6 +21,7 @@ class Harness {
       claim: () => Promise.reject(new Error('not asked here')),
       listen: () => () => undefined,
       putImage: () => Promise.reject(new Error('not asked here')),
+      getImage: () => Promise.reject(new Error('not asked here')),
       report: (batch) => {
         this.batches.push(batch)
         return new Promise((resolve, reject) => this.#answers.push({ resolve, reject }))

@@ -64,7 +64,7 @@ describe('JobMessage', () => {
 })
 
 describe('job events', () => {
-  it('let a caller see all that a worker may say but the handing back, and three events that only the edge says', () => {
+  it('let a caller see all that a worker may say of a picture but the handing back, and three events that only the edge says', () => {
     const workerTypes = WorkerEvent.options.map((option) => option.shape.type.value)
     const callerTypes = JobEvent.options.map((option) => option.shape.type.value)
     expect(callerTypes.filter((type) => !(workerTypes as string[]).includes(type))).toEqual([
@@ -72,7 +72,7 @@ describe('job events', () => {
       'canceled',
       'expired',
     ])
-    expect(workerTypes.filter((type) => !(callerTypes as string[]).includes(type))).toEqual(['handed_back'])
+    expect(workerTypes.filter((type) => !(callerTypes as string[]).includes(type))).toEqual(['handed_back', 'scored'])
   })
 
   it('end with exactly one of four', () => {

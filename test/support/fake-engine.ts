@@ -5,6 +5,8 @@ import type {
   EngineOutcome,
   PreparedPrompt,
   RunningJob,
+  RunningScore,
+  ScoreJob,
 } from '../../gpu-worker/src/engine/ports.ts'
 import type { SavedJob } from '../../gpu-worker/src/engine/saved-job.ts'
 import type { ServedModel } from '../../gpu-worker/src/served-model.ts'
@@ -110,12 +112,25 @@ export class FakeEngine implements Engine {
     }
   }
 
+  /** Asks the verifiers at once. */
+  score({ id, questions }: ScoreJob): RunningScore {
+    const outcome = Promise.all(questions.map(({ verifier, ...question }) => verifier.judge([question])))
+      .then((answers) => ({ status: 'answered' as const, answers: answers.flat(), workMs: 3 }))
+      .catch((error: unknown) => ({ status: 'failed' as const, error }))
+    return { id, outcome, stop: () => {}, handBack: () => {}, cancelCandidates: () => {}, moveDeadline: () => {} }
+  }
+
   run(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   }
 }
 
 export const FAKE_REVISION = 'b'.repeat(64)
+
+function readPrompt(prompt: string): PreparedPrompt {
+  const unknownWords = prompt.split(' ').filter((word) => word === 'zyzzyva')
+  return { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0 }
+}
 
 /** A bundle that goes with the fake engine and does not know the word `zyzzyva`. */
 export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<PreparedPrompt> } {
@@ -129,9 +144,9 @@ export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<Prepa
       imageSize: FAKE_SIZE,
       tokenCount: 4,
       codebookSize: 16,
+      read: readPrompt,
       async prepare(prompt) {
-        const unknownWords = prompt.split(' ').filter((word) => word === 'zyzzyva')
-        const prepared: PreparedPrompt = { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0 }
+        const prepared = readPrompt(prompt)
         preparedPrompts.add(prepared)
         return prepared
       },

@@ -78,6 +78,10 @@ export class FakeGenerator implements Generator {
 
   async prepare(prompt: string): Promise<PreparedPrompt> {
     this.#users.set(prompt, (this.#users.get(prompt) ?? 0) + 1)
+    return this.read(prompt)
+  }
+
+  read(prompt: string): PreparedPrompt {
     const words = prompt.split(' ')
     return {
       key: prompt,

@@ -9,5 +9,6 @@ export const TEST_MODEL: ModelCard = {
   defaults: { steps: 12, guidance: 2 },
   verifiers: ['parm', 'orm'],
   defaultVerifier: 'parm',
+  callRowSteps: { parm: 0.75 },
   examples: ['a photo of a red apple'],
 }

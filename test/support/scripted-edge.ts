@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { JobMessage } from '../../shared/job.ts'
+import type { JobMessage, ScoreItem, ScoreMessage, WorkMessage } from '../../shared/job.ts'
 import type { WorkerEvent } from '../../shared/job-event.ts'
 import {
   type ClaimReply,
@@ -21,7 +21,7 @@ export interface Answer {
 /** Everything that workers told about one job. */
 export interface HeardJob {
   readonly id: string
-  readonly message: JobMessage
+  readonly message: WorkMessage
   claims: number
   readonly batches: EventBatch[]
   readonly events: WorkerEvent[]
@@ -31,6 +31,8 @@ export interface HeardJob {
   onClaim: (claims: number) => ClaimReply | Answer
   onBatch: (batch: EventBatch) => ControlReply | Answer
 }
+
+const ENDS: ReadonlySet<string> = new Set(['succeeded', 'scored', 'failed'])
 
 const isAnswer = (value: object): value is Answer => 'status' in value && 'body' in value
 
@@ -88,6 +90,19 @@ export class ScriptedEdge {
       callbackKey: randomBytes(32).toString('base64url'),
       ...rest,
     }
+    return this.#open(id, message)
+  }
+
+  /** A request for scores that this edge knows; what it has of the pictures are its `images`. */
+  openScores(items: ScoreItem[], rest: Partial<ScoreMessage> = {}): HeardJob {
+    const { message, id } = this.openJob()
+    const { model, revision } = message.parameters
+    const jobId = id.replace('job_', 'score_')
+    const parameters = { model, revision, verifiers: ['parm'], items }
+    return this.#open(jobId, { ...message, jobId, parameters, ...rest } as ScoreMessage)
+  }
+
+  #open(id: string, message: WorkMessage): HeardJob {
     const control: ControlReply = { continue: true, cancel: [], deadline: message.deadline }
     const job: HeardJob = {
       id,
@@ -110,7 +125,7 @@ export class ScriptedEdge {
 
   /** The event that ends `job`, once it is here. */
   async terminal(job: HeardJob): Promise<WorkerEvent> {
-    const find = () => job.events.find((event) => event.type === 'succeeded' || event.type === 'failed')
+    const find = () => job.events.find((event) => ENDS.has(event.type))
     await this.until(() => find() !== undefined)
     return find() as WorkerEvent
   }
@@ -124,7 +139,9 @@ export class ScriptedEdge {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const { status, body } = this.#answer(request, Buffer.concat(chunks))
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    response
+      .writeHead(status, { 'content-type': 'application/json' })
+      .end(Buffer.isBuffer(body) ? body : JSON.stringify(body))
     for (const wake of this.#watchers) wake()
     this.#watchers.clear()
   }
@@ -141,6 +158,10 @@ export class ScriptedEdge {
     if (path === controlPath(job.id)) return refuse(426, 'invalid_request')
     job.traces.push(request.headers.traceparent)
     const image = /^\/internal\/v1\/images\/([0-9a-f]{64})$/.exec(path)?.[1]
+    if (method === 'GET' && image) {
+      const bytes = this.images.get(image)
+      return bytes ? { status: 200, body: bytes } : refuse(404, 'image_not_found')
+    }
     if (method === 'PUT' && image) {
       const isNew = !this.images.has(image)
       this.images.set(image, body)

@@ -54,6 +54,7 @@ function counted(generator: Generator, onRows: (count: number) => void): Generat
     imageSize: generator.imageSize,
     temperature: generator.temperature,
     guidedShare: generator.guidedShare,
+    read: (prompt) => generator.read(prompt),
     prepare: (prompt) => generator.prepare(prompt),
     release: (prompt) => generator.release(prompt),
     decode: (codes) => generator.decode(codes),

@@ -7,6 +7,7 @@ import { isPictureDue, type Progress, policyOf, questionsFor } from './progress.
 import { decide, isClearAfter } from './pruning.ts'
 import { fillUniform } from './random.ts'
 import { completeX0, Remasker } from './sampling.ts'
+import type { Question } from './scoring.ts'
 import type { Seat } from './seat.ts'
 
 export interface BatchParts {
@@ -43,19 +44,20 @@ export class Batch {
   }
 
   /**
-   * Advances the path of each seat by one step.
+   * Advances the path of each seat by one step, and has the questions answered beside them.
    *
-   * @param seats  running candidates of ready jobs
-   * @returns      one entry a seat, in the same order; never rejects for a failed model call
+   * @param seats      running candidates of ready jobs
+   * @param questions  get their answers or failures
+   * @returns          one entry a seat, in the same order; never rejects for a failed model call
    */
-  async advance(seats: readonly Seat[]): Promise<Progress[]> {
+  async advance(seats: readonly Seat[], questions: readonly Question[] = []): Promise<Progress[]> {
     const rows = seats.map(({ job, candidate }): Progress => {
       const stepIndex = candidate.path.stepsDone
       return { job, candidate, stepIndex, isLast: stepIndex === job.schedule.stepCount - 1 }
     })
-    await this.#step(rows)
+    if (rows.length > 0) await this.#step(rows)
     await this.#decode(rows.filter(isPictureDue))
-    for (const [verifier, asked] of groupByVerifier(rows)) await this.#judge(verifier, asked)
+    for (const [verifier, asked] of groupByVerifier(rows, questions)) await this.#judge(verifier, asked)
     return rows
   }
 
@@ -107,25 +109,27 @@ export class Batch {
     for (const [index, pixels] of pictures.entries()) (rows[index] as Progress).pixels = pixels
   }
 
-  async #judge(verifier: Verifier, rows: readonly Progress[]): Promise<void> {
+  async #judge(verifier: Verifier, asked: readonly (Progress | Question)[]): Promise<void> {
     let ms = 0
-    const judgements = await attempt(rows, async () => {
-      const questions = rows.map((row) => ({ pixels: row.pixels as Pixels, prompt: promptOf(row.job) }))
-      const call = await this.#timed('judge', rows, () => verifier.judge(questions))
-      ms = call.ms / rows.length
-      return sameCount(`verifier ${verifier.name}`, rows.length, call.answers)
+    const judgements = await attempt(asked, async () => {
+      const pictures = asked.map((one) => (isQuestion(one) ? one : pictureOf(one)))
+      const call = await this.#timed('judge', asked, () => verifier.judge(pictures))
+      ms = call.ms / asked.length
+      return sameCount(`verifier ${verifier.name}`, asked.length, call.answers)
     })
     for (const [index, judgement] of judgements.entries()) {
-      const row = rows[index] as Progress
-      const checked = attemptRow(row, () => checkJudgement(verifier, judgement))
-      if (checked !== undefined) this.#rule(row, checked, ms)
+      const one = asked[index] as Progress | Question
+      const checked = attemptRow(one, () => checkJudgement(verifier, judgement))
+      if (checked === undefined) continue
+      if (isQuestion(one)) one.answer = checked
+      else this.#rule(one, checked, ms)
     }
   }
 
   /** Every call into the models goes through here, so that whoever follows them sees the failed ones, too. */
   async #timed<T>(
     kind: BatchedCall['kind'],
-    rows: readonly Progress[],
+    rows: readonly (Progress | Question)[],
     call: () => Promise<T>,
   ): Promise<{ answers: T; ms: number }> {
     const startedMs = this.#clock.now()
@@ -157,8 +161,11 @@ function noteConfidence({ tokens, confidence }: Path, prob: Float32Array, maskTo
   }
 }
 
+/** A row or a question, of which a model call may fail. */
+type Fallible = Pick<Progress, 'failure'>
+
 /** Does one model call for `rows`; a failure is noted in all of them, and nobody is answered. */
-async function attempt<T>(rows: readonly Progress[], call: () => Promise<T[]>): Promise<T[]> {
+async function attempt<T>(rows: readonly Fallible[], call: () => Promise<T[]>): Promise<T[]> {
   try {
     return await call()
   } catch (error) {
@@ -168,7 +175,7 @@ async function attempt<T>(rows: readonly Progress[], call: () => Promise<T[]>): 
 }
 
 /** Reads one row of an answer; a broken row must not fail the jobs of its batch-mates. */
-function attemptRow<T>(row: Progress, read: () => T): T | undefined {
+function attemptRow<T>(row: Fallible, read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {
@@ -178,7 +185,7 @@ function attemptRow<T>(row: Progress, read: () => T): T | undefined {
 }
 
 /** After a broken invariant nothing that the engine believes can be relied on: that one is not a job's own failure. */
-function noteFailure(row: Progress, error: unknown): void {
+function noteFailure(row: Fallible, error: unknown): void {
   if (error instanceof InvariantError) throw error
   row.failure = { error }
 }
@@ -198,13 +205,23 @@ function checkJudgement(verifier: Verifier, judgement: Judgement): Judgement {
   return judgement
 }
 
-function rowsByJob(rows: readonly Progress[]): Map<string, number> {
+function rowsByJob(rows: readonly (Progress | Question)[]): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const { job } of rows) counts.set(job.request.id, (counts.get(job.request.id) ?? 0) + 1)
+  for (const row of rows) {
+    const id = isQuestion(row) ? row.jobId : row.job.request.id
+    counts.set(id, (counts.get(id) ?? 0) + 1)
+  }
   return counts
 }
 
-function groupByVerifier(rows: readonly Progress[]): Map<Verifier, Progress[]> {
+function groupByVerifier(
+  rows: readonly Progress[],
+  questions: readonly Question[],
+): Map<Verifier, (Progress | Question)[]> {
   const asked = rows.filter((row) => row.pixels !== undefined && questionsFor(row).length > 0)
-  return Map.groupBy(asked, (row) => row.job.request.verifier)
+  return Map.groupBy([...asked, ...questions], (one) => (isQuestion(one) ? one : one.job.request).verifier)
 }
+
+const isQuestion = (one: Progress | Question): one is Question => 'work' in one
+
+const pictureOf = ({ job, pixels }: Progress) => ({ pixels: pixels as Pixels, prompt: promptOf(job) })

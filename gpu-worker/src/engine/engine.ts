@@ -8,8 +8,19 @@ import { begin, checkRemaining, createJob, type Job, type JobTransition } from '
 import type { TemperatureMode } from './mask-schedule.ts'
 import { Measurements } from './measurements.ts'
 import { Placement } from './placement.ts'
-import type { BatchedCall, Clock, Engine, EngineEvent, EngineJob, Generator, RunningJob } from './ports.ts'
+import type {
+  BatchedCall,
+  Clock,
+  Engine,
+  EngineEvent,
+  EngineJob,
+  Generator,
+  RunningJob,
+  RunningScore,
+  ScoreJob,
+} from './ports.ts'
 import { Scheduler } from './scheduler.ts'
+import { roomBeside, ScoreQueue, type ScoreWork } from './scoring.ts'
 import { Settlement } from './settlement.ts'
 
 export interface EngineOptions {
@@ -80,6 +91,7 @@ class StepEngine implements TickingEngine {
   readonly #settlement: Settlement
   readonly #aftermath: Aftermath
   readonly #deadlines = new DeadlineWatch()
+  readonly #scores = new ScoreQueue()
   /** All jobs that have not ended. */
   readonly #jobs = new Set<Job>()
   /** Those of which something was asked from outside since the last tick. */
@@ -111,7 +123,7 @@ class StepEngine implements TickingEngine {
   }
 
   get freeSlots(): number {
-    return this.#placement.freeSlots
+    return Math.max(0, this.#placement.freeSlots - this.#scores.unasked)
   }
 
   submit(request: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
@@ -128,6 +140,13 @@ class StepEngine implements TickingEngine {
       void this.#prepare(job)
     }
     return this.#handleOf(job)
+  }
+
+  score(request: ScoreJob): RunningScore {
+    const work = this.#scores.add(request, this.#options.clock.now())
+    if (this.#state.phase === 'broken') this.#scores.end(work, { status: 'failed', error: this.#state.error })
+    this.#ring()
+    return this.#handleOfScores(work)
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -193,6 +212,20 @@ class StepEngine implements TickingEngine {
     }
   }
 
+  #handleOfScores(work: ScoreWork): RunningScore {
+    const stop = () => this.#scores.end(work, { status: 'stopped' })
+    return {
+      id: work.request.id,
+      outcome: work.outcome,
+      stop,
+      handBack: stop,
+      cancelCandidates: () => {},
+      moveDeadline: (remainingMs) => {
+        work.deadlineMs = this.#options.clock.now() + checkRemaining(remainingMs)
+      },
+    }
+  }
+
   /** Computes the prompt's prefix beside the ticks; the next one finds the job ready, or its failure. */
   async #prepare(job: Job): Promise<void> {
     const { generator } = this.#options
@@ -240,7 +273,7 @@ class StepEngine implements TickingEngine {
   }
 
   get #hasWork(): boolean {
-    return this.#wished.size > 0 || this.#readyCount > 0
+    return this.#wished.size > 0 || this.#readyCount > 0 || this.#scores.unasked > 0
   }
 
   /** Acts on what came from outside since the last tick, so that the slots it frees are used in this one. */
@@ -280,13 +313,17 @@ class StepEngine implements TickingEngine {
     }
   }
 
-  /** One step of everybody who owns a slot. */
+  /** One step of everybody who owns a slot, and an answer for pictures that wait to be scored. */
   async #advance(startedMs: number): Promise<void> {
     const { seats } = this.#placement
-    if (seats.length === 0) return
+    const questions = this.#scores.take(roomBeside(seats.length, this.#options.slots), startedMs)
+    if (seats.length === 0 && questions.length === 0) return
     for (const { job } of seats) job.spent.sinceMs ??= startedMs
-    for (const row of await this.#batch.advance(seats)) this.#aftermath.apply(row)
-    this.measurements.noteTick(this.#options.clock.now() - startedMs)
+    for (const row of await this.#batch.advance(seats, questions)) this.#aftermath.apply(row)
+    const nowMs = this.#options.clock.now()
+    this.#scores.apply(questions, nowMs)
+    // What a step takes is known of ticks that had one.
+    if (seats.length > 0) this.measurements.noteTick(nowMs - startedMs)
   }
 
   #jobChanged(job: Job, transition: JobTransition): void {
@@ -305,6 +342,7 @@ class StepEngine implements TickingEngine {
     this.#state = { phase: 'broken', error }
     for (const job of this.#jobs) job.settle({ status: 'failed', error })
     this.#jobs.clear()
+    this.#scores.endAll({ status: 'failed', error })
     this.#ring()
   }
 }

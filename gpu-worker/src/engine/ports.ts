@@ -3,7 +3,7 @@
  * R rows, N image tokens (grid rows x columns), H x W pixels.
  */
 
-import type { Search } from '../../../shared/bundle.ts'
+import type { Search, TASKS } from '../../../shared/bundle.ts'
 import type { AcceptRule, JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
 import type { SavedJob } from './saved-job.ts'
@@ -62,6 +62,8 @@ export interface Generator {
   /** Share of a path's steps, from the first on, that are guided unless a job says otherwise; 0..1. */
   readonly guidedShare: number
 
+  /** Tokenises `prompt` for a verifier, who needs no prefix; there is nothing to release. */
+  read(prompt: string): PreparedPrompt
   /** Tokenises `prompt` and computes its prefix once; the same text twice shares one prefix. */
   prepare(prompt: string): Promise<PreparedPrompt>
   /** Gives one `prepare` back; the prefix is dropped with its last user. */
@@ -94,6 +96,8 @@ export type DefaultSearches = { readonly [rule in AcceptRule]?: Search | undefin
 /** A verifier of a bundle. */
 export interface Verifier {
   readonly name: string
+  /** The questions that it answers. Default: all. */
+  readonly tasks?: readonly (typeof TASKS)[number][]
   readonly thresholds: Judgement
   /** Absent where the bundle does not tell; every listed step is judged then. */
   readonly economics?: JudgeEconomics
@@ -200,10 +204,36 @@ export interface RunningJob {
   moveDeadline(remainingMs: number): void
 }
 
+/** One picture that somebody wants judged, whoever made it. */
+export interface ScoreQuestion {
+  readonly pixels: Pixels
+  readonly prompt: PreparedPrompt
+  readonly verifier: Verifier
+}
+
+/** Pictures to be judged and nothing else: no candidate, no slot. */
+export interface ScoreJob {
+  readonly id: string
+  readonly questions: readonly ScoreQuestion[]
+  /** As of an EngineJob. */
+  readonly tenant?: string
+  readonly lane?: Lane
+  readonly remainingMs?: number
+}
+
+export type ScoreOutcome =
+  /** By question. `workMs`: from the first tick with a question in it. */
+  | { status: 'answered'; answers: readonly Judgement[]; workMs: number }
+  | { status: 'stopped' }
+  | { status: 'failed'; error: unknown }
+
+/** As a RunningJob. There is nothing to put down: what is handed back is asked anew elsewhere. */
+export type RunningScore = Omit<RunningJob, 'outcome'> & { readonly outcome: Promise<ScoreOutcome> }
+
 /** The engine's face towards consumer and command line. */
 export interface Engine {
   /**
-   * Slots that no candidate needs: what more work could start in the next tick. With accept `first` a job needs one
+   * Slots that no candidate needs, less the pictures that wait to be scored: what more work could start in the next tick. With accept `first` a job needs one
    * slot at a time; those in which it runs ahead of need count as free, because it gives them up to whoever needs one.
    */
   readonly freeSlots: number
@@ -213,6 +243,12 @@ export interface Engine {
    * @throws AppError  invalid_request, when `judging`, `guidedShare` or `remainingMs` is out of range, or `resumeFrom` is of another job
    */
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob
+  /**
+   * Has pictures judged, in the verifier calls of the ticks to come, beside the candidates that are due there.
+   *
+   * @throws AppError  invalid_request, when there is no question or `remainingMs` is out of range
+   */
+  score(job: ScoreJob): RunningScore
   /** Runs ticks while there is work, sleeps without polling when there is none; resolves when `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
 }

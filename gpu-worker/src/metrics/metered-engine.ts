@@ -1,4 +1,13 @@
-import type { Clock, Engine, EngineEvent, EngineJob, EngineOutcome, RunningJob } from '../engine/ports.ts'
+import type {
+  Clock,
+  Engine,
+  EngineEvent,
+  EngineJob,
+  EngineOutcome,
+  RunningJob,
+  RunningScore,
+  ScoreJob,
+} from '../engine/ports.ts'
 import type { WasteReason, WorkerMetrics } from './worker-metrics.ts'
 
 /** An engine that counts what becomes of its jobs and of their candidates. */
@@ -19,6 +28,16 @@ export class MeteredEngine implements Engine {
 
   run(signal: AbortSignal): Promise<void> {
     return this.#engine.run(signal)
+  }
+
+  score(job: ScoreJob): RunningScore {
+    const running = this.#engine.score(job)
+    void running.outcome.then(({ status }) => {
+      this.#metrics.scoreRequests.add({ status }, 1)
+      if (status !== 'answered') return
+      for (const { verifier } of job.questions) this.#metrics.judgedPictures.add({ verifier: verifier.name }, 1)
+    })
+    return running
   }
 
   submit(job: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {

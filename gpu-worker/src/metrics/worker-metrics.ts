@@ -50,6 +50,10 @@ export class WorkerMetrics {
     'parm_jobs_total',
     'Jobs that ended in the engine. reason: why the winner won, or none.',
   )
+  readonly scoreRequests = this.registry.counter<'status'>(
+    'parm_score_requests_total',
+    'Requests for scores that ended in the engine.',
+  )
   readonly jobSeconds = this.registry.histogram<'strategy'>(
     'parm_job_seconds',
     'Time from submission to the engine to its outcome, of succeeded jobs.',

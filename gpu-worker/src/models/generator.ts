@@ -32,10 +32,15 @@ export class BundleGenerator implements Generator {
     this.#thread = thread
   }
 
-  async prepare(prompt: string): Promise<PreparedPrompt> {
+  read(prompt: string): PreparedPrompt {
     const { ids, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
     // Two texts with the same ids are one prompt to the model.
-    const key = ids.join(' ')
+    return { key: ids.join(' '), ids, unknownWords, tokensLeftOut }
+  }
+
+  async prepare(prompt: string): Promise<PreparedPrompt> {
+    const prepared = this.read(prompt)
+    const { key, ids } = prepared
     let shared = this.#prefixes.get(key)
     if (shared === undefined) {
       const packed = Int32Array.from(ids)
@@ -49,7 +54,7 @@ export class BundleGenerator implements Generator {
       this.#giveBack(key)
       throw error
     }
-    return { key, ids, unknownWords, tokensLeftOut }
+    return prepared
   }
 
   release(prompt: PreparedPrompt): void {

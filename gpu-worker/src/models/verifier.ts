@@ -7,6 +7,7 @@ import type { ModelThread } from './thread-client.ts'
 /** A verifier of a bundle behind the engine's port. */
 export class BundleVerifier implements Verifier {
   readonly name: string
+  readonly tasks: readonly (typeof TASKS)[number][]
   readonly thresholds: Judgement
   readonly economics?: JudgeEconomics
   readonly search?: DefaultSearches
@@ -17,6 +18,7 @@ export class BundleVerifier implements Verifier {
   /** @param pictureBytes  height * width * 3 */
   constructor(name: string, entry: VerifierEntry, pictureBytes: number, thread: Pick<ModelThread, 'call'>) {
     this.name = name
+    this.tasks = entry.tasks
     this.thresholds = entry.thresholds
     const economics = economicsOf(entry)
     if (economics !== undefined) this.economics = economics

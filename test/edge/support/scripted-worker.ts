@@ -1,6 +1,6 @@
 import { AwsClient } from 'aws4fetch'
 import { base64, hex } from '../../../edge/bytes.ts'
-import { JobMessage, type JobResult } from '../../../shared/job.ts'
+import { JobMessage, type JobResult, ScoreMessage, type WorkMessage } from '../../../shared/job.ts'
 import type { WorkerEvent } from '../../../shared/job-event.ts'
 import {
   type ClaimReply,
@@ -33,7 +33,7 @@ async function sqs<T>(queueUrl: string, action: string, input: object): Promise<
 }
 
 /** Messages of this file's jobs that came while another one was awaited. */
-const early: JobMessage[] = []
+const early: WorkMessage[] = []
 
 /**
  * Receives until the message of `jobId`, or of the job whose handles begin so, comes. Messages of other test files are
@@ -42,7 +42,7 @@ const early: JobMessage[] = []
 export async function receiveMessage(
   jobId: string,
   lane: 'interactive' | 'batch' = 'interactive',
-): Promise<JobMessage> {
+): Promise<WorkMessage> {
   const url = lane === 'interactive' ? bindings.QUEUE_URL_INTERACTIVE : bindings.QUEUE_URL_BATCH
   for (let round = 0; round < 50; round++) {
     const found = early.find((message) => message.jobId.startsWith(jobId) && message.lane === lane)
@@ -52,7 +52,7 @@ export async function receiveMessage(
   throw new Error(`no message for ${jobId} came`)
 }
 
-async function receiveOwn(url: string): Promise<JobMessage[]> {
+async function receiveOwn(url: string): Promise<WorkMessage[]> {
   interface Received {
     Messages?: { MessageId: string; Body: string; ReceiptHandle: string }[]
   }
@@ -63,7 +63,7 @@ async function receiveOwn(url: string): Promise<JobMessage[]> {
   })
   const received = Messages.map(({ MessageId: Id, Body, ReceiptHandle }) => ({
     entry: { Id, ReceiptHandle },
-    message: JobMessage.parse(JSON.parse(Body)),
+    message: readMessage(JSON.parse(Body)),
   }))
   const own = received.filter(({ message }) => message.callbackUrl === ORIGIN)
   const others = received.filter(({ message }) => message.callbackUrl !== ORIGIN)
@@ -75,6 +75,10 @@ async function receiveOwn(url: string): Promise<JobMessage[]> {
   return own.map(({ message }) => message)
 }
 
+function readMessage(value: { jobId: string }): WorkMessage {
+  return (value.jobId.startsWith('score_') ? ScoreMessage : JobMessage).parse(value)
+}
+
 export interface SignOptions {
   key?: string
   timestamp?: number
@@ -84,11 +88,11 @@ export interface SignOptions {
 
 /** Plays the GPU worker of one message: every call is signed as shared/worker-protocol.ts says. */
 export class ScriptedWorker {
-  readonly message: JobMessage
+  readonly message: WorkMessage
   attempt = 0
   sequence = 0
 
-  constructor(message: JobMessage) {
+  constructor(message: WorkMessage) {
     this.message = message
   }
 

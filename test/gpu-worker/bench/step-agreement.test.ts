@@ -28,6 +28,10 @@ class UniformGenerator implements Generator {
     })
   }
 
+  read(): PreparedPrompt {
+    throw new Error('no prompt is read here')
+  }
+
   prepare(): Promise<PreparedPrompt> {
     throw new Error('no prompt is prepared here')
   }

@@ -1,0 +1,140 @@
+import { AppError, InvariantError } from '../../shared/error-code.ts'
+import {
+  type ItemScore,
+  type Lane,
+  type ScoreItem,
+  type ScoreMessage,
+  type ScoreParameters,
+  type ScoreResult,
+  scoringRowSteps,
+} from '../../shared/job.ts'
+import { UNTOLD_CALL_ROW_STEPS } from '../../shared/model-card.ts'
+import type { Attempt } from './attempt.ts'
+import type { Engine, Judgement, Pixels, PreparedPrompt, ScoreOutcome, Verifier } from './engine/ports.ts'
+import { promptWarnings } from './engine/prompt-warnings.ts'
+import { readForeignPicture } from './foreign-picture.ts'
+import type { ServedModel } from './served-model.ts'
+
+/** Pictures of one request that are fetched at a time. */
+const FETCHES = 4
+
+export interface ScoreParts {
+  readonly engine: Pick<Engine, 'score'>
+  readonly model: ServedModel
+  readonly lane: Lane
+  /** The engine has the questions. */
+  readonly onSubmitted: () => void
+}
+
+/** An item with what its questions need, or why it has none. */
+type ReadItem =
+  | { readonly kind: 'ready'; readonly pixels: Pixels; readonly prompt: PreparedPrompt }
+  | { readonly kind: 'refused'; readonly score: ItemScore }
+
+/**
+ * Has the pictures of a request judged: fetches them from the edge, asks every verifier about each, in the engine's batch.
+ *
+ * @returns undefined where the attempt was stopped meanwhile
+ * @throws AppError  as EdgeClient.getImage, but for `image_not_found`, which is its item's own; a failed verifier's error
+ */
+export async function runScores(
+  attempt: Attempt,
+  { parameters, tenant }: ScoreMessage,
+  { engine, model, lane, onSubmitted }: ScoreParts,
+): Promise<ScoreResult | undefined> {
+  const verifiers = verifiersOf(model, parameters)
+  const items = await attempt.trace.timed('fetch', () => readItems(attempt, parameters, model))
+  const ready = items.filter((item) => item.kind === 'ready')
+  const questions = ready.flatMap(({ pixels, prompt }) => verifiers.map((verifier) => ({ pixels, prompt, verifier })))
+  if (questions.length === 0) {
+    return { items: items.map(refusalOf), cost: { rowSteps: 0, judgeCalls: 0, workMs: 0 } }
+  }
+  const { remainingMs } = attempt
+  const running = engine.score({ id: engineIdOf(attempt), questions, tenant, lane, remainingMs })
+  onSubmitted()
+  attempt.attach(running)
+  // A stopped attempt does not wait for the engine, which may hang.
+  const outcome = await Promise.race([running.outcome, attempt.stopped.then(() => STOPPED)])
+  if (outcome.status === 'failed') throw outcome.error
+  if (outcome.status === 'stopped') return undefined
+  const answers = outcome.answers.values()
+  return {
+    items: items.map((item) => (item.kind === 'ready' ? scoreOf(item.prompt, verifiers, answers) : item.score)),
+    cost: {
+      rowSteps: scoringRowSteps(
+        ready.length,
+        verifiers.map(({ economics }) => economics?.callRowSteps ?? UNTOLD_CALL_ROW_STEPS),
+      ),
+      judgeCalls: questions.length,
+      workMs: outcome.workMs,
+    },
+  }
+}
+
+const STOPPED: ScoreOutcome = { status: 'stopped' }
+
+/** Under which name the engine has the questions of an attempt. */
+export const engineIdOf = ({ jobId, number }: Attempt): string => `${jobId}#${number}`
+
+function verifiersOf({ verifiers }: ServedModel, parameters: ScoreParameters): Verifier[] {
+  return parameters.verifiers.map((name) => {
+    const verifier = verifiers.get(name)
+    if (verifier === undefined) throw new InvariantError(`verifier ${name} was accepted but is not there`)
+    return verifier
+  })
+}
+
+/** @param answers  of all questions, in order; those of this item are next */
+function scoreOf(prompt: PreparedPrompt, verifiers: readonly Verifier[], answers: Iterator<Judgement>): ItemScore {
+  const scores = verifiers.map((verifier) => {
+    const { value, done } = answers.next()
+    if (done) throw new InvariantError('the engine answered fewer questions than it was asked')
+    return [verifier.name, told(verifier, value)] as const
+  })
+  return { scores: Object.fromEntries(scores), warnings: promptWarnings(prompt) }
+}
+
+/** A verifier says yes to what it was not made for; that is no answer to tell. */
+function told({ tasks }: Verifier, judgement: Judgement): Partial<Judgement> {
+  if (tasks === undefined) return judgement
+  return Object.fromEntries(tasks.map((task) => [task, judgement[task]]))
+}
+
+function refusalOf(item: ReadItem): ItemScore {
+  if (item.kind === 'refused') return item.score
+  throw new InvariantError('an item is ready and nobody is asked about it')
+}
+
+async function readItems(attempt: Attempt, { items }: ScoreParameters, model: ServedModel): Promise<ReadItem[]> {
+  const digests = [...new Set(items.flatMap((item) => ('image' in item ? [item.image] : [])))]
+  const pictures = new Map<string, Pixels | AppError>()
+  const queue = digests.values()
+  const fetchNext = async (): Promise<void> => {
+    for (const sha256 of queue) pictures.set(sha256, await readPicture(attempt, sha256, model))
+  }
+  await Promise.all(Array.from({ length: FETCHES }, fetchNext))
+  return items.map((item) => readItem(item, pictures, model))
+}
+
+function readItem(
+  item: ScoreItem,
+  pictures: ReadonlyMap<string, Pixels | AppError>,
+  { generator }: ServedModel,
+): ReadItem {
+  if ('error' in item) return { kind: 'refused', score: item }
+  const picture = pictures.get(item.image)
+  if (picture === undefined) throw new InvariantError(`picture ${item.image} was not read`)
+  if (!(picture instanceof AppError)) return { kind: 'ready', pixels: picture, prompt: generator.read(item.prompt) }
+  return { kind: 'refused', score: { error: { code: picture.code, message: picture.message } } }
+}
+
+/** @returns an error that concerns this picture alone */
+async function readPicture(attempt: Attempt, sha256: string, { generator }: ServedModel): Promise<Pixels | AppError> {
+  try {
+    return readForeignPicture(await attempt.edge.getImage(sha256, attempt.patience()), generator.imageSize)
+  } catch (error) {
+    const isItsOwn = error instanceof AppError && (error.code === 'image_invalid' || error.code === 'image_not_found')
+    if (isItsOwn) return error
+    throw error
+  }
+}
