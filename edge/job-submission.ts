@@ -6,6 +6,7 @@ import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'
 import { type Env, parseEnv } from './env.ts'
 import { newJobId, newScoreId } from './job-id.ts'
+import { memoryKey } from './job-memories.ts'
 import type { CompleteRequest } from './job-parameters.ts'
 import { ofJob, type WorkSnapshot } from './objects/job-snapshot.ts'
 import type { JobSpec } from './objects/job-store.ts'
@@ -56,6 +57,11 @@ export async function submitWork(
   const key = await cacheKey(parameters)
   // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
   const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
+  const place = isPrivate ? `/${tenant}` : ''
+  const memory =
+    isScoring(parameters) || reuse.mode === 'none'
+      ? undefined
+      : { key: (await memoryKey(parameters)) + place, mayRecall: reuse.mode !== 'fresh' }
   const spec: JobSpec = {
     id,
     cacheKey: entry,
@@ -69,6 +75,7 @@ export async function submitWork(
     deadline: createdAt + deadlineMs,
     ...(cancelAfterMs === undefined ? {} : { cancelAt: createdAt + cancelAfterMs }),
     ...(webhook === undefined ? {} : { webhook }),
+    ...(memory ? { memory } : {}),
     reuse,
     callbackUrl: parseEnv(env).publicUrl ?? new URL(url).origin,
     traceparent: traceparentOf(trace),

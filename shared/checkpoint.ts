@@ -6,7 +6,7 @@ import { Probability, Verdict } from './verdict.ts'
  * Where one candidate stood. waiting: it has steps left. held: likewise, and it waits for its siblings to be compared. pruned,
  * finished, stopped: as in the engine; `finished` is decoded anew where it goes on.
  */
-const CandidateCheckpoint = z.strictObject({
+export const CandidateCheckpoint = z.strictObject({
   phase: z.enum(['waiting', 'held', 'pruned', 'finished', 'stopped']),
   stepsDone: z.int().min(0).max(LIMITS.steps.max),
   /** Whether clarity has passed at some step. */
@@ -35,6 +35,7 @@ export const Checkpoint = z.strictObject({
   /** Work done so far, as in JobCost. */
   spent: z.strictObject({
     rowSteps: z.int().min(0),
+    rowStepsReused: z.int().min(0).optional(),
     judgeCalls: z.int().min(0),
     candidatesStarted: z.int().min(0),
     workMs: z.number().min(0),

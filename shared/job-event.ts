@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 import { JobFailure, JobResult, ScoreResult } from './job.ts'
+import { JobMemory } from './job-memory.ts'
 import { isTerminal } from './job-status.ts'
 import { Verdict } from './verdict.ts'
 
@@ -54,6 +55,9 @@ const HandedBack = z.strictObject({
 
 const TOLD = [Started, CandidateChanged, VerdictGiven, Preview, Succeeded, Failed] as const
 
+/** What a job that is about to succeed leaves for later ones. Callers never see it. */
+const Remembered = z.strictObject({ type: z.literal('remembered'), memory: JobMemory })
+
 /** How a request for scores succeeds. */
 const Scored = z.strictObject({ type: z.literal('scored'), result: ScoreResult })
 export type ScoredEvent = z.infer<typeof Scored>
@@ -62,7 +66,7 @@ export type ScoredEvent = z.infer<typeof Scored>
  * What a worker reports. The last event of an attempt is `succeeded`, `scored`, `failed` or `handed_back`; callers never see the
  * last.
  */
-export const WorkerEvent = z.discriminatedUnion('type', [...TOLD, HandedBack, Scored])
+export const WorkerEvent = z.discriminatedUnion('type', [...TOLD, HandedBack, Remembered, Scored])
 export type WorkerEvent = z.infer<typeof WorkerEvent>
 
 const Queued = z.strictObject({ type: z.literal('queued') })

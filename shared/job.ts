@@ -113,7 +113,12 @@ export function scoringRowSteps(pictures: number, callRowSteps: readonly number[
 /** Work done and avoided. The unit is the row-step: one candidate advanced by one step. */
 export const JobCost = z.strictObject({
   rowSteps: z.int().min(0),
-  /** candidates x steps - rowSteps: what finishing every candidate would have cost on top. 0 for `baseline`, which runs one. */
+  /** Known from an earlier job that differed in its number of candidates only, and not done again; absent where there was none. */
+  rowStepsReused: z.int().positive().optional(),
+  /**
+   * candidates x steps - rowSteps - rowStepsReused: what finishing every candidate would have cost on top. 0 for `baseline`, which
+   * runs one.
+   */
   rowStepsSaved: z.int().min(0),
   /** Pictures shown to the verifier. */
   judgeCalls: z.int().min(0),

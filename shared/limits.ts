@@ -30,6 +30,8 @@ export const LIMITS = {
   attemptEventBytes: 4_194_304,
   /** A checkpoint as JSON: 32 grids of 1,024 tokens and a verdict at every step are half of it. */
   checkpointBytes: 786_432,
+  /** What a job remembers for jobs of more candidates, as JSON; what is larger is done again. */
+  memoryBytes: 524_288,
   /** One stored image. */
   imageBytes: 8_388_608,
   /** A signed worker request is refused when its clock differs by more than this. */

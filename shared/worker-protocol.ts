@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 import { WorkerEvent } from './job-event.ts'
+import { JobMemory } from './job-memory.ts'
 import { LIMITS } from './limits.ts'
 
 /**
@@ -41,6 +42,8 @@ export const ClaimRequest = z.strictObject({
   claimId: z.uuid().optional(),
   /** The worker knows `now`, `handedBack` and `checkpoint`; without it they are not told, so that older workers understand the reply. */
   canResume: z.boolean().optional(),
+  /** The worker knows `recalls` and may report `remembered`. */
+  canRecall: z.boolean().optional(),
 })
 export type ClaimRequest = z.infer<typeof ClaimRequest>
 
@@ -59,6 +62,10 @@ export const ClaimReply = z.discriminatedUnion('decision', [
     handedBack: z.int().positive().optional(),
     /** The newest that was handed back. */
     checkpoint: Checkpoint.optional(),
+    /** Of an earlier job that differs in its number of candidates only; never beside a checkpoint. */
+    recalls: JobMemory.optional(),
+    /** Whether it is worth while to report `remembered`. */
+    remembers: z.boolean().optional(),
   }),
   z.strictObject({ decision: z.literal('done') }),
   z.strictObject({ decision: z.literal('busy'), retryAfterMs: z.int().positive() }),

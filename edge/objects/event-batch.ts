@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { isScoring, type JobParameters, runnableCandidates, type ScoreParameters } from '../../shared/job.ts'
 import { isTerminalEvent, type WorkerEvent } from '../../shared/job-event.ts'
+import type { JobMemory } from '../../shared/job-memory.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { EventBatch } from '../../shared/worker-protocol.ts'
 import type { JobSpec } from './job-store.ts'
@@ -25,6 +26,11 @@ export function batchProblem({ events, attempt }: EventBatch, { parameters }: Jo
       const problem = checkpointProblem(event.checkpoint, parameters)
       if (problem !== undefined) return `events.${index}.checkpoint ${problem}`
     }
+    if (event.type === 'remembered') {
+      const problem = memoryProblem(event.memory, parameters)
+      if (problem !== undefined) return `events.${index}.memory ${problem}`
+      continue
+    }
     const candidate = event.type === 'succeeded' ? event.result.candidate : 'candidate' in event ? event.candidate : 0
     if (candidate >= parameters.candidates) {
       return `events.${index} names candidate ${candidate}; the job has ${parameters.candidates}, counted from 0`
@@ -48,6 +54,15 @@ function scoringProblem(event: WorkerEvent, { items }: ScoreParameters): string 
   }
   const isPossible = event.type === 'started' || event.type === 'failed' || event.type === 'handed_back'
   return isPossible ? undefined : `is ${event.type}; the job is for scores`
+}
+
+/** Likewise for whoever is given it. */
+function memoryProblem(memory: JobMemory, parameters: JobParameters): string | undefined {
+  const { length } = memory.trails
+  const expected = runnableCandidates(parameters)
+  if (length !== expected) return `has ${length} trails; the job runs ${expected} candidates`
+  const bytes = JSON.stringify(memory).length
+  return bytes > LIMITS.memoryBytes ? `has ${bytes} bytes, more than ${LIMITS.memoryBytes}` : undefined
 }
 
 /** What it says of tokens is for the next worker to judge, who knows the bundle. */

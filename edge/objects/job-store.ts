@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../../shared/checkpoint.ts'
 import { InvariantError } from '../../shared/error-code.ts'
 import type { Lane, WorkParameters } from '../../shared/job.ts'
+import type { JobMemory } from '../../shared/job-memory.ts'
 import type { CacheOutcome } from '../../shared/job-record.ts'
 import type { LogEvent, LoggedEvent } from '../logged-event.ts'
 import type { CloseReason, JobState } from './job-state.ts'
@@ -32,6 +33,8 @@ export interface JobSpec {
   cancelAt?: number
   /** Whom to tell of the end. */
   webhook?: string
+  /** Where candidates of jobs of another number are remembered, and whether this one may know of them; undefined: nowhere. */
+  memory?: { key: string; mayRecall: boolean }
   /** How far it may be answered from cache. */
   reuse: Reuse
   callbackUrl: string
@@ -151,6 +154,19 @@ export class JobStore {
 
   dropCheckpoint(): void {
     this.#kv.delete('checkpoint')
+  }
+
+  /** What the job remembers for later ones, until it is kept elsewhere. */
+  memory(): JobMemory | undefined {
+    return this.#kv.get<JobMemory>('memory')
+  }
+
+  setMemory(memory: JobMemory): void {
+    this.#kv.put('memory', memory)
+  }
+
+  dropMemory(): void {
+    this.#kv.delete('memory')
   }
 
   /** @returns false where the claim was heard before; the newest `limit` are remembered */

@@ -2,12 +2,14 @@ import { DurableObject } from 'cloudflare:workers'
 import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
 import { isScoring, type JobFailure } from '../../shared/job.ts'
 import type { CandidateEvent, WorkerEvent } from '../../shared/job-event.ts'
+import type { JobMemory } from '../../shared/job-memory.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ScoreSnapshot } from '../../shared/score-record.ts'
 import type { ClaimReply, ClaimRequest, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
 import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
+import { findMemory } from '../job-memories.ts'
 import { END_ONLY, type LogEvent, type LoggedEvent } from '../logged-event.ts'
 import { CONTROL, ControlLine } from './control-line.ts'
 import { batchProblem, toldBytes } from './event-batch.ts'
@@ -184,9 +186,11 @@ export class Job extends DurableObject<Env> {
     return { status: state.phase, ...(hasEnded(state) ? { finishedAt: state.finishedAt } : {}) }
   }
 
-  /** The name of the cache entry that the job was opened for. */
-  cacheKey(id: string): string | undefined {
-    return this.#ticket(id) && this.#store.spec().cacheKey
+  /** Where what the job was opened for is kept: its cache entry, and what it remembers of its candidates. */
+  places(id: string): { cacheKey: string; memoryKey: string | undefined } | undefined {
+    if (!this.#ticket(id)) return undefined
+    const { cacheKey, memory } = this.#store.spec()
+    return { cacheKey, memoryKey: memory?.key }
   }
 
   /** @returns undefined when `tenant` has no such job; a job that has ended stays as it is */
@@ -200,14 +204,16 @@ export class Job extends DurableObject<Env> {
     return this.work(id)
   }
 
-  claim(id: string, request: ClaimRequest): ClaimReply | undefined {
+  async claim(id: string, request: ClaimRequest): Promise<ClaimReply | undefined> {
     if (!this.#ticket(id)) return undefined
+    // Before anything is decided: whatever happens meanwhile is looked at afterwards.
+    const recalls = await this.#recalls(request)
     const now = Date.now()
     // The alarm may be late, and work past the deadline is wasted.
     if (!hasEnded(this.#store.state())) this.#closeDueTickets(now)
     const state = this.#store.state()
     if (hasEnded(state)) return { decision: 'done' }
-    if (state.phase === 'running' && isSameClaim(state, request)) return this.#grant(state, request, now)
+    if (state.phase === 'running' && isSameClaim(state, request)) return this.#grant(state, request, now, recalls)
     const { claimId } = request
     if (claimId !== undefined && !this.#store.rememberClaim(claimId, LIMITS.claimsRemembered)) {
       return { decision: 'busy', retryAfterMs: LIMITS.attemptLeaseMs }
@@ -226,7 +232,7 @@ export class Job extends DurableObject<Env> {
       // Who claims holds the message, whatever we have heard from SQS about it.
       this.#store.cancelDelivery('queue')
     })
-    return this.#grant(running, request, now)
+    return this.#grant(running, request, now, recalls)
   }
 
   /** Takes a batch of the live attempt; see EventBatch for what is refused. */
@@ -302,12 +308,35 @@ export class Job extends DurableObject<Env> {
     return { decision: 'done' }
   }
 
+  /** What is known of the job's candidates from a job of another number. Losing it costs row-steps only. */
+  async #recalls({ canRecall }: ClaimRequest): Promise<JobMemory | undefined> {
+    const { memory, parameters } = this.#store.spec()
+    if (!canRecall || !memory?.mayRecall || hasEnded(this.#store.state()) || this.#store.checkpoint()) return undefined
+    try {
+      return await findMemory(this.env.IMAGES, memory.key, parameters.revision)
+    } catch (error) {
+      console.warn(JSON.stringify({ at: 'recall', error: String(error) }))
+      return undefined
+    }
+  }
+
   /** Older workers are told what they understand. */
-  #grant({ attempt, handedBack }: RunningState, { canResume }: ClaimRequest, now: number): ClaimReply {
+  #grant(
+    { attempt, handedBack }: RunningState,
+    { canResume, canRecall }: ClaimRequest,
+    now: number,
+    recalls: JobMemory | undefined,
+  ): ClaimReply {
     const go = { decision: 'go' as const, attempt, deadline: latestDeadline(this.#store) }
     if (!canResume) return go
     const checkpoint = this.#store.checkpoint()
-    return { ...go, now, ...(handedBack ? { handedBack } : {}), ...(checkpoint ? { checkpoint } : {}) }
+    return {
+      ...go,
+      now,
+      ...(handedBack ? { handedBack } : {}),
+      ...(checkpoint ? { checkpoint } : recalls ? { recalls } : {}),
+      ...(canRecall && this.#store.spec().memory ? { remembers: true } : {}),
+    }
   }
 
   /** Inside a transaction; the caller sends what is booked after it. */
@@ -348,6 +377,9 @@ export class Job extends DurableObject<Env> {
       case 'handed_back':
         this.#store.setState(event.why === 'stopping' ? handedBack(state) : released(state))
         if (event.checkpoint) this.#store.setCheckpoint(event.checkpoint)
+        return undefined
+      case 'remembered':
+        if (this.#store.spec().memory) this.#store.setMemory(event.memory)
         return undefined
       case 'started':
       case 'candidate':

@@ -2,6 +2,7 @@ import { InvariantError } from '../../shared/error-code.ts'
 import { isScoring, type WorkMessage } from '../../shared/job.ts'
 import { callbackKey } from '../callback-signature.ts'
 import { type Env, parseEnv } from '../env.ts'
+import { keepMemory } from '../job-memories.ts'
 import { sendJobMessage } from '../job-queue.ts'
 import { withSpan } from '../tracing.ts'
 import { sendWebhook, webhookMessage } from '../webhook.ts'
@@ -86,7 +87,8 @@ export class Outbox {
           spec.reuse.mode !== 'none' && answersRepeats(this.#store.state())
             ? { snapshot: snapshotOf(this.#store, witness), tenant: witness.tenant }
             : undefined
-        return this.#env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
+        await this.#env.CACHE_ENTRY.getByName(spec.cacheKey).settle(spec.id, kept)
+        return this.#keepMemory(spec)
       }
       case 'record':
         return this.#tellTenant(subject)
@@ -97,6 +99,17 @@ export class Outbox {
         return never
       }
     }
+  }
+
+  async #keepMemory({ memory: place, parameters }: JobSpec): Promise<void> {
+    const memory = this.#store.memory()
+    if (!memory) return
+    const state = this.#store.state()
+    if (place && state.phase === 'succeeded' && answersRepeats(state)) {
+      const { finishedAt } = state
+      await keepMemory(this.#env.IMAGES, place.key, { finishedAt, revision: parameters.revision, memory })
+    }
+    this.#store.dropMemory()
   }
 
   #sendToQueue(spec: JobSpec): Promise<void> {

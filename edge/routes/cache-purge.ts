@@ -6,6 +6,7 @@ import { authenticateOperator } from '../auth.ts'
 import { invalidRequest } from '../field-problems.ts'
 import type { HitMemory } from '../hit-memory.ts'
 import { jobObjectName } from '../job-id.ts'
+import { forgetMemory } from '../job-memories.ts'
 import { purgeRevision } from '../purged-revisions.ts'
 import type { CachePurge, RevisionPurge } from '../response-schema.ts'
 
@@ -28,12 +29,15 @@ export function cachePurgeRoute(hitMemory: HitMemory): Hono<AppEnv> {
   route.delete('/cache/:jobId', async (c) => {
     const jobId = c.req.param('jobId')
     const isId = JobId.safeParse(jobId).success || ScoreId.safeParse(jobId).success
-    const cacheKey = isId ? await c.env.JOB.getByName(jobObjectName(jobId)).cacheKey(jobId) : undefined
-    if (cacheKey === undefined) {
+    const places = isId ? await c.env.JOB.getByName(jobObjectName(jobId)).places(jobId) : undefined
+    if (places === undefined) {
       throw new AppError('job_not_found', `There is no job ${JSON.stringify(jobId.slice(0, 80))}`)
     }
     c.set('jobId', jobId)
+    const { cacheKey, memoryKey } = places
     const purged = await c.env.CACHE_ENTRY.getByName(cacheKey).purge()
+    // Otherwise the next job would go on from what this one remembers.
+    if (memoryKey !== undefined) await forgetMemory(c.env.IMAGES, memoryKey)
     hitMemory.forgetAll()
     return c.json({ cacheKey, purged } satisfies CachePurge)
   })

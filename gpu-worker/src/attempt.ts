@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../../shared/checkpoint.ts'
+import type { JobMemory } from '../../shared/job-memory.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ControlReply } from '../../shared/worker-protocol.ts'
 import type { EdgeClient, Patience } from './edge-client.ts'
@@ -50,6 +51,10 @@ export interface Claim {
   readonly handedBack?: number | undefined
   /** Where the last of them stood. */
   readonly checkpoint?: Checkpoint | undefined
+  /** Of an earlier job of another number of candidates. */
+  readonly recalls?: JobMemory | undefined
+  /** Whether the edge keeps what this job remembers. */
+  readonly remembers?: boolean | undefined
 }
 
 /** From putting work down to stopping what has not been told of by then: less than a process gets for its farewell. */
@@ -66,6 +71,8 @@ export class Attempt {
   /** Attempts at the job that ended without a word or by a fault, this one included. */
   readonly tries: number
   readonly checkpoint: Checkpoint | undefined
+  readonly recalls: JobMemory | undefined
+  readonly remembers: boolean
   readonly trace: JobTrace
   readonly #now: () => number
   readonly #aheadMs: number
@@ -83,6 +90,8 @@ export class Attempt {
     this.log = claim.log
     this.tries = claim.number - (claim.handedBack ?? 0)
     this.checkpoint = claim.checkpoint
+    this.recalls = claim.recalls
+    this.remembers = claim.remembers ?? false
     this.trace = claim.trace
     this.#now = claim.now
     this.#aheadMs = claim.aheadMs ?? 0

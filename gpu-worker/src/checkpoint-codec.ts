@@ -15,7 +15,7 @@ export function encodeCheckpoint(saved: SavedJob, verdicts: readonly Verdict[], 
   return { version: 1, phase, candidates, spent, verdicts: [...verdicts] }
 }
 
-function encodeCandidate(candidate: SavedCandidate, codebookSize: number): CandidateCheckpoint {
+export function encodeCandidate(candidate: SavedCandidate, codebookSize: number): CandidateCheckpoint {
   const { phase, stepsDone, isClear, potential, tokens } = candidate
   const grid = Grid(codebookSize).from(tokens)
   return {
@@ -39,12 +39,12 @@ const finishOf = ({ score, alignment, isAccepted }: Extract<SavedCandidate, { ph
 export function decodeCheckpoint(checkpoint: Checkpoint, parameters: JobParameters, sizes: Sizes): SavedJob {
   const { phase, spent } = checkpoint
   const candidates = checkpoint.candidates.map((candidate) => decodeCandidate(candidate, sizes))
-  const saved = { phase, candidates, spent }
+  const saved = { phase, candidates, spent: { ...spent, rowStepsReused: spent.rowStepsReused ?? 0 } }
   checkSaved(saved, runnableCandidates(parameters), stepCountOf(sizes.tokenCount, parameters.steps), sizes)
   return saved
 }
 
-function decodeCandidate(candidate: CandidateCheckpoint, { tokenCount, codebookSize }: Sizes): SavedCandidate {
+export function decodeCandidate(candidate: CandidateCheckpoint, { tokenCount, codebookSize }: Sizes): SavedCandidate {
   const { phase, stepsDone, isClear, potential, score, alignment, isAccepted = false } = candidate
   const tokens =
     candidate.tokens === undefined

@@ -25,7 +25,10 @@ export interface ClaimParts {
  */
 export async function claimJob(lease: Lease, parts: ClaimParts): Promise<Attempt | undefined> {
   const { edge, jobId, workerName, patience, trace, log, now } = parts
-  const reply = await edge.claim({ worker: workerName, claimId: randomUUID(), canResume: true }, patience)
+  const reply = await edge.claim(
+    { worker: workerName, claimId: randomUUID(), canResume: true, canRecall: true },
+    patience,
+  )
   trace.note({ 'parm.status': reply.decision })
   switch (reply.decision) {
     case 'go': {

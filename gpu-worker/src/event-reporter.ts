@@ -158,7 +158,7 @@ export class EventReporter {
       const bytes = sizeOf(event)
       const fits = bytes <= room
       // The next batch has room for it, unless no batch has: then it is left out, for a preview is a courtesy and the
-      // verdict beside it is the record. A checkpoint always fits into one.
+      // verdict beside it is the record. A checkpoint or a memory always fits into one.
       if (!fits && bytes <= PREVIEW_BYTES_PER_BATCH) break
       this.#pending.shift()
       if (!fits) continue
@@ -189,5 +189,5 @@ export class EventReporter {
 /** Of what can be large; the rest fits into what is left free. */
 function sizeOf(event: WorkerEvent): number {
   if (event.type === 'preview') return event.png.length
-  return event.type === 'handed_back' ? JSON.stringify(event).length : 0
+  return event.type === 'handed_back' || event.type === 'remembered' ? JSON.stringify(event).length : 0
 }

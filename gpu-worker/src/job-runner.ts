@@ -27,11 +27,12 @@ import { type Envelope, type ReadMessage, readJobMessage } from './job-message.t
 import type { Lease } from './lease.ts'
 import { RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
 import type { Log } from './log.ts'
+import { encodeMemory } from './memory-codec.ts'
 import { encodePng } from './png.ts'
 import { storeImage } from './result-store.ts'
 import { engineIdOf, runScores } from './score-runner.ts'
 import { bundleMismatch, type ServedModel } from './served-model.ts'
-import { takeOver, verdictOf } from './take-over.ts'
+import { recallFor, takeOver, verdictOf } from './take-over.ts'
 import { type JobTrace, Tracing } from './tracing/job-trace.ts'
 
 export interface JobRunnerOptions {
@@ -280,8 +281,10 @@ export class JobRunner {
     const id = engineIdOf(attempt)
     const verifier = verifierOf(model, parameters)
     const { remainingMs } = attempt
+    const recalls = recallFor(attempt, parameters, model)
+    const known = { ...(resumeFrom && { resumeFrom }), ...(recalls && { recalls }), remembers: attempt.remembers }
     const job = { id, parameters, verifier, previews: true, tenant, lane: lease.lane, remainingMs }
-    const running = engine.submit({ ...job, ...(resumeFrom && { resumeFrom }) }, (event) => {
+    const running = engine.submit({ ...job, ...known }, (event) => {
       if (event.type === 'verdict') verdicts.push(verdictOf(event))
       // What is being put down will be told by who goes on with it.
       if (!attempt.putDownCause) reporter.add(event)
@@ -329,7 +332,9 @@ export class JobRunner {
   ): Promise<Record<string, string | number>> {
     switch (outcome.status) {
       case 'succeeded': {
-        const { pixels, candidate, alignment, reason, cost } = outcome
+        const { pixels, candidate, alignment, reason, memory } = outcome
+        const { rowStepsReused, ...work } = outcome.cost
+        const cost = rowStepsReused > 0 ? { ...work, rowStepsReused } : work
         const image = await storeImage(
           pixels,
           this.#options.model.generator.imageSize,
@@ -338,8 +343,11 @@ export class JobRunner {
         )
         const judged = alignment === undefined ? {} : { alignment }
         const result: JobResult = { image, candidate, ...judged, reason, cost, warnings }
+        const remembered = memory && encodeMemory(memory, this.#options.model.generator)
+        if (remembered) reporter.add({ type: 'remembered', memory: remembered })
         await reporter.finish({ type: 'succeeded', result })
-        return { status: 'succeeded', candidate, reason, rowSteps: cost.rowSteps, rowStepsSaved: cost.rowStepsSaved }
+        const { rowSteps, rowStepsSaved } = cost
+        return { status: 'succeeded', candidate, reason, rowSteps, rowStepsSaved, rowStepsReused }
       }
       case 'failed': {
         if (attempt.putDownCause || outcome.error instanceof InvariantError) {

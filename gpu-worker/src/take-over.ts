@@ -5,6 +5,8 @@ import type { Verdict } from '../../shared/verdict.ts'
 import type { Attempt } from './attempt.ts'
 import { decodeCheckpoint } from './checkpoint-codec.ts'
 import type { SavedJob } from './engine/saved-job.ts'
+import type { JobMemory } from './engine/trail.ts'
+import { decodeMemory } from './memory-codec.ts'
 import type { ServedModel } from './served-model.ts'
 
 export interface TakenOver {
@@ -32,6 +34,19 @@ export function takeOver(attempt: Attempt, parameters: JobParameters, model: Ser
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     log.warn('the checkpoint does not fit the job, which begins anew', { error })
+    return undefined
+  }
+}
+
+/** @returns undefined where nothing is known of a job of another number of candidates, or nothing that fits */
+export function recallFor(attempt: Attempt, parameters: JobParameters, model: ServedModel): JobMemory | undefined {
+  const { recalls, log } = attempt
+  if (recalls === undefined) return undefined
+  try {
+    return decodeMemory(recalls, parameters, model.generator)
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    log.warn('what is remembered of other jobs does not fit this one', { error })
     return undefined
   }
 }

@@ -113,9 +113,12 @@ async function pictureProblems(now: JobRecord, client: ServiceClient, reference:
   if (sha256 !== expected) problems.push('ended with another picture than the same job undisturbed')
   // Who was answered from cache caused no work.
   if (cache === 'hit') return problems
-  const { rowSteps, rowStepsSaved, judgeCalls } = result.cost
+  const { rowSteps, rowStepsReused = 0, rowStepsSaved, judgeCalls } = result.cost
   const all = runnableCandidates(parameters) * parameters.steps
-  if (rowSteps + rowStepsSaved !== all) problems.push(`accounts for ${rowSteps} + ${rowStepsSaved} row-steps of ${all}`)
-  if (judgeCalls !== verdicts.length) problems.push(`shows ${verdicts.length} verdicts of ${judgeCalls}`)
+  const accounted = rowSteps + rowStepsReused + rowStepsSaved
+  if (accounted !== all) problems.push(`accounts for ${accounted} row-steps of ${all}`)
+  // What was known was not asked again.
+  if (rowStepsReused === 0 && judgeCalls !== verdicts.length)
+    problems.push(`shows ${verdicts.length} verdicts of ${judgeCalls}`)
   return problems
 }

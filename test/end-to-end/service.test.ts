@@ -112,6 +112,38 @@ describe('a prompt', () => {
   })
 })
 
+describe('a job after one with fewer candidates', () => {
+  it.each(['best', 'first'] as const)(
+    'makes only those that were not made, and ends as if it had made them all: accept %s',
+    async (accept) => {
+      const asked = { ...SMALL, prompt: 'a photo of a green car', accept, seed: 31 }
+      const two = await finishJob(asked)
+      const body = { ...asked, candidates: 6 }
+      const six = await finishJob(body)
+      expect(six.cache).toBe('miss')
+      const { cost, image, candidate, reason } = six.result ?? {}
+      expect(cost?.rowStepsReused).toBeGreaterThan(0)
+      const all = (cost?.rowSteps ?? 0) + (cost?.rowStepsReused ?? 0) + (cost?.rowStepsSaved ?? 0)
+      expect(all).toBe(6 * SMALL.steps)
+      expect(two.result?.cost.rowStepsReused).toBeUndefined()
+      const undisturbed = await fetch(`${stack.url}/v1/jobs`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        body: JSON.stringify(body),
+      })
+      const alone = (await undisturbed.json()) as JobRecord
+      for await (const _ of followEvents(alone.eventsUrl));
+      const { result } = await jobRecord(alone.id)
+      expect({ image, candidate, reason }).toEqual({
+        image: result?.image,
+        candidate: result?.candidate,
+        reason: result?.reason,
+      })
+      expect(result?.cost.rowStepsReused).toBeUndefined()
+    },
+  )
+})
+
 describe('pictures to be scored', () => {
   it('get from the verifier what it said when they were made, sent back or named, and each its own error', async () => {
     const made = await finishJob({ ...SMALL, prompt: PROMPT, accept: 'best', seed: 12 })

@@ -15,7 +15,7 @@ const SAVED = {
   candidates: [
     { phase: 'waiting', stepsDone: 1, isClear: false, potential: undefined, tokens: Int32Array.of(3, 16, 16, 16) },
   ],
-  spent: { rowSteps: 4, judgeCalls: 1, candidatesStarted: 1, workMs: 20 },
+  spent: { rowSteps: 4, rowStepsReused: 0, judgeCalls: 1, candidatesStarted: 1, workMs: 20 },
 } as const
 
 describe('a lease', () => {

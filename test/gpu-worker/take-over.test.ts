@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Checkpoint } from '../../shared/checkpoint.ts'
+import type { JobMemory } from '../../shared/job-memory.ts'
 import type { ClaimReply } from '../../shared/worker-protocol.ts'
+import { fakeSuccess } from '../support/fake-engine.ts'
 import type { HeardJob } from '../support/scripted-edge.ts'
 import { EMPTY, eventually, type TestWorker, useStand } from './worker-stand.ts'
 
@@ -18,7 +20,7 @@ const WAITING = { stepsDone: 1, isClear: false, potential: undefined, tokens: In
 const SAVED = {
   phase: 'running',
   candidates: [PRUNED, { ...WAITING, phase: 'waiting' }],
-  spent: { rowSteps: 4, judgeCalls: 1, candidatesStarted: 2, workMs: 20 },
+  spent: { rowSteps: 4, rowStepsReused: 0, judgeCalls: 1, candidatesStarted: 2, workMs: 20 },
 } as const
 
 /** The edge keeps what is handed back and gives it to the next claim, as the real one does. */
@@ -101,5 +103,43 @@ describe('a worker that has to stop in the middle of a job', () => {
     await worker.drain()
     expect(await stand.edge.terminal(job)).toMatchObject({ type: 'succeeded' })
     await eventually(() => stand.inQueue(), EMPTY)
+  })
+})
+
+describe('a worker that is told what an earlier job remembers', () => {
+  const REMEMBERED: JobMemory = {
+    version: 1,
+    search: 'plain',
+    judgedSteps: [2],
+    thresholds: { clarity: 0.5, potential: 0.5, alignment: 0.5 },
+    trails: [[{ phase: 'pruned', stepsDone: 3, isClear: true, potential: 0.1, tokens: 'AQACABAAEAA=', verdicts: [] }]],
+  }
+  const open = (recalls: JobMemory, remembers = true) => {
+    const job = stand.edge.openJob({ candidates: 2 })
+    job.onClaim = (attempt) => ({ decision: 'go', attempt, deadline: job.message.deadline, recalls, remembers })
+    stand.send(job)
+    return job
+  }
+
+  it('gives it to the engine, tells what was reused, and remembers in its turn', async () => {
+    const job = open(REMEMBERED)
+    const running = await stand.worker().engine.nextJob()
+    expect(running.job.recalls?.trails[0]?.[0]).toEqual({ ...PRUNED, verdicts: [] })
+    expect(running.job.remembers).toBe(true)
+    const success = fakeSuccess(running.job)
+    if (success.status !== 'succeeded' || !running.job.recalls) throw new Error('no success')
+    running.end({ ...success, cost: { ...success.cost, rowStepsReused: 3 }, memory: running.job.recalls })
+    expect(await stand.edge.terminal(job)).toMatchObject({ result: { cost: { rowSteps: 12, rowStepsReused: 3 } } })
+    expect(job.events.find(({ type }) => type === 'remembered')).toEqual({ type: 'remembered', memory: REMEMBERED })
+  })
+
+  it('begins anew where it does not fit', async () => {
+    const job = open({ ...REMEMBERED, trails: [[{ ...REMEMBERED.trails[0]?.[0], tokens: 'AQA=' } as never]] }, false)
+    const running = await stand.worker().engine.nextJob()
+    expect(running.job.recalls).toBeUndefined()
+    expect(running.job.remembers).toBe(false)
+    running.succeed()
+    await stand.edge.terminal(job)
+    expect(job.events.map(({ type }) => type)).not.toContain('remembered')
   })
 })

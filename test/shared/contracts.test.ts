@@ -72,7 +72,11 @@ describe('job events', () => {
       'canceled',
       'expired',
     ])
-    expect(workerTypes.filter((type) => !(callerTypes as string[]).includes(type))).toEqual(['handed_back', 'scored'])
+    expect(workerTypes.filter((type) => !(callerTypes as string[]).includes(type))).toEqual([
+      'handed_back',
+      'remembered',
+      'scored',
+    ])
   })
 
   it('end with exactly one of four', () => {

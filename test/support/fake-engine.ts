@@ -37,7 +37,7 @@ export function fakeSuccess(job: EngineJob): EngineOutcome {
     candidate: 0,
     alignment: 0.75,
     reason: 'accepted',
-    cost: { rowSteps: 12, rowStepsSaved: 36, judgeCalls: 3, candidatesStarted: 4, workMs: 5 },
+    cost: { rowSteps: 12, rowStepsReused: 0, rowStepsSaved: 36, judgeCalls: 3, candidatesStarted: 4, workMs: 5 },
     warnings: [],
   }
 }

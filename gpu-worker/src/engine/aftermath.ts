@@ -1,5 +1,6 @@
 import { InvariantError } from '../../../shared/error-code.ts'
 import { type Finish, finish, hold, prune } from './candidate.ts'
+import { saveCandidate } from './checkpoint.ts'
 import type { Measurements } from './measurements.ts'
 import type { Placement } from './placement.ts'
 import { isHeldHere, isPreviewDue, type Progress } from './progress.ts'
@@ -54,7 +55,9 @@ export class Aftermath {
   #tellVerdict({ job, candidate, stepIndex }: Progress, { ruling, ms }: NonNullable<Progress['verdict']>): void {
     job.spent.judgeCalls += 1
     const verifier = job.request.verifier.name
-    job.onEvent({ type: 'verdict', candidate: candidate.index, stepIndex, ...ruling, verifier, ms })
+    const given = { stepIndex, ...ruling, verifier, ms }
+    job.onEvent({ type: 'verdict', candidate: candidate.index, ...given })
+    if (isRemembered(job)) job.book?.noteVerdict(candidate.index, given)
   }
 
   #moveOn(row: Progress): void {
@@ -68,12 +71,15 @@ export class Aftermath {
     } else if (isLast) {
       const result = resultOf(row)
       placement.move(row, (ended) => finish(ended, result))
-      if (result.score === undefined) return
       const task = decidingTask(job.request.parameters.strategy)
-      measurements.noteEnd(verifier, result.score >= job.judgePlan.thresholds[task])
+      if (result.score !== undefined) measurements.noteEnd(verifier, result.score >= job.judgePlan.thresholds[task])
     } else if (isHeldHere(row)) placement.move(row, hold)
+    if (isRemembered(job)) job.book?.note(row.candidate.index, saveCandidate(row.candidate))
   }
 }
+
+/** What happens in a fall-back, or when the time has run out, happens because of siblings. */
+const isRemembered = ({ state }: Progress['job']): boolean => state.phase === 'running'
 
 /** What a finished row competes with. Its picture was decoded because it is the last one. */
 function resultOf({ job, x0, pixels, verdict }: Progress): Finish {

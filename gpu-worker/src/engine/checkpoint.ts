@@ -18,15 +18,15 @@ export function saveJob(job: Job, nowMs: number): SavedJob | undefined {
   const { phase } = job.state
   if (phase === 'preparing' || phase === 'ended' || !CARRIED.includes(job.search.kind) || job.spent.rowSteps === 0)
     return undefined
-  const { rowSteps, judgeCalls, candidatesStarted, workMs } = costOf(job, nowMs)
+  const { rowSteps, rowStepsReused, judgeCalls, candidatesStarted, workMs } = costOf(job, nowMs)
   return {
     phase,
     candidates: job.candidates.map(saveCandidate),
-    spent: { rowSteps, judgeCalls, candidatesStarted, workMs },
+    spent: { rowSteps, rowStepsReused, judgeCalls, candidatesStarted, workMs },
   }
 }
 
-function saveCandidate({ path, state }: Candidate): SavedCandidate {
+export function saveCandidate({ path, state }: Candidate): SavedCandidate {
   const { stepsDone, isClear, potential } = path
   const common = { stepsDone, isClear, potential, tokens: path.tokens.slice() }
   switch (state.phase) {
@@ -55,12 +55,14 @@ function saveCandidate({ path, state }: Candidate): SavedCandidate {
 
 /** Decodes what was finished before; its pictures were left behind. By index, absent for the others. */
 export async function redraw(
-  saved: SavedJob,
+  candidates: readonly (Pick<SavedCandidate, 'phase' | 'tokens'> | undefined)[],
   generator: Pick<Generator, 'decode'>,
 ): Promise<ReadonlyMap<number, Pixels>> {
-  const finished = [...saved.candidates.entries()].filter(([, { phase }]) => phase === 'finished')
+  const finished = [...candidates.entries()].flatMap(([index, candidate]) =>
+    candidate?.phase === 'finished' ? [[index, candidate.tokens] as const] : [],
+  )
   if (finished.length === 0) return new Map()
-  const pictures = await generator.decode(finished.map(([, { tokens }]) => tokens))
+  const pictures = await generator.decode(finished.map(([, tokens]) => tokens))
   return new Map(finished.map(([index], position) => [index, pictures[position] as Pixels]))
 }
 
@@ -76,6 +78,7 @@ export function restoreJob(job: Job, saved: SavedJob, pictures: ReadonlyMap<numb
   }
   Object.assign(job.spent, {
     rowSteps: saved.spent.rowSteps,
+    rowStepsReused: saved.spent.rowStepsReused,
     judgeCalls: saved.spent.judgeCalls,
     candidatesStarted: saved.spent.candidatesStarted,
     earlierMs: saved.spent.workMs,
@@ -103,7 +106,11 @@ function restoreCandidate(candidate: Candidate, saved: SavedCandidate, pixels: P
   if (saved.phase !== 'waiting') putBack(candidate, stateOf(saved, pixels))
 }
 
-function stateOf(saved: Exclude<SavedCandidate, { phase: 'waiting' }>, pixels: Pixels | undefined): RestoredState {
+/** @param pixels  of a finished one */
+export function stateOf(
+  saved: Exclude<SavedCandidate, { phase: 'waiting' }>,
+  pixels: Pixels | undefined,
+): RestoredState {
   switch (saved.phase) {
     case 'held':
     case 'stopped':

@@ -19,6 +19,7 @@ import type {
   RunningScore,
   ScoreJob,
 } from './ports.ts'
+import { recallNext } from './recall.ts'
 import { Scheduler } from './scheduler.ts'
 import { roomBeside, ScoreQueue, type ScoreWork } from './scoring.ts'
 import { Settlement } from './settlement.ts'
@@ -233,12 +234,16 @@ class StepEngine implements TickingEngine {
       const { parameters, resumeFrom } = job.request
       const prompt = await generator.prepare(parameters.prompt)
       try {
-        const pictures = resumeFrom && (await redraw(resumeFrom, generator))
+        const lasts = resumeFrom?.candidates ?? job.recall.ahead.map((waypoints) => waypoints.at(-1))
+        const pictures = await redraw(lasts, generator)
         if (job.state.phase !== 'preparing') generator.release(prompt)
         else {
           this.#jobChanged(job, begin(job, prompt))
-          if (resumeFrom && pictures) {
+          if (resumeFrom) {
             for (const change of restoreJob(job, resumeFrom, pictures)) this.#jobChanged(job, change)
+          } else {
+            job.recall.pictures = pictures
+            for (const candidate of job.candidates) recallNext({ job, candidate }, this.#placement)
           }
         }
       } catch (error) {

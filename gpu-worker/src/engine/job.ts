@@ -6,8 +6,10 @@ import { type JudgePlan, planJudging } from './judge-plan.ts'
 import { createMaskSchedule, type MaskSchedule, type TemperatureMode } from './mask-schedule.ts'
 import type { Measurements } from './measurements.ts'
 import type { EngineEvent, EngineJob, EngineOutcome, Generator, PreparedPrompt } from './ports.ts'
+import type { Recall } from './recall.ts'
 import { checkSaved } from './saved-job.ts'
 import { beginSearch, type SearchState, searchOf } from './search.ts'
+import { type Judges, TrailBook, usableTrails } from './trail.ts'
 
 /**
  * preparing  the prompt's prefix is being computed; no candidate may take a slot yet.
@@ -50,6 +52,8 @@ export interface Job {
   /** Work done so far. The unit is the row-step: one candidate advanced by one step. */
   readonly spent: {
     rowSteps: number
+    /** Steps of paths that were known from an earlier job. */
+    rowStepsReused: number
     judgeCalls: number
     candidatesStarted: number
     /** Time of the first tick; undefined before it. */
@@ -57,6 +61,9 @@ export interface Job {
     /** Spent by workers that put the job down. */
     earlierMs: number
   }
+  readonly recall: Recall
+  /** What is written down for later jobs, where that was asked for. */
+  readonly book: TrailBook | undefined
   /** What came from outside since the last tick; the next tick acts on it. */
   readonly wishes: { end: EngineOutcome | undefined; readonly cancel: Set<number>; handBack: boolean }
   /** On the engine's clock, milliseconds; undefined where the job may take the time it takes. */
@@ -87,24 +94,35 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
   const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
   const candidateCount = runnableCandidates(parameters)
   if (resumeFrom !== undefined) checkSaved(resumeFrom, candidateCount, schedule.stepCount, given.generator)
+  const judgePlan = planJudging({ ...request, search }, schedule.stepCount, given.measurements, given.number)
+  const known =
+    request.recalls && !resumeFrom ? usableTrails(request.recalls, judgesOf(judgePlan, search), candidateCount) : []
   const { promise, resolve } = Promise.withResolvers<EngineOutcome>()
   return {
     request,
     number: given.number,
     schedule,
     guidedSteps: guidedSteps(request.guidedShare ?? given.generator.guidedShare, schedule.stepCount),
-    judgePlan: planJudging({ ...request, search }, schedule.stepCount, given.measurements, given.number),
+    judgePlan,
     search: beginSearch(search, parameters.strategy),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
     outcome: promise,
     onEvent,
     settle: resolve,
-    spent: { rowSteps: 0, judgeCalls: 0, candidatesStarted: 0, sinceMs: undefined, earlierMs: 0 },
+    recall: { ahead: known.map((trail) => [...trail]), pictures: new Map() },
+    // What was done before a job was put down is not known well enough to be handed on.
+    book: request.remembers && !resumeFrom ? new TrailBook(known, candidateCount) : undefined,
+    spent: { rowSteps: 0, rowStepsReused: 0, judgeCalls: 0, candidatesStarted: 0, sinceMs: undefined, earlierMs: 0 },
     wishes: { end: undefined, cancel: new Set(), handBack: false },
     deadlineMs: remainingMs === undefined ? undefined : given.nowMs + checkRemaining(remainingMs),
     submittedMs: given.nowMs,
     state: { phase: 'preparing' },
   }
+}
+
+/** How a job judges, in so far as trails depend on it. */
+export function judgesOf({ steps, thresholds }: JudgePlan, search: Judges['search']): Judges {
+  return { search, thresholds, judgedSteps: [...steps].sort((a, b) => a - b) }
 }
 
 /** @throws AppError  invalid_request, when `remainingMs` is no time that could pass */
@@ -149,11 +167,12 @@ type Cost = Extract<EngineOutcome, { status: 'succeeded' }>['cost']
 
 /** @param nowMs  of the engine's clock */
 export function costOf(job: Job, nowMs: number): Cost {
-  const { rowSteps, judgeCalls, candidatesStarted, sinceMs, earlierMs } = job.spent
+  const { rowSteps, rowStepsReused, judgeCalls, candidatesStarted, sinceMs, earlierMs } = job.spent
   const rowStepsOfAll = runnableCandidates(job.request.parameters) * job.schedule.stepCount
   const workMs = earlierMs + nowMs - (sinceMs ?? nowMs)
   // A repair comes on top of all candidates and may have cost more than was saved before.
-  return { rowSteps, rowStepsSaved: Math.max(0, rowStepsOfAll - rowSteps), judgeCalls, candidatesStarted, workMs }
+  const rowStepsSaved = Math.max(0, rowStepsOfAll - rowSteps - rowStepsReused)
+  return { rowSteps, rowStepsReused, rowStepsSaved, judgeCalls, candidatesStarted, workMs }
 }
 
 function change(job: Job, allowed: readonly JobPhase[], next: JobState, why: string): JobTransition {

@@ -7,6 +7,7 @@ import type { Search, TASKS } from '../../../shared/bundle.ts'
 import type { AcceptRule, JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
 import type { SavedJob } from './saved-job.ts'
+import type { JobMemory } from './trail.ts'
 
 /** A prompt after tokenisation. The generator keeps its prefix K/V under `key` until `release`. */
 export interface PreparedPrompt {
@@ -156,6 +157,10 @@ export interface EngineJob {
   readonly guidedShare?: number
   /** Where another engine put the job down; it must have had the same parameters, verifier, search and bundle. */
   readonly resumeFrom?: SavedJob
+  /** Of a job of the same bundle that differed in its number of candidates only; what does not fit is done anew. Not used with `resumeFrom`. */
+  readonly recalls?: JobMemory
+  /** Whether the outcome shall carry a `memory`. */
+  readonly remembers?: boolean
 }
 
 type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>
@@ -182,9 +187,19 @@ export type EngineOutcome =
       candidate: number
       alignment: number | undefined
       reason: WinReason
-      cost: { rowSteps: number; rowStepsSaved: number; judgeCalls: number; candidatesStarted: number; workMs: number }
+      cost: {
+        rowSteps: number
+        /** Known from an earlier job's memory; 0 without one. */
+        rowStepsReused: number
+        rowStepsSaved: number
+        judgeCalls: number
+        candidatesStarted: number
+        workMs: number
+      }
       /** What of the prompt the model could not take, in sentences. */
       warnings: readonly string[]
+      /** For a job of another number of candidates; absent where none was asked for, or where the job was resumed. */
+      memory?: JobMemory
     }
   /** `saved`: from where it can go on, if it was handed back and anything had been done. */
   | { status: 'stopped'; saved?: SavedJob }

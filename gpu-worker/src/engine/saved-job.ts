@@ -28,6 +28,7 @@ export interface SavedJob {
   readonly candidates: readonly SavedCandidate[]
   readonly spent: {
     readonly rowSteps: number
+    readonly rowStepsReused: number
     readonly judgeCalls: number
     readonly candidatesStarted: number
     readonly workMs: number
@@ -43,20 +44,28 @@ export function checkSaved(
   stepCount: number,
   generator: GeneratorSizes,
 ): void {
-  const { tokenCount, codebookSize } = generator
-  const refuse = (why: string) => new AppError('invalid_request', `checkpoint: ${why}`)
   if (saved.candidates.length !== candidateCount) {
     throw refuse(`expected ${candidateCount} candidates, got ${saved.candidates.length}`)
   }
-  for (const [index, { phase, tokens, stepsDone }] of saved.candidates.entries()) {
-    const known = phase === 'finished' ? codebookSize - 1 : codebookSize
-    if (tokens.length !== tokenCount)
-      throw refuse(`candidate ${index}: expected ${tokenCount} tokens, got ${tokens.length}`)
-    if (tokens.some((token) => token < 0 || token > known))
-      throw refuse(`candidate ${index}: a token is out of 0..${known}`)
-    const isRight = phase === 'finished' ? stepsDone === stepCount : isOver(phase) || stepsDone < stepCount
-    if (!isRight) throw refuse(`candidate ${index} is ${phase} after ${stepsDone} of ${stepCount} steps`)
-  }
+  for (const [index, candidate] of saved.candidates.entries()) checkCandidate(candidate, index, stepCount, generator)
 }
+
+/** @throws AppError  invalid_request, when a candidate cannot stand so in a job of so many steps */
+export function checkCandidate(
+  { phase, tokens, stepsDone }: Pick<SavedCandidate, 'phase' | 'tokens' | 'stepsDone'>,
+  index: number,
+  stepCount: number,
+  { tokenCount, codebookSize }: GeneratorSizes,
+): void {
+  const known = phase === 'finished' ? codebookSize - 1 : codebookSize
+  if (tokens.length !== tokenCount)
+    throw refuse(`candidate ${index}: expected ${tokenCount} tokens, got ${tokens.length}`)
+  if (tokens.some((token) => token < 0 || token > known))
+    throw refuse(`candidate ${index}: a token is out of 0..${known}`)
+  const isRight = phase === 'finished' ? stepsDone === stepCount : isOver(phase) || stepsDone < stepCount
+  if (!isRight) throw refuse(`candidate ${index} is ${phase} after ${stepsDone} of ${stepCount} steps`)
+}
+
+const refuse = (why: string) => new AppError('invalid_request', `checkpoint: ${why}`)
 
 const isOver = (phase: SavedCandidate['phase']): boolean => phase === 'pruned' || phase === 'stopped'

@@ -3,11 +3,12 @@ import { type Candidate, isLive, letOn, prune, resume, stop } from './candidate.
 import { bestSurvivor } from './deadlines.ts'
 import { fork } from './forking.ts'
 import { halve } from './halving.ts'
-import { close, costOf, end, fallBack, isReady, type Job, type JobTransition, promptOf } from './job.ts'
+import { close, costOf, end, fallBack, isReady, type Job, type JobTransition, judgesOf, promptOf } from './job.ts'
 import type { Placement } from './placement.ts'
 import type { Clock, EngineOutcome, Generator } from './ports.ts'
 import { promptWarnings } from './prompt-warnings.ts'
 import { decidingTask } from './pruning.ts'
+import { recallNext } from './recall.ts'
 import { repair } from './repair.ts'
 import { comparesSiblings } from './search.ts'
 import { type Standing, standingOf } from './selection.ts'
@@ -107,7 +108,10 @@ export class Settlement {
       const places = job.request.parameters.candidates - kept.length
       job.candidates.push(...fork(kept, places, job.candidates.length))
     }
-    for (const candidate of kept) placement.move({ job, candidate }, letOn)
+    for (const candidate of kept) {
+      placement.move({ job, candidate }, letOn)
+      recallNext({ job, candidate }, placement)
+    }
   }
 
   /** @returns whether the winner does not pass and a repaired copy of it was sent on */
@@ -128,7 +132,10 @@ export class Settlement {
     const { pixels, codes, alignment } = result
     const warnings = promptWarnings(promptOf(job))
     const cost = costOf(job, this.#parts.clock.now())
-    return { status: 'succeeded', pixels, codes, candidate: candidate.index, alignment, reason, cost, warnings }
+    const { book, judgePlan, search } = job
+    const memory = book && { ...judgesOf(judgePlan, search.kind), trails: book.trails }
+    const won = { pixels, codes, candidate: candidate.index, alignment, reason, cost, warnings }
+    return { status: 'succeeded', ...won, ...(memory && { memory }) }
   }
 
   #stopAllBut(spared: Candidate | undefined, job: Job, why: string): void {

@@ -52,21 +52,31 @@ export class MeteredEngine implements Engine {
       this.#metrics.jobEnded(strategy, outcome, this.#clock.now() - submittedMs)
       for (const end of ends.values()) {
         const why = wasteOf(end, outcome)
-        if (why !== undefined) this.#metrics.rowStepsWasted.add({ strategy, why }, end.stepsDone)
+        if (why !== undefined) this.#metrics.rowStepsWasted.add({ strategy, why }, end.stepsDone - end.from)
       }
     })
     return running
   }
 
   #note(job: EngineJob, ends: Map<number, CandidateEnd>, event: EngineEvent): void {
-    if (event.type === 'verdict') this.#metrics.judgedPictures.add({ verifier: job.verifier.name }, 1)
-    if (event.type !== 'candidate') return
+    if (event.type !== 'verdict' && event.type !== 'candidate') return
+    const known = ends.get(event.candidate)
+    if (event.type === 'verdict') {
+      // One that never ran here is known from an earlier job, with its verdicts.
+      if (known) this.#metrics.judgedPictures.add({ verifier: job.verifier.name }, 1)
+      return
+    }
     // The last word counts: a pruned candidate may be resumed and finish after all.
-    ends.set(event.candidate, { phase: event.phase, stepsDone: event.stepsDone })
+    const { phase, stepsDone } = event
+    if (!known && phase !== 'running' && phase !== 'resumed') return
+    ends.set(event.candidate, { phase, stepsDone, from: known?.from ?? (job.resumeFrom ? 0 : stepsDone) })
   }
 }
 
-type CandidateEnd = Pick<Extract<EngineEvent, { type: 'candidate' }>, 'phase' | 'stepsDone'>
+type CandidateEnd = Pick<Extract<EngineEvent, { type: 'candidate' }>, 'phase' | 'stepsDone'> & {
+  /** Steps that it did not take here. */
+  readonly from: number
+}
 
 function wasteOf({ phase }: CandidateEnd, outcome: EngineOutcome): WasteReason | undefined {
   if (outcome.status === 'failed') return 'job_failed'

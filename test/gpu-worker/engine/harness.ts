@@ -52,9 +52,11 @@ export function requestOf(id: string, options: JobOptions = {}): EngineJob {
     judging,
     guidedShare,
     resumeFrom,
+    recalls,
+    remembers,
     ...rest
   } = options
-  const told = { tenant, lane, remainingMs, search, judging, guidedShare, resumeFrom }
+  const told = { tenant, lane, remainingMs, search, judging, guidedShare, resumeFrom, recalls, remembers }
   const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
   return { id, parameters: parametersOf(rest), verifier, previews, ...given }
 }

@@ -36,6 +36,7 @@ describe('baseline', () => {
     expect(outcome).toMatchObject({ candidate: 0, reason: 'only', alignment: undefined })
     expect(outcome.cost).toEqual({
       rowSteps: STEPS,
+      rowStepsReused: 0,
       rowStepsSaved: 0,
       judgeCalls: 0,
       candidatesStarted: 1,
