@@ -31,6 +31,9 @@ export const UNTOLD_CALL_ROW_STEPS = 1
 
 export function modelCard(manifest: BundleManifest): ModelCard {
   const { generator, prompt, verifiers } = manifest
+  const told = Object.entries(verifiers).flatMap(([name, { economics }]) =>
+    economics ? [[name, economics.callRowSteps] as const] : [],
+  )
   return {
     id: manifest.id,
     revision: manifest.revision,
@@ -39,6 +42,7 @@ export function modelCard(manifest: BundleManifest): ModelCard {
     defaults: { steps: generator.defaults.steps, guidance: generator.defaults.guidance },
     verifiers: Object.keys(verifiers),
     defaultVerifier: manifest.defaultVerifier,
+    ...(told.length > 0 ? { callRowSteps: Object.fromEntries(told) } : {}),
     examples: prompt.examples,
   }
 }
