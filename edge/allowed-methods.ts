@@ -5,10 +5,10 @@ interface Route {
 
 /** Methods that some route answers at `path`, for the `Allow` header; empty when no route knows the path. */
 export function allowedMethods(routes: readonly Route[], path: string): string[] {
-  const methods = new Set<string>()
-  for (const route of routes) {
-    if (route.method !== 'ALL' && matches(route.path, path)) methods.add(route.method)
-  }
+  const found = routes.filter((route) => route.method !== 'ALL' && matches(route.path, path))
+  // A literal address is nobody's parameter, whatever the method.
+  const literal = found.filter((route) => route.path === path)
+  const methods = new Set((literal.length > 0 ? literal : found).map(({ method }) => method))
   if (methods.has('GET')) methods.add('HEAD')
   return [...methods].sort()
 }

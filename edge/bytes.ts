@@ -24,7 +24,12 @@ export function base64url(bytes: Uint8Array): string {
 /** @returns undefined unless `text` is unpadded base64url */
 export function fromBase64url(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) return undefined
-  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+  return fromBase64(text.replaceAll('-', '+').replaceAll('_', '/'))
+}
+
+/** @throws DOMException  unless `text` is base64 */
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
 }
 
 /** @returns 64 lower-case hexadecimal digits */

@@ -13,6 +13,10 @@ export interface Env {
   CACHE_ENTRY: DurableObjectNamespace<CacheEntry>
   TENANT: DurableObjectNamespace<Tenant>
   IMAGES: R2Bucket
+  /** Cloudflare Images. */
+  PICTURE_CODEC: ImagesBinding
+  /** Stands in for it under `npm start` (infra/local/picture-codec.ts). */
+  LOCAL_PICTURE_CODEC?: Fetcher
   SQS_REGION: string
   QUEUE_URL_INTERACTIVE: string
   QUEUE_URL_BATCH: string

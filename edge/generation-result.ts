@@ -2,9 +2,12 @@ import { AppError } from '../shared/error-code.ts'
 import type { ImageRef, JobResult } from '../shared/job.ts'
 import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
 import { isTerminal } from '../shared/job-status.ts'
+import type { PictureFormat } from '../shared/picture-format.ts'
 import { base64 } from './bytes.ts'
+import { derivedPicture, storedBytes } from './derived-picture.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'
+import type { PictureTarget } from './picture-codec.ts'
 import type { GenerationSummary } from './response-schema.ts'
 
 /** OpenAI bills by tokens; nothing here is billed so. The members stand because its clients read them; see `parm.cost`. */
@@ -16,10 +19,10 @@ export const USAGE = {
 } as const
 
 /** The members that OpenAI's answer and its `completed` event share. */
-export function generationFields({ width, height }: Pick<ImageRef, 'width' | 'height'>) {
+export function generationFields({ width, height }: Pick<ImageRef, 'width' | 'height'>, format: PictureFormat) {
   return {
     size: `${width}x${height}`,
-    output_format: 'png',
+    output_format: format,
     quality: 'auto',
     background: 'opaque',
   } as const
@@ -63,9 +66,7 @@ export function generationSummary(ended: JobSnapshot, degraded: Degraded | undef
   return degraded ? { ...own, degraded } : own
 }
 
-/** @throws AppError `image_not_found` when R2 has lost it since */
-export async function imageBase64(env: Env, { sha256 }: Pick<ImageRef, 'sha256'>): Promise<string> {
-  const stored = await env.IMAGES.get(sha256)
-  if (!stored) throw new AppError('image_not_found', `The image ${sha256} is no longer stored`)
-  return base64(new Uint8Array(await stored.arrayBuffer()))
+/** @throws AppError as derivedPicture */
+export async function imageBase64(env: Env, image: ImageRef, target: PictureTarget): Promise<string> {
+  return base64(await storedBytes(env, await derivedPicture(env, image, target)))
 }

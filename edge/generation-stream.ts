@@ -1,24 +1,30 @@
 import type { Context } from 'hono'
-import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
+import type { JobSnapshot } from '../shared/job-record.ts'
 import { isTerminal } from '../shared/job-status.ts'
 import type { ModelCard } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
+import { base64, fromBase64 } from './bytes.ts'
 import { cacheStatus } from './cache-status.ts'
 import { openAiError, publicError } from './error-response.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from './event-stream.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from './generation-result.ts'
+import type { TakenIn } from './intake.ts'
 import { followJob } from './job-events.ts'
 import { PartialImages } from './partial-images.ts'
+import { encodePicture, type PictureTarget } from './picture-codec.ts'
 import type { ImageStreamEvent } from './response-schema.ts'
+
+export type StreamedJob = Pick<TakenIn, 'snapshot' | 'degraded'>
 
 export interface StreamOptions {
   /** 0..3 */
   partialImages: number
   /** Also send each of the job's events, named `parm.` and its type. */
   ownEvents: boolean
-  degraded: Degraded | undefined
+  /** The format of previews and picture. */
+  target: PictureTarget
   /** Called when the reader leaves before the end. */
-  onLeave: (() => void) | undefined
+  onLeave: () => void
 }
 
 /**
@@ -28,19 +34,16 @@ export interface StreamOptions {
  */
 export function generationStream(
   c: Context<AppEnv>,
-  snapshot: JobSnapshot,
+  jobs: readonly [StreamedJob, ...StreamedJob[]],
   card: ModelCard,
   options: StreamOptions,
 ): Response {
   const leave = new AbortController()
-  const { onLeave } = options
-  if (onLeave) {
-    leave.signal.addEventListener('abort', onLeave)
-    c.req.raw.signal.addEventListener('abort', onLeave)
-  }
+  for (const aborting of [leave.signal, c.req.raw.signal]) aborting.addEventListener('abort', options.onLeave)
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
-  const events = withErrors(streamEvents(c, snapshot, card, options, signal), c.var.requestId, snapshot.id)
-  c.header('cache-status', cacheStatus(snapshot.cache, false))
+  const [{ snapshot: first }] = jobs
+  const events = withErrors(allEvents(c, jobs, card, options, signal), c.var.requestId, first.id)
+  c.header('cache-status', cacheStatus(first.cache, false))
   return c.body(
     eventStream(events, () => leave.abort()),
     200,
@@ -48,24 +51,36 @@ export function generationStream(
   )
 }
 
-async function* streamEvents(
+/** One picture after the other, though all are under way. */
+async function* allEvents(
   c: Context<AppEnv>,
-  snapshot: JobSnapshot,
+  jobs: readonly StreamedJob[],
   card: ModelCard,
   options: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
+  for (const job of jobs) yield* streamEvents(c, job, card, options, signal)
+}
+
+async function* streamEvents(
+  c: Context<AppEnv>,
+  { snapshot, degraded }: StreamedJob,
+  card: ModelCard,
+  options: StreamOptions,
+  signal: AbortSignal,
+): AsyncGenerator<ServerSentEvent> {
+  const { target } = options
   if (!isTerminal(snapshot.status)) yield* liveEvents(c, snapshot, card, options, signal)
   if (signal.aborted) return
   const ended = await endedJob(c.env, snapshot)
   const result = resultOf(ended)
   yield openAiEvent({
     type: 'image_generation.completed',
-    b64_json: await imageBase64(c.env, result.image),
+    b64_json: await imageBase64(c.env, result.image, target),
     created_at: Math.floor(snapshot.createdAt / 1000),
-    ...generationFields(result.image),
+    ...generationFields(result.image, target.format),
     usage: USAGE,
-    parm: generationSummary(ended, options.degraded),
+    parm: generationSummary(ended, degraded),
   })
 }
 
@@ -73,7 +88,7 @@ async function* liveEvents(
   c: Context<AppEnv>,
   { id, createdAt, parameters }: JobSnapshot,
   { imageSize: [height, width] }: ModelCard,
-  { partialImages, ownEvents }: StreamOptions,
+  { partialImages, ownEvents, target }: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
   const job = { id, reader: c.var.caller.tenant }
@@ -85,13 +100,18 @@ async function* liveEvents(
     const { candidate, stepIndex, png } = partial.preview
     yield openAiEvent({
       type: 'image_generation.partial_image',
-      b64_json: png,
+      b64_json: await previewBase64(c, png, target),
       partial_image_index: partial.index,
       created_at: Math.floor(createdAt / 1000),
-      ...generationFields({ width, height }),
+      ...generationFields({ width, height }, target.format),
       parm: { candidate, stepIndex },
     })
   }
+}
+
+/** Previews pass and are not stored. @param png  base64 */
+async function previewBase64(c: Context<AppEnv>, png: string, target: PictureTarget): Promise<string> {
+  return target.format === 'png' ? png : base64(await encodePicture(c.env, fromBase64(png), target))
 }
 
 function openAiEvent(data: ImageStreamEvent): ServerSentEvent {

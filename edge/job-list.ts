@@ -1,7 +1,6 @@
 import type { JobList, JobSummary } from '../shared/job-record.ts'
 import { isTerminal, JOB_STATUSES, type JobStatus } from '../shared/job-status.ts'
 import { LIMITS } from '../shared/limits.ts'
-import { base64url, fromBase64url } from './bytes.ts'
 import type { Env } from './env.ts'
 import { describeValue, invalidRequest } from './field-problems.ts'
 import { jobObjectName } from './job-id.ts'
@@ -72,14 +71,17 @@ async function liveStatus(env: Env, id: string): Promise<Pick<JobSummary, 'statu
   return env.JOB.getByName(jobObjectName(id)).status(id)
 }
 
+/** Where a page ended: milliseconds since the epoch, and the job's id without its prefix. */
+export const CURSOR_PATTERN = '^([0-9]{1,15})-([0-9a-z]{26})$'
+const CURSOR = new RegExp(CURSOR_PATTERN)
+
 function encodeCursor({ createdAt, id }: JobEntry): string {
-  return base64url(new TextEncoder().encode(`${createdAt} ${id}`))
+  return `${createdAt}-${id.replace('job_', '')}`
 }
 
 function decodeCursor(cursor: string): JobListQuery['before'] {
-  const bytes = fromBase64url(cursor)
-  const [, createdAt, id] = /^(\d{1,15}) (job_[0-9a-z]{26})$/.exec(new TextDecoder().decode(bytes)) ?? []
-  return createdAt !== undefined && id !== undefined ? { createdAt: Number(createdAt), id } : undefined
+  const [, createdAt, id] = CURSOR.exec(cursor) ?? []
+  return createdAt === undefined ? undefined : { createdAt: Number(createdAt), id: `job_${id}` }
 }
 
 function wrong(field: string, value: string, permitted: string) {

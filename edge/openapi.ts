@@ -13,22 +13,27 @@ import {
   WebhookMessage,
 } from '../shared/job-record.ts'
 import { JOB_STATUSES } from '../shared/job-status.ts'
-import { LIMITS } from '../shared/limits.ts'
+import { LIMITS, OUTPUT_COMPRESSION } from '../shared/limits.ts'
 import type { ModelCard } from '../shared/model-card.ts'
+import { PICTURE_FORMATS, PICTURE_TYPES } from '../shared/picture-format.ts'
 import { ScoreRecord } from '../shared/score-record.ts'
 import { Verdict } from '../shared/verdict.ts'
 import { BudgetRequest, KeyRequest } from './admin-schema.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
+import { CURSOR_PATTERN } from './job-list.ts'
 import { ImageRequest, JobRequest } from './request-schema.ts'
+import { CANCEL_AFTER_PATTERN, IDEMPOTENCY_KEY_PATTERN } from './request-terms.ts'
 import {
   CachePurge,
   Health,
   ImageResponse,
   ImageStreamEvent,
   ModelList,
+  OwnStreamEvent,
   Problem,
   Readiness,
   RevisionPurge,
+  StreamFailure,
   WebhookSecret,
 } from './response-schema.ts'
 import { ScoreRequest } from './score-request.ts'
@@ -48,6 +53,8 @@ const SCHEMAS = {
   JobEvent,
   ImageResponse,
   ImageStreamEvent,
+  OwnStreamEvent,
+  StreamFailure,
   ModelList,
   Health,
   Readiness,
@@ -72,6 +79,20 @@ const SCHEMAS = {
 type SchemaName = keyof typeof SCHEMAS
 
 const ref = (name: SchemaName): Json => ({ $ref: `#/components/schemas/${name}` })
+/** A server-sent event, whose data is JSON of one of these. */
+const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
+  type: 'object',
+  required: ['data'],
+  properties: {
+    id: { type: 'string' },
+    event: { type: 'string' },
+    data: {
+      type: 'string',
+      contentMediaType: 'application/json',
+      contentSchema: names.length === 1 ? ref(names[0]) : { anyOf: names.map(ref) },
+    },
+  },
+})
 const json = (name: SchemaName, example?: unknown): Json => ({
   'application/json': { schema: ref(name), ...(example === undefined ? {} : { example }) },
 })
@@ -142,6 +163,10 @@ function failures(...codes: ErrorCode[]): Json {
   )
 }
 
+const PICTURE = Object.fromEntries(
+  PICTURE_TYPES.map((type) => [type, { schema: { type: 'string', contentMediaType: type } }]),
+)
+
 const inPath = (name: string, schema: z.ZodType, description: string): Json => ({
   name,
   in: 'path',
@@ -190,23 +215,24 @@ const ADMIN_FAILURES = [
 
 const KEY = [{}, { apiKey: [] }]
 const OPERATOR = [{ operatorKey: [] }]
-const inHeader = (name: string, description: string): Json => ({
+const inHeader = (name: string, description: string, pattern?: string): Json => ({
   name,
   in: 'header',
   description,
-  schema: { type: 'string' },
+  schema: { type: 'string', ...(pattern === undefined ? {} : { pattern }) },
 })
 const inQuery = (name: string, description: string, schema: Json): Json => ({ name, in: 'query', description, schema })
 const WORK_HEADERS = [
   inHeader(
     'Idempotency-Key',
-    'Requests with the same key make one job, for a day. With another body the key is refused (422).',
+    'Requests with the same key make one job, for a day. With another body the key is refused (409).',
+    IDEMPOTENCY_KEY_PATTERN,
   ),
   inHeader(
     'Cache-Control',
     'no-cache, max-age: no older result. no-store: no result and no job of others, and none kept. only-if-cached: 504 unless there is a result.',
   ),
-  inHeader('Cancel-After', 'Gives the job up by itself after so long: `30`, `30s`, `1m30s`.'),
+  inHeader('Cancel-After', 'Gives the job up by itself after so long: `30`, `30s`, `1m30s`.', CANCEL_AFTER_PATTERN),
 ]
 const tenantParameter = inPath('tenant', TenantName, 'Malformed is answered like unknown.')
 const readTokenParameter = inQuery('token', "Stands in for a key: it is in the job's own `eventsUrl`.", {
@@ -249,7 +275,10 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               'The picture; or its stream; or, with respond-async, the finished job.',
               {
                 'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
-                'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('ImageStreamEvent') },
+                'text/event-stream': {
+                  schema: { type: 'string' },
+                  itemSchema: eventOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure'),
+                },
               },
               ...WORK_ANSWER_HEADERS,
               HEADERS.serverTiming,
@@ -275,10 +304,8 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
             inHeader('If-Range', 'The entity tag that the range is of.'),
           ],
           responses: {
-            200: ok('A PNG.', { 'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } } }),
-            206: ok('The part asked for.', {
-              'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } },
-            }),
+            200: ok('The picture, in the format that it was made in.', PICTURE),
+            206: ok('The part asked for.', PICTURE),
             304: ok('The caller has it.', undefined),
             ...failures('image_not_found', 'range_not_satisfiable'),
           },
@@ -310,7 +337,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               minimum: LIMITS.pageJobs.min,
               maximum: LIMITS.pageJobs.max,
             }),
-            inQuery('cursor', 'The nextCursor of the page before.', { type: 'string' }),
+            inQuery('cursor', 'The nextCursor of the page before.', { type: 'string', pattern: CURSOR_PATTERN }),
             inQuery('status', 'Only jobs of this status.', { type: 'string', enum: JOB_STATUSES }),
             inQuery('label', 'Only jobs with this label, NAME:VALUE.', { type: 'string', pattern: '^[^:]+:' }),
           ],
@@ -358,8 +385,20 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           operationId: 'listJobImages',
           summary: 'The pictures that the job has stored; none until it has succeeded.',
           security: KEY,
-          parameters: [jobIdParameter, readTokenParameter],
-          responses: { 200: ok('The winner.', json('JobImages')), ...failures('job_not_found', ...KEY_FAILURES) },
+          parameters: [
+            jobIdParameter,
+            readTokenParameter,
+            inQuery('output_format', 'Default: png.', { type: 'string', enum: PICTURE_FORMATS }),
+            inQuery('output_compression', 'Quality of webp and jpeg. Default: 100.', {
+              type: 'integer',
+              minimum: OUTPUT_COMPRESSION.min,
+              maximum: OUTPUT_COMPRESSION.max,
+            }),
+          ],
+          responses: {
+            200: ok('The winner.', json('JobImages')),
+            ...failures('job_not_found', 'invalid_request', 'image_not_found', 'service_unavailable', ...KEY_FAILURES),
+          },
         },
       },
       '/v1/jobs/{id}/events': {
@@ -387,7 +426,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           ],
           responses: {
             200: ok('The stream.', {
-              'text/event-stream': { schema: { type: 'string' }, itemSchema: ref('JobEvent') },
+              'text/event-stream': { itemSchema: eventOf('JobEvent') },
             }),
             204: ok('Nothing can follow the position asked for.', undefined),
             ...failures('job_not_found', 'invalid_request', ...KEY_FAILURES),
@@ -575,16 +614,50 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
         apiKey: { type: 'http', scheme: 'bearer', description: 'Needed where `GET /healthz` says `access: keys`.' },
         operatorKey: { type: 'http', scheme: 'bearer', description: "The operator's key." },
       },
-      schemas: componentSchemas(),
+      schemas: componentSchemas(models),
     },
   }
 }
 
-function componentSchemas(): Json {
+function componentSchemas(models: readonly ModelCard[]): Json {
   const registry = z.registry<{ id: string }>()
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id })
-  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}`, io: 'input' })
+  const { schemas } = z.toJSONSchema(registry, {
+    uri: (id) => `#/components/schemas/${id}`,
+    io: 'input',
+    override: ({ jsonSchema }) => simplifyTuple(jsonSchema),
+  })
+  nameWhatIsServed(schemas, models)
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutAddress(schema)]))
+}
+
+/** Alike members need no list of them, which some readers of the document do not know. */
+function simplifyTuple(schema: Json): void {
+  const { prefixItems } = schema
+  if (!Array.isArray(prefixItems)) return
+  delete schema.prefixItems
+  schema.items = prefixItems[0]
+}
+
+/** What only the list of models can tell: names and sizes that a request may have. */
+function nameWhatIsServed(schemas: Json, models: readonly ModelCard[]): void {
+  if (models.length === 0) return
+  const served: Json = {
+    model: models.map(({ id }) => id),
+    verifier: [...new Set(models.flatMap(({ verifiers }) => verifiers))],
+    size: ['auto', ...new Set(models.map(({ imageSize: [height, width] }) => `${width}x${height}`))],
+  }
+  const name = (properties: Record<string, Json>): void => {
+    for (const [member, schema] of Object.entries(properties)) {
+      const known = served[member]
+      const choices = (schema.anyOf as Json[] | undefined) ?? [schema]
+      if (known !== undefined) for (const choice of choices) if (choice.type === 'string') choice.enum = known
+      if (schema.properties !== undefined) name(schema.properties as Record<string, Json>)
+    }
+  }
+  for (const request of ['JobRequest', 'ImageRequest']) {
+    name((schemas[request] as { properties: Record<string, Json> }).properties)
+  }
 }
 
 function schemaOf(schema: z.ZodType): Json {

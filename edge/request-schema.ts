@@ -1,15 +1,25 @@
 import * as z from 'zod'
 import { ACCEPT_RULES, LANES, STRATEGIES } from '../shared/job.ts'
 import { Labels } from '../shared/job-record.ts'
-import { IMAGES_PER_REQUEST, LIMITS, PARTIAL_IMAGES } from '../shared/limits.ts'
+import { IMAGES_PER_REQUEST, LIMITS, OUTPUT_COMPRESSION, PARTIAL_IMAGES } from '../shared/limits.ts'
+import { PICTURE_FORMATS } from '../shared/picture-format.ts'
 import { normalizePrompt, promptProblem } from '../shared/prompt.ts'
 import { permittedValues } from './field-problems.ts'
 import { choice, field, integer } from './request-field.ts'
-import { WEBHOOK_TARGET_PERMITTED, webhookTargetProblem } from './webhook-target.ts'
+import {
+  WEBHOOK_TARGET_CHARS,
+  WEBHOOK_TARGET_PATTERN,
+  WEBHOOK_TARGET_PERMITTED,
+  webhookTargetProblem,
+} from './webhook-target.ts'
 
 /** What callers may send. Unknown fields are refused and nothing is coerced; defaults are filled in by job-parameters.ts. */
 
 const PROMPT_PERMITTED = `a string of ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters, not only white space or control characters`
+
+/** Control and format characters and white space, of which a prompt must not consist; spelt out, because few tools know `\\p{…}`. */
+const BLANK =
+  '\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff\\ufff9-\\ufffb'
 
 export const Prompt = field(
   z
@@ -19,7 +29,7 @@ export const Prompt = field(
       if (message) context.addIssue({ code: 'custom', message })
     })
     // For readers of the OpenAPI document; the check itself is the one above.
-    .meta({ minLength: 1, pattern: '[^\\p{Cc}\\p{Cf}\\p{Z}]', examples: ['a photo of a red apple'] }),
+    .meta({ minLength: 1, pattern: `[^${BLANK}]`, examples: ['a photo of a red apple'] }),
   PROMPT_PERMITTED,
   'What the picture shows. Counted in Unicode code points after normalisation (NFC, white space folded, trimmed).',
 )
@@ -57,7 +67,9 @@ const optionalOptions = z
   .object({
     ...JOB_OPTIONS,
     labels: field(
-      Labels.refine((labels) => Object.keys(labels).length <= LIMITS.labels.max, 'has too many entries'),
+      Labels.refine((labels) => Object.keys(labels).length <= LIMITS.labels.max, 'has too many entries').meta({
+        maxProperties: LIMITS.labels.max,
+      }),
       LABELS_PERMITTED,
       "The caller's own, to find the job again by: `GET /v1/jobs?label=NAME:VALUE`. They change nothing else.",
     ),
@@ -78,7 +90,7 @@ const optionalOptions = z
           const message = webhookTargetProblem(text)
           if (message) context.addIssue({ code: 'custom', message })
         })
-        .meta({ format: 'uri', pattern: '^[hH][tT][tT][pP][sS]:' }),
+        .meta({ format: 'uri', pattern: WEBHOOK_TARGET_PATTERN, maxLength: WEBHOOK_TARGET_CHARS }),
       WEBHOOK_TARGET_PERMITTED,
       'Called once when the job has ended, signed as Standard Webhooks has it; `GET /v1/webhook-secret` has the secret.',
     ),
@@ -118,15 +130,18 @@ export const ImageRequest = z
     model: Model.nullish(),
     n: integer(
       IMAGES_PER_REQUEST,
-      'Pictures in the answer, made from the seed and those that follow it; with stream or respond-async only 1. Default: 1.',
+      'Pictures in the answer, made from the seed and those that follow it; with respond-async only 1. Default: 1.',
     ).nullish(),
     size: field(z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/), SIZE_PERMITTED, 'Default: auto.').nullish(),
     response_format: choice(['b64_json', 'url'], 'Default: b64_json. A stream always carries b64_json.').nullish(),
     quality: choice(['auto', 'standard'], 'There is one quality; spend more with parm.candidates.').nullish(),
     background: choice(['auto', 'opaque'], 'Pictures are opaque.').nullish(),
     style: choice(['natural'], 'There is one style.').nullish(),
-    output_format: choice(['png'], 'Pictures are PNG.').nullish(),
-    output_compression: field(z.literal(100), '100 (PNG is lossless)', 'Has no meaning for PNG.').nullish(),
+    output_format: choice(PICTURE_FORMATS, 'Previews of a stream are in it, too. Default: png.').nullish(),
+    output_compression: integer(
+      OUTPUT_COMPRESSION,
+      'Quality of webp and jpeg, 100 losing least; png loses nothing whatever it says. Default: 100.',
+    ).nullish(),
     moderation: choice(['auto', 'low'], 'The operator of the service decides what is moderated.').nullish(),
     user: field(z.string().max(512), 'a string of at most 512 characters', 'Accepted and ignored.').nullish(),
     safety_identifier: field(

@@ -77,7 +77,12 @@ function reuseOf(headers: Headers): Reuse {
 }
 
 const { min: KEY_MIN, max: KEY_MAX } = LIMITS.idempotencyKeyChars
-const IDEMPOTENCY_KEY_PERMITTED = `${KEY_MIN} to ${KEY_MAX} printable ASCII characters`
+const IDEMPOTENCY_KEY_PERMITTED = `${KEY_MIN} to ${KEY_MAX} printable ASCII characters, in quotes or not beginning with one`
+/** Of the whole header: bare, or a structured string. */
+export const IDEMPOTENCY_KEY_PATTERN = `^[!#-~]([ -~]{0,${KEY_MAX - 2}}[!-~])?$|^"([ !#-\\[\\]-~]|\\\\["\\\\]){${KEY_MIN},${KEY_MAX}}"$`
+const IDEMPOTENCY_KEY = new RegExp(IDEMPOTENCY_KEY_PATTERN)
+/** In the document; other ways to write the same times are taken, too. */
+export const CANCEL_AFTER_PATTERN = '^([1-9][0-9]?|[1-5][0-9]{2}|600)s?$|^[1-9]m([1-5]?[0-9]s)?$'
 
 /**
  * `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a structured string, in quotes; the bare form that most
@@ -88,11 +93,8 @@ const IDEMPOTENCY_KEY_PERMITTED = `${KEY_MIN} to ${KEY_MAX} printable ASCII char
 export function idempotencyKey(headers: Headers): string | undefined {
   const text = headers.get('idempotency-key')?.trim()
   if (text === undefined) return undefined
-  const key = /^"(.*)"$/.exec(text)?.[1]?.replace(/\\(["\\])/g, '$1') ?? text
-  if (key.length < KEY_MIN || key.length > KEY_MAX || !/^[\x20-\x7e]+$/.test(key)) {
-    throw wrongHeader('Idempotency-Key', text, IDEMPOTENCY_KEY_PERMITTED)
-  }
-  return key
+  if (!IDEMPOTENCY_KEY.test(text)) throw wrongHeader('Idempotency-Key', text, IDEMPOTENCY_KEY_PERMITTED)
+  return /^"(.*)"$/.exec(text)?.[1]?.replace(/\\(["\\])/g, '$1') ?? text
 }
 
 function wrongHeader(field: string, text: string, permitted: string) {

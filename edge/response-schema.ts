@@ -5,6 +5,7 @@ import { JobId, Sha256Hex, WIN_REASONS } from '../shared/job.ts'
 import { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { IMAGES_PER_REQUEST } from '../shared/limits.ts'
 import { ModelCard } from '../shared/model-card.ts'
+import { PICTURE_FORMATS } from '../shared/picture-format.ts'
 
 /** What callers get, beside the job record. The OpenAPI document is made from these, and tests hold answers against them. */
 
@@ -47,7 +48,7 @@ const Usage = z
 /** The members that OpenAI's answer and its stream events share. */
 const GENERATION_FIELDS = {
   size: z.string().meta({ description: 'WIDTHxHEIGHT in pixels.' }),
-  output_format: z.literal('png'),
+  output_format: z.enum(PICTURE_FORMATS),
   quality: z.literal('auto'),
   background: z.literal('opaque'),
 }
@@ -107,6 +108,12 @@ export const ImageStreamEvent = z.discriminatedUnion('type', [
   }),
 ])
 export type ImageStreamEvent = z.infer<typeof ImageStreamEvent>
+
+/** Sent with `parm.events`: a JobEvent, its type with `parm.` before it. */
+export const OwnStreamEvent = z.looseObject({ type: z.string().regex(/^parm\./) })
+
+/** How a stream ends without a picture. */
+export const StreamFailure = z.strictObject({ error: Problem.shape.error })
 
 export const ModelList = z.strictObject({
   object: z.literal('list'),

@@ -24,14 +24,17 @@ const INTERNAL_SUFFIXES = new Set([
   'private',
   'test',
 ])
-const MAX_URL_CHARS = 2000
 
-export const WEBHOOK_TARGET_PERMITTED = `an https address of a public host name, port 443, at most ${MAX_URL_CHARS} characters`
+export const WEBHOOK_TARGET_CHARS = 2000
+
+export const WEBHOOK_TARGET_PERMITTED = `an https address of a public host name, port 443, at most ${WEBHOOK_TARGET_CHARS} characters`
+/** In the document: the plain way to write one. What it lets through is permitted; a few that it does not are as well. */
+export const WEBHOOK_TARGET_PATTERN = `^https://([a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?\\.){1,4}(?!(${[...INTERNAL_SUFFIXES].join('|')})(/|$))[a-z]{2,12}(/[A-Za-z0-9._~/-]*)?$`
 
 /** @returns what is wrong with `text` as the end of a sentence, or undefined */
 export function webhookTargetProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (!url || text.length > MAX_URL_CHARS) return 'is no URL, or too long'
+  if (!url || text.length > WEBHOOK_TARGET_CHARS) return 'is no URL, or too long'
   if (url.protocol !== 'https:') return `has the scheme ${url.protocol.slice(0, -1)}`
   if (url.username !== '' || url.password !== '') return 'carries a user name or password'
   if (url.port !== '') return `has the port ${url.port}`

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { ImageRef, JobCost, JobFailure, JobId, JobParameters, JobResult, LANES } from './job.ts'
 import { JOB_STATUSES } from './job-status.ts'
 import { LIMITS } from './limits.ts'
+import { PICTURE_TYPES } from './picture-format.ts'
 import { Verdict } from './verdict.ts'
 
 /**
@@ -121,10 +122,17 @@ export const CandidateList = z.strictObject({
 })
 export type CandidateList = z.infer<typeof CandidateList>
 
-/** `GET /v1/jobs/:id/images`: the pictures that the job has stored; empty until it has succeeded. */
+/** `GET /v1/jobs/:id/images`: the pictures that the job has stored, in the format asked for; empty until it has succeeded. */
 export const JobImages = z.strictObject({
   object: z.literal('list'),
-  data: z.array(z.strictObject({ candidate: z.int().min(0), url: z.url(), ...ImageRef.shape })),
+  data: z.array(
+    z.strictObject({
+      candidate: z.int().min(0),
+      url: z.url(),
+      ...ImageRef.shape,
+      contentType: z.enum(PICTURE_TYPES),
+    }),
+  ),
 })
 export type JobImages = z.infer<typeof JobImages>
 

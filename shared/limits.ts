@@ -74,3 +74,5 @@ export const LIMITS = {
 export const IMAGES_PER_REQUEST = { min: 1, max: 10 } as const
 /** Previews of the leading candidate in one OpenAI stream (`partial_images`). */
 export const PARTIAL_IMAGES = { min: 0, max: 3 } as const
+/** How faithful a picture in a lossy format is (`output_compression`); 100 loses least. */
+export const OUTPUT_COMPRESSION = { min: 0, max: 100 } as const

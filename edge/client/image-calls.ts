@@ -40,11 +40,12 @@ export class ImageCalls {
    * picture up as aborting does. A cut stream throws `unreachable`: send the request again, and it is joined or in cache.
    */
   async *stream(
-    request: Omit<ImageRequest, 'stream' | 'n'>,
+    request: Omit<ImageRequest, 'stream'>,
     options: WorkOptions = {},
   ): AsyncGenerator<ImageStreamEvent | OwnStreamEvent> {
     const response = await this.#transport.open(this.#asked({ ...request, stream: true }, options))
     if (!response.body) return
+    let missing = request.n ?? 1
     try {
       for await (const { event, data } of sentEvents(response.body)) {
         if (event === 'error') {
@@ -53,7 +54,8 @@ export class ImageCalls {
         }
         if (event.startsWith('parm.')) yield data as OwnStreamEvent
         else yield this.#transport.checked<ImageStreamEvent>('ImageStreamEvent', data, response)
-        if (event === 'image_generation.completed') return
+        if (event === 'image_generation.completed') missing -= 1
+        if (missing === 0) return
       }
     } catch (error) {
       options.signal?.throwIfAborted()

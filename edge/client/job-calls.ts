@@ -8,6 +8,7 @@ import type {
   VerdictLedger,
 } from '../../shared/job-record.ts'
 import { isTerminal, type JobStatus } from '../../shared/job-status.ts'
+import type { PictureFormat } from '../../shared/picture-format.ts'
 import { jobCandidatesRoute, jobEventsRoute, jobImagesRoute, jobRoute, jobVerdictsRoute } from '../../shared/routes.ts'
 import type { JobRequest } from '../request-schema.ts'
 import { ClientError, unreachable } from './client-error.ts'
@@ -37,6 +38,12 @@ export interface JobListQuery {
   readonly status?: JobStatus
   /** NAME:VALUE */
   readonly label?: string
+}
+
+export interface JobImagesQuery {
+  readonly output_format?: PictureFormat
+  /** 0..100: quality of webp and jpeg. */
+  readonly output_compression?: number
 }
 
 const JOBS = '/v1/jobs'
@@ -90,8 +97,14 @@ export class JobCalls {
     return this.#transport.json('CandidateList', { method: 'GET', path: jobCandidatesRoute(id), ...options })
   }
 
-  images(id: string, options: CallOptions = {}): Promise<JobImages> {
-    return this.#transport.json('JobImages', { method: 'GET', path: jobImagesRoute(id), ...options })
+  /** @param query  the format that they are wanted in; PNG without it */
+  images(id: string, query: JobImagesQuery = {}, options: CallOptions = {}): Promise<JobImages> {
+    return this.#transport.json('JobImages', {
+      method: 'GET',
+      path: jobImagesRoute(id),
+      query: { ...query },
+      ...options,
+    })
   }
 
   /** @returns the record of the ended job */

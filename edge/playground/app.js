@@ -5,7 +5,7 @@
  * @import { Run } from './run.js'
  */
 import { createAnnouncer } from './announcer.js'
-import { ApiProblem, cancelJob, createJob, listModels } from './api.js'
+import { api, asProblem } from './api.js'
 import { createBench } from './bench.js'
 import { byId } from './element.js'
 import { follow } from './job-stream.js'
@@ -33,7 +33,7 @@ byId('copy-link', HTMLButtonElement).addEventListener('click', () =>
   copy('Link', run && linkTo(run.parameters, location.href)),
 )
 byId('copy-curl', HTMLButtonElement).addEventListener('click', () =>
-  copy('curl', run && curlCommand(run.parameters, location.origin)),
+  copy('curl', run && curlCommand(run.parameters, location.origin, form.format())),
 )
 addEventListener('hashchange', fillFromHash)
 fillFromHash()
@@ -42,7 +42,7 @@ await loadModels()
 
 async function loadModels() {
   try {
-    form.setModels(await listModels())
+    form.setModels((await api.service.models()).data)
     fillFromHash()
     status.hideAlarm()
   } catch (error) {
@@ -61,20 +61,21 @@ async function start() {
   const request = { cancelWanted: false }
   sending = request
   try {
-    const opened = openRun(await createJob(form.body()))
+    const opened = openRun(await api.jobs.create(form.body()))
+    bench.choose(form.format())
     sending = undefined
     announcer.now(`${runSummary(opened)}.`)
     watch(opened)
     if (request.cancelWanted) await cancel()
     bringIntoView(byId('bench', HTMLDivElement))
   } catch (error) {
-    const { message, code, fields, requestId } = asProblem(error)
+    const { message, code, problems, requestId } = asProblem(error)
     sending = undefined
     form.setBusy(false)
     status.clearClock()
     status.say(run ? runSummary(run) : 'Ready')
     if (code === 'unauthorized') form.askForApiKey()
-    form.showProblems(requestId && fields.length === 0 ? `${message} (request ${requestId})` : message, fields)
+    form.showProblems(requestId && problems.length === 0 ? `${message} (request ${requestId})` : message, problems)
   }
 }
 
@@ -140,7 +141,7 @@ async function cancel() {
   if (!run || isOver(run)) return
   try {
     // The canceled event ends the run; a picture that was faster wins.
-    await cancelJob(run.jobId)
+    await api.jobs.cancel(run.jobId)
   } catch (error) {
     status.alarm(`The job could not be canceled. ${asProblem(error).message}`)
   }
@@ -152,17 +153,19 @@ function reopen(past) {
   status.hideAlarm()
   status.clearClock()
   show(past)
-  form.fill(formValues(past.parameters))
+  form.fill({ ...form.values(), ...formValues(past.parameters) })
   keepInHash()
 }
 
 function keepInHash() {
+  bench.choose(form.format())
   history.replaceState(null, '', hashOf(form.values()) || location.pathname)
   showBlankSheet()
 }
 
 function fillFromHash() {
   form.fill(valuesOf(location.hash))
+  bench.choose(form.format())
   showBlankSheet()
 }
 
@@ -187,10 +190,4 @@ async function copy(what, text) {
 /** On a narrow page the bench lies below the form; beside it, nothing moves. @param {HTMLElement} part */
 function bringIntoView(part) {
   if (part.getBoundingClientRect().top > innerHeight / 2) part.scrollIntoView()
-}
-
-/** @param {unknown} error */
-function asProblem(error) {
-  if (error instanceof ApiProblem) return error
-  return new ApiProblem('This page has a defect; reloading may help.', { code: 'internal', cause: error })
 }

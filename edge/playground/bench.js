@@ -1,9 +1,10 @@
 /**
  * The right side of the page: one run on show, and which of its candidates is looked at.
  *
+ * @import { PictureFormat } from '../../shared/picture-format.ts'
  * @import { Plan, Run } from './run.js'
  */
-import { imageUrl } from './api.js'
+import { api, asProblem, imageUrl } from './api.js'
 import { createContactSheet } from './contact-sheet.js'
 import { byId, element } from './element.js'
 import { createInspector } from './inspector.js'
@@ -23,6 +24,8 @@ export function createBench() {
   /** @type {number | undefined} */
   let pickedStep
   let drawRequested = false
+  /** @type {PictureFormat} */
+  let format = 'png'
 
   /** @param {number} candidate */
   function pick(candidate) {
@@ -57,7 +60,7 @@ export function createBench() {
     inspector.show(shown, candidate, pickedStep)
     warnings.hidden = shown.warnings.length === 0
     warnings.replaceChildren(...shown.warnings.map((warning) => element('li', {}, warning)))
-    showTakeAway(shown)
+    showTakeAway(shown, format)
   }
 
   return {
@@ -66,6 +69,12 @@ export function createBench() {
       ledger.showPlan(plan)
       inspector.showBlank()
       sheet.showBlank(plan)
+    },
+
+    /** @param {PictureFormat} chosen  to be taken home in */
+    choose(chosen) {
+      format = chosen
+      requestDraw()
     },
 
     /** @param {Run} shown  a change of job lets go of what was picked */
@@ -80,19 +89,44 @@ export function createBench() {
   }
 }
 
-/** @param {Run} run */
-function showTakeAway({ result, parameters, jobId }) {
+/** @param {Run} run @param {PictureFormat} format */
+function showTakeAway({ result, parameters, jobId, cache }, format) {
   byId('take-away', HTMLDivElement).hidden = result === undefined
   byId('repeat', HTMLDetailsElement).hidden = result === undefined
   if (!result) return
   const download = byId('download', HTMLAnchorElement)
-  download.href = imageUrl(result.image.sha256)
-  download.download = fileName(parameters)
-  byId('curl', HTMLPreElement).textContent = curlCommand(parameters, location.origin)
+  download.textContent = `Download ${format === 'jpeg' ? 'JPEG' : format === 'webp' ? 'WebP' : 'PNG'}`
+  download.download = fileName(parameters, format)
+  void pointTo(download, jobId, result.image.sha256, format)
+  byId('curl', HTMLPreElement).textContent = curlCommand(parameters, location.origin, format)
   byId('parameters', HTMLDListElement).replaceChildren(
-    ...Object.entries({ ...parameters, job: jobId, image: result.image.sha256 }).flatMap(([name, value]) => [
+    ...Object.entries({ ...parameters, cache, job: jobId, image: result.image.sha256 }).flatMap(([name, value]) => [
       element('dt', {}, name),
       element('dd', {}, String(value)),
     ]),
   )
+}
+
+/**
+ * The picture is kept as PNG; another format is made when its address is asked for.
+ *
+ * @param {HTMLAnchorElement} link
+ * @param {string} jobId
+ * @param {string} sha256  of the PNG
+ * @param {PictureFormat} format
+ */
+async function pointTo(link, jobId, sha256, format) {
+  const wanted = `${jobId} ${format}`
+  if (link.dataset.wanted === wanted) return
+  link.dataset.wanted = wanted
+  link.href = imageUrl(sha256)
+  if (format === 'png') return
+  link.removeAttribute('href')
+  try {
+    const { data } = await api.jobs.images(jobId, { output_format: format })
+    if (link.dataset.wanted === wanted) link.href = new URL(data[0]?.url ?? '', location.href).pathname
+  } catch (error) {
+    link.dataset.wanted = ''
+    link.title = asProblem(error).message
+  }
 }

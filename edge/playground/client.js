@@ -188,6 +188,7 @@ var ImageCalls = class {
   async *stream(request, options = {}) {
     const response = await this.#transport.open(this.#asked({ ...request, stream: true }, options));
     if (!response.body) return;
+    let missing = request.n ?? 1;
     try {
       for await (const { event, data } of sentEvents(response.body)) {
         if (event === "error") {
@@ -196,7 +197,8 @@ var ImageCalls = class {
         }
         if (event.startsWith("parm.")) yield data;
         else yield this.#transport.checked("ImageStreamEvent", data, response);
-        if (event === "image_generation.completed") return;
+        if (event === "image_generation.completed") missing -= 1;
+        if (missing === 0) return;
       }
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -260,8 +262,14 @@ var JobCalls = class {
   candidates(id, options = {}) {
     return this.#transport.json("CandidateList", { method: "GET", path: jobCandidatesRoute(id), ...options });
   }
-  images(id, options = {}) {
-    return this.#transport.json("JobImages", { method: "GET", path: jobImagesRoute(id), ...options });
+  /** @param query  the format that they are wanted in; PNG without it */
+  images(id, query = {}, options = {}) {
+    return this.#transport.json("JobImages", {
+      method: "GET",
+      path: jobImagesRoute(id),
+      query: { ...query },
+      ...options
+    });
   }
   /** @returns the record of the ended job */
   async waitForEnd(id, options = {}) {

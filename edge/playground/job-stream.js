@@ -1,28 +1,9 @@
 /**
  * Follows a job's event log to its terminal event, over as many connections as that takes.
  *
- * EventSource itself resumes a cut connection with Last-Event-ID. It gives up for good when an answer is not an event
- * stream (a gateway error, a redeploy), so that case is repaired here, from the last event seen.
- *
  * @import { JobEvent } from '../../shared/job-event.ts'
  */
-import { eventsUrl } from './api.js'
-
-/** Every type listened to; EventSource delivers named events only to listeners of that name. */
-const EVENT_TYPES = /** @type {const} */ ([
-  'queued',
-  'started',
-  'candidate',
-  'verdict',
-  'preview',
-  'succeeded',
-  'failed',
-  'canceled',
-  'expired',
-])
-const TERMINAL = /** @type {ReadonlySet<string>} */ (new Set(['succeeded', 'failed', 'canceled', 'expired']))
-const FIRST_RETRY_MS = 1000
-const RETRIES = 5
+import { api } from './api.js'
 
 /**
  * @typedef {object} StreamListener
@@ -38,54 +19,21 @@ const RETRIES = 5
  * @returns {() => void} stops following; the job goes on
  */
 export function follow(jobId, listener) {
-  let seen = 0
-  let failures = 0
-  let interrupted = false
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let retry
-  let source = connect()
+  const leave = new AbortController()
+  const { signal } = leave
+  /** @param {'interrupted' | 'resumed'} state */
+  const onConnection = (state) => (state === 'resumed' ? listener.onResumed() : listener.onInterrupted())
 
-  function connect() {
-    const opened = new EventSource(eventsUrl(jobId, seen))
-    for (const type of EVENT_TYPES) opened.addEventListener(type, receive)
-    opened.addEventListener('error', repair)
-    opened.addEventListener('open', () => {
-      if (interrupted) listener.onResumed()
-      interrupted = false
-    })
-    return opened
+  async function read() {
+    try {
+      for await (const { event } of api.jobs.events(jobId, { signal, onConnection })) {
+        if (signal.aborted) return
+        listener.onEvent(event)
+      }
+    } catch {
+      if (!signal.aborted) listener.onLost()
+    }
   }
-
-  /** @param {MessageEvent<string>} message */
-  function receive(message) {
-    const position = Number(message.lastEventId)
-    if (position <= seen) return
-    seen = position
-    failures = 0
-    /** @type {JobEvent} */
-    const event = JSON.parse(message.data)
-    // Closed first: the server ends the stream now, and EventSource would take that for a cut and reconnect.
-    if (TERMINAL.has(event.type)) stop()
-    listener.onEvent(event)
-  }
-
-  function repair() {
-    if (!interrupted) listener.onInterrupted()
-    interrupted = true
-    if (source.readyState !== EventSource.CLOSED) return
-    failures += 1
-    if (failures > RETRIES) return listener.onLost()
-    retry = setTimeout(
-      () => {
-        source = connect()
-      },
-      FIRST_RETRY_MS * 2 ** (failures - 1),
-    )
-  }
-
-  function stop() {
-    clearTimeout(retry)
-    source.close()
-  }
-  return stop
+  void read()
+  return () => leave.abort()
 }

@@ -5,22 +5,27 @@
  */
 import { byId, element } from './element.js'
 import { rowSteps } from './run.js'
-import { plural, seconds } from './wording.js'
+import { CACHE_WORDS, plural, seconds } from './wording.js'
 
 export function createLedger() {
   const root = byId('ledger', HTMLDivElement)
   const text = byId('ledger-text', HTMLParagraphElement)
+  const cache = byId('cache', HTMLSpanElement)
 
   return {
     /** The most a job can cost. @param {Plan} plan */
     showPlan({ candidates, steps }) {
       setShares(0, 0)
+      cache.hidden = true
       text.textContent = `At most ${plural(candidates * steps, 'row-step')}: ${plural(candidates, 'candidate')} of ${plural(steps, 'step')}`
     },
 
     /** @param {Run} run */
     show(run) {
       const { possible, spent, saved } = rowSteps(run)
+      cache.hidden = false
+      cache.textContent = `cache: ${run.cache}`
+      cache.title = CACHE_WORDS[run.cache]
       setShares(spent / possible, saved / possible)
       const percent = Math.round((100 * saved) / possible)
       text.replaceChildren(

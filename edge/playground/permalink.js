@@ -1,10 +1,9 @@
 /**
- * The part of the page's state that decides the picture, kept in the URL hash: a link repeats the picture, and nothing
- * of the prompt reaches a server log by it.
+ * What was asked for, kept in the URL hash: a link repeats the picture, and nothing of the prompt reaches a server log by it.
  */
 
-/** Text as typed, empty where the model's default is meant. */
-export const FIELDS = /** @type {const} */ ([
+/** What decides the picture. */
+export const PICTURE_FIELDS = /** @type {const} */ ([
   'prompt',
   'model',
   'candidates',
@@ -15,6 +14,8 @@ export const FIELDS = /** @type {const} */ ([
   'guidance',
   'verifier',
 ])
+/** All that the form has; text as typed, empty where a default is meant. */
+export const FIELDS = /** @type {const} */ ([...PICTURE_FIELDS, 'deadlineMs', 'format'])
 /** @typedef {Partial<Record<(typeof FIELDS)[number], string>>} FormValues */
 
 /**

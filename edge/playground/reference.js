@@ -76,7 +76,8 @@ function route({ method, path, operation }) {
 /** @param {[string, Schema]} entry */
 function answer([status, { description, content = {} }]) {
   const types = Object.entries(content).map(
-    ([type, { schema, itemSchema }]) => `${type}: ${typeText(itemSchema ?? schema)}`,
+    ([type, { schema, itemSchema }]) =>
+      `${type}: ${itemSchema ? `events of ${typeText(itemSchema.properties.data.contentSchema)}` : typeText(schema)}`,
   )
   return { name: status, type: types.join('; '), about: description }
 }

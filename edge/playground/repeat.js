@@ -2,13 +2,14 @@
  * Everything needed to make a picture again: link, curl command, parameters.
  *
  * @import { JobParameters } from '../../shared/job.ts'
+ * @import { PictureFormat } from '../../shared/picture-format.ts'
  * @import { FormValues } from './permalink.js'
  */
-import { FIELDS, hashOf } from './permalink.js'
+import { hashOf, PICTURE_FIELDS } from './permalink.js'
 
 /** @param {Readonly<JobParameters>} parameters @returns {FormValues} */
 export function formValues(parameters) {
-  return Object.fromEntries(FIELDS.map((field) => [field, String(parameters[field])]))
+  return Object.fromEntries(PICTURE_FIELDS.map((field) => [field, String(parameters[field])]))
 }
 
 /** @param {Readonly<JobParameters>} parameters @param {string} page  address of this page */
@@ -19,24 +20,25 @@ export function linkTo(parameters, page) {
 /**
  * @param {Readonly<JobParameters>} parameters
  * @param {string} origin  of the service
- * @returns {string} a POSIX shell command that writes picture.png
+ * @param {PictureFormat} format
+ * @returns {string} a POSIX shell command that writes the picture to a file
  */
-export function curlCommand(parameters, origin) {
+export function curlCommand(parameters, origin, format = 'png') {
   const { model, prompt, revision: _, ...parm } = parameters
-  const body = JSON.stringify({ model, prompt, parm })
+  const body = JSON.stringify({ model, prompt, ...(format === 'png' ? {} : { output_format: format }), parm })
   return [
     `curl -s ${origin}/v1/images/generations \\`,
     `  -H 'content-type: application/json' \\`,
     `  -d '${body.replaceAll("'", `'\\''`)}' \\`,
-    `  | jq -r '.data[0].b64_json' | base64 -d > picture.png`,
+    `  | jq -r '.data[0].b64_json' | base64 -d > picture.${format}`,
   ].join('\n')
 }
 
-/** @param {Readonly<JobParameters>} parameters */
-export function fileName({ prompt, seed }) {
+/** @param {Readonly<JobParameters>} parameters @param {PictureFormat} format */
+export function fileName({ prompt, seed }, format = 'png') {
   const words = prompt
     .toLowerCase()
     .replace(/[^\p{L}\p{N}]+/gu, '-')
     .replace(/^-|-$/g, '')
-  return `${words.slice(0, 60) || 'picture'}-${seed}.png`
+  return `${words.slice(0, 60) || 'picture'}-${seed}.${format}`
 }

@@ -4,6 +4,7 @@
  *
  * @import { FieldProblem } from '../../shared/error-code.ts'
  * @import { ModelCard } from '../../shared/model-card.ts'
+ * @import { PictureFormat } from '../../shared/picture-format.ts'
  * @import { JobBody } from './api.js'
  * @import { FormValues } from './permalink.js'
  * @import { Plan } from './run.js'
@@ -13,8 +14,10 @@ import { byId, element } from './element.js'
 import { createExamples } from './examples.js'
 import { FIELDS } from './permalink.js'
 
-const NUMERIC = /** @type {ReadonlySet<string>} */ (new Set(['candidates', 'seed', 'steps', 'guidance']))
-const IN_MORE = /** @type {ReadonlySet<string>} */ (new Set(['steps', 'guidance', 'model', 'verifier']))
+const NUMERIC = /** @type {ReadonlySet<string>} */ (new Set(['candidates', 'seed', 'steps', 'guidance', 'deadlineMs']))
+const IN_MORE = /** @type {ReadonlySet<string>} */ (
+  new Set(['steps', 'guidance', 'model', 'verifier', 'deadlineMs', 'format'])
+)
 /** @type {Record<string, string>} */
 const HINTS = {
   parm: 'Judged while forming: clarity, then potential; survivors by alignment.',
@@ -166,15 +169,22 @@ export function createRequestForm(listener) {
 
     /** @returns {JobBody} */
     body() {
-      /** @type {JobBody} */
-      const body = { prompt: values().prompt ?? '' }
-      for (const [field, text] of Object.entries(values())) {
-        const value = text.trim()
-        if (field === 'prompt' || value === '') continue
+      /** @type {Record<string, string | number>} */
+      const options = {}
+      const { prompt: text = '', format: _, ...rest } = values()
+      for (const [field, typed] of Object.entries(rest)) {
+        const value = typed.trim()
+        if (value === '') continue
         // What is no number goes as it is: the service says what is wrong with it.
-        body[field] = NUMERIC.has(field) && Number.isFinite(Number(value)) ? Number(value) : value
+        options[field] = NUMERIC.has(field) && Number.isFinite(Number(value)) ? Number(value) : value
       }
-      return body
+      return { prompt: text, ...options }
+    },
+
+    /** In which the picture is to be taken home. @returns {PictureFormat} */
+    format() {
+      const { format } = values()
+      return format === 'webp' || format === 'jpeg' ? format : 'png'
     },
 
     /** @param {string} message @param {readonly FieldProblem[]} fields */
@@ -214,6 +224,7 @@ export function createRequestForm(listener) {
     const defaults = card()?.defaults
     if (field === 'steps') return value !== String(defaults?.steps)
     if (field === 'guidance') return value !== String(defaults?.guidance)
+    if (field === 'deadlineMs' || field === 'format') return value !== '' && value !== 'png'
     return value !== card()?.defaultVerifier
   }
 }

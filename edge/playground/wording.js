@@ -1,6 +1,7 @@
 /**
  * How states are put into words, once for the eye and the screen reader alike.
  *
+ * @import { CacheOutcome } from '../../shared/job-record.ts'
  * @import { Decision } from '../../shared/verdict.ts'
  * @import { JobResult } from '../../shared/job.ts'
  * @import { Candidate, CandidatePhase, Run } from './run.js'
@@ -24,6 +25,14 @@ const WIN_WORDS = {
   only: 'The first candidate: baseline asks no verifier.',
   fallback: 'No candidate survived, so the pruned path with the highest potential was finished.',
   deadline: 'The best there was when the time ran out.',
+}
+
+/** @type {Record<CacheOutcome, string>} */
+export const CACHE_WORDS = {
+  hit: 'Answered with what an earlier request had made; this one cost nothing.',
+  collapsed: 'The same picture was being made already; this request joined it.',
+  miss: 'Nobody had asked for this yet; the picture was made for this request and is kept for others.',
+  bypass: 'Made for this request alone, because it did not want an older picture.',
 }
 
 /** @type {Record<Decision, string>} */

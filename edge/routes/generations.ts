@@ -9,15 +9,17 @@ import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateCaller } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
+import { derivedPicture } from '../derived-picture.ts'
 import { parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
-import { generationStream } from '../generation-stream.ts'
+import { generationStream, type StreamedJob } from '../generation-stream.ts'
 import { canGiveUp, giveUp } from '../giving-up.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
 import { type CompleteRequest, chooseModel, completeRequest } from '../job-parameters.ts'
+import { pictureTarget } from '../picture-codec.ts'
 import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
 import { hasTerms, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
@@ -61,14 +63,16 @@ async function generate(
   const { headers } = c.req.raw
   const card = chooseModel(parseEnv(c.env).models, request.model)
   requireSize(card, request.size)
-  const { events = false, ...options } = request.parm ?? {}
+  const { events: _, ...options } = request.parm ?? {}
   const complete = completeRequest(card, request.prompt, options, 'parm.')
   const terms = requestTerms(options, headers)
   const isAsync = !request.stream && prefersAsync(headers)
   const count = request.n ?? 1
   if (count > 1) {
-    if (request.stream || isAsync) throw oneAtATime(count)
-    return answerWith(c, request, await severalPictures(c, request, complete, terms, count))
+    if (isAsync) throw oneAtATime(count)
+    const jobs = await severalJobs(c, request, complete, terms, count)
+    if (request.stream) return streamOf(c, request, card, jobs)
+    return answerWith(c, request, await severalPictures(c, jobs))
   }
   const taken = await takeIn(c, { generations: request }, complete, terms)
   const { snapshot, isRepeat, degraded } = taken
@@ -78,11 +82,7 @@ async function generate(
   }
   c.header('location', jobRoute(snapshot.id))
   if (isRepeat) c.header('idempotency-replayed', 'true')
-  if (request.stream) {
-    const partialImages = request.partial_images ?? 0
-    const onLeave = canGiveUp(c, snapshot) ? () => giveUp(c, snapshot) : undefined
-    return generationStream(c, snapshot, card, { partialImages, ownEvents: events, onLeave, degraded })
-  }
+  if (request.stream) return streamOf(c, request, card, [taken])
   const picture = await waitForPicture(c, taken)
   const answer = await answerWith(c, request, [picture])
   const isPlainHit =
@@ -93,21 +93,45 @@ async function generate(
   return answerAgain(c, hit)
 }
 
+function streamOf(
+  c: Context<AppEnv>,
+  request: ImageRequest,
+  card: ModelCard,
+  jobs: readonly [StreamedJob, ...StreamedJob[]],
+): Response {
+  return generationStream(c, jobs, card, {
+    partialImages: request.partial_images ?? 0,
+    ownEvents: request.parm?.events ?? false,
+    onLeave: () => leaveAll(c, jobs),
+    target: pictureTarget(request),
+  })
+}
+
 /** Different pictures have different seeds: the asked one and those that follow it, each a job of its own in the cache. */
-async function severalPictures(
+async function severalJobs(
   c: Context<AppEnv>,
   request: ImageRequest,
   complete: CompleteRequest,
   terms: RequestTerms,
   count: number,
-): Promise<(Picture | undefined)[]> {
-  const pictures = Array.from({ length: count }, async (_, index) => {
+): Promise<[TakenIn, ...TakenIn[]]> {
+  const asked = Array.from({ length: count }, (_, index) => {
     const seed = (complete.parameters.seed + index) % (LIMITS.seed.max + 1)
     const one = { ...complete, parameters: { ...complete.parameters, seed } }
-    return waitForPicture(c, await takeIn(c, { generations: request, index }, one, terms, `/${index}`))
+    return takeIn(c, { generations: request, index }, one, terms, `/${index}`)
   })
+  const settled = await Promise.allSettled(asked)
+  const taken = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const refused = settled.find((outcome) => outcome.status === 'rejected')
+  if (!refused) return taken as [TakenIn, ...TakenIn[]]
+  // An answer is whole or none: what was accepted beside the refused one has no reader.
+  leaveAll(c, taken)
+  throw refused.reason
+}
+
+async function severalPictures(c: Context<AppEnv>, jobs: readonly TakenIn[]): Promise<(Picture | undefined)[]> {
   // All of them are waited for, so that one failure leaves no job without its reader's answer.
-  const settled = await Promise.allSettled(pictures)
+  const settled = await Promise.allSettled(jobs.map((job) => waitForPicture(c, job)))
   return settled.map((outcome) => {
     if (outcome.status === 'rejected') throw outcome.reason
     return outcome.value
@@ -128,9 +152,7 @@ async function waitForPicture(
   const { tenant } = c.get('caller')
   const { signal } = c.req.raw
   const hasWaited = !isTerminal(snapshot.status)
-  if (canGiveUp(c, snapshot)) {
-    signal.addEventListener('abort', () => giveUp(c, snapshot))
-  }
+  signal.addEventListener('abort', () => leaveAll(c, [{ snapshot }]))
   if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
   if (signal.aborted) return undefined
   return { ended: await endedJob(c.env, snapshot), hasWaited, degraded }
@@ -152,7 +174,7 @@ async function answerWith(
   const answer: ImageResponse = {
     created: Math.floor(ended.createdAt / 1000),
     data,
-    ...generationFields(resultOf(ended).image),
+    ...generationFields(resultOf(ended).image, pictureTarget(request).format),
     usage: USAGE,
     parm: generationSummary(ended, first.degraded),
   }
@@ -161,21 +183,21 @@ async function answerWith(
 
 async function datumOf(
   c: Context<AppEnv>,
-  { response_format }: ImageRequest,
+  request: ImageRequest,
   { ended, degraded }: Picture,
   isOneOfSeveral: boolean,
 ): Promise<ImageResponse['data'][number]> {
   const { image } = resultOf(ended)
   const own = isOneOfSeveral ? { parm: generationSummary(ended, degraded) } : {}
-  return response_format === 'url'
-    ? { url: new URL(imageRoute(image), c.req.url).href, ...own }
-    : { b64_json: await imageBase64(c.env, image), ...own }
+  const target = pictureTarget(request)
+  return request.response_format === 'url'
+    ? { url: new URL(imageRoute(await derivedPicture(c.env, image, target)), c.req.url).href, ...own }
+    : { b64_json: await imageBase64(c.env, image, target), ...own }
 }
 
 function oneAtATime(count: number) {
-  return invalidRequest([
-    { field: 'n', problem: describeValue(count), permitted: '1 with stream or respond-async: each picture is a job' },
-  ])
+  const permitted = '1 with respond-async: each picture is a job, and one is answered'
+  return invalidRequest([{ field: 'n', problem: describeValue(count), permitted }])
 }
 
 function answerAgain(c: Context<AppEnv>, { body, jobId }: RememberedHit): Response {
@@ -192,4 +214,8 @@ function requireSize(card: ModelCard, size: string | null | undefined): void {
   if (size == null || size === 'auto' || size === own) return
   const permitted = `"auto" or "${own}" for model ${card.id}`
   throw invalidRequest([{ field: 'size', problem: describeValue(size), permitted }])
+}
+
+function leaveAll(c: Context<AppEnv>, jobs: readonly { readonly snapshot: JobSnapshot }[]): void {
+  for (const { snapshot } of jobs) if (canGiveUp(c, snapshot)) giveUp(c, snapshot)
 }

@@ -1,60 +1,94 @@
 import { waitUntil } from 'cloudflare:workers'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
 import { Sha256Hex } from '../../shared/job.ts'
+import { CONTENT_TYPES } from '../../shared/picture-format.ts'
 import type { AppEnv } from '../app-env.ts'
 import { byteRange } from '../byte-range.ts'
 import { errorResponse } from '../error-response.ts'
 
-/** `/v1/images/:sha256`: content-addressed, so an answer never goes stale and is kept by whatever cache lies on its way. */
+/**
+ * `/v1/images/:sha256`: content-addressed, so an answer never goes stale and is kept by whatever cache lies on its way. The first
+ * is Cloudflare's own at the place where the caller is; out of it come parts, 304 and HEAD as well.
+ */
 export const images = new Hono<AppEnv>()
 
 const CACHE_CONTROL = 'public, max-age=31536000, immutable'
 
 images.get('/:sha256', async (c) => {
   const sha256 = c.req.param('sha256')
+  // The neighbour's address, which answers POST alone.
+  if (sha256 === 'generations') return c.notFound()
   if (!Sha256Hex.safeParse(sha256).success) throw notFound(sha256)
   const etag = `"${sha256}"`
   const headers = { etag, 'cache-control': CACHE_CONTROL }
   const isHead = c.req.raw.method === 'HEAD'
   const isKnown = hasTag(c.req.header('if-none-match'), etag)
-  const ifRange = c.req.header('if-range')
-  const range = isHead || (ifRange !== undefined && ifRange !== etag) ? undefined : c.req.header('range')
-  if (!isHead && !isKnown && range === undefined) {
-    // Cloudflare's cache of the place where the caller is; without the query, which names nothing here.
-    const address = new URL(c.req.path, c.req.url).href
-    const cached = await caches.default.match(address)
-    if (cached?.body) return c.body(cached.body, 200, { ...headers, ...bodyHeaders(lengthOf(cached), sha256) })
-    const stored = await c.env.IMAGES.get(sha256)
-    if (!stored) throw notFound(sha256)
-    const answer = c.body(stored.body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
-    waitUntil(caches.default.put(address, answer.clone()))
-    return answer
+  if (isHead || isKnown) {
+    const { size, type } = await lookUp(c, sha256)
+    return isKnown ? c.body(null, 304, headers) : c.body(null, 200, { ...headers, ...bodyHeaders(sha256, type, size) })
   }
-  const stored = await c.env.IMAGES.head(sha256)
-  if (!stored) throw notFound(sha256)
-  if (isHead) return c.body(null, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
-  if (isKnown) return c.body(null, 304, headers)
-  const part = byteRange(range, stored.size)
-  if (part === 'unsatisfiable') return unsatisfiable(c.var.requestId, stored.size)
-  const options = part ? { range: { offset: part.first, length: part.last - part.first + 1 } } : {}
-  const body = (await c.env.IMAGES.get(sha256, options))?.body
-  if (!body) throw notFound(sha256)
-  if (!part) return c.body(body, 200, { ...headers, ...bodyHeaders(stored.size, sha256) })
-  return c.body(body, 206, {
+  const { size, type, body } = await open(c, sha256)
+  const ifRange = c.req.header('if-range')
+  const part = ifRange === undefined || ifRange === etag ? byteRange(c.req.header('range'), size) : undefined
+  if (part === undefined) return c.body(body, 200, { ...headers, ...bodyHeaders(sha256, type, size) })
+  if (part === 'unsatisfiable') {
+    await body.cancel()
+    return unsatisfiable(c.var.requestId, size)
+  }
+  const whole = await new Response(body).arrayBuffer()
+  return c.body(whole.slice(part.first, part.last + 1), 206, {
     ...headers,
-    ...bodyHeaders(part.last - part.first + 1, sha256),
-    'content-range': `bytes ${part.first}-${part.last}/${stored.size}`,
+    ...bodyHeaders(sha256, type, part.last - part.first + 1),
+    'content-range': `bytes ${part.first}-${part.last}/${size}`,
   })
 })
 
-const lengthOf = ({ headers }: Response): number => Number(headers.get('content-length'))
+interface Kept {
+  /** Bytes. */
+  readonly size: number
+  readonly type: string
+}
 
-function bodyHeaders(bytes: number, sha256: string): Record<string, string> {
+/** Without the query, which names nothing here. */
+const addressOf = (c: Context<AppEnv>): string => new URL(c.req.path, c.req.url).href
+
+/** @throws AppError image_not_found */
+async function lookUp(c: Context<AppEnv>, sha256: string): Promise<Kept> {
+  const cached = await caches.default.match(addressOf(c))
+  if (cached) {
+    await cached.body?.cancel()
+    return keptIn(cached)
+  }
+  const stored = await c.env.IMAGES.head(sha256)
+  if (!stored) throw notFound(sha256)
+  return { size: stored.size, type: typeOf(stored) }
+}
+
+/** @throws AppError image_not_found */
+async function open(c: Context<AppEnv>, sha256: string): Promise<Kept & { body: ReadableStream }> {
+  const cached = await caches.default.match(addressOf(c))
+  if (cached?.body) return { ...keptIn(cached), body: cached.body }
+  const stored = await c.env.IMAGES.get(sha256)
+  if (!stored) throw notFound(sha256)
+  const kept = { size: stored.size, type: typeOf(stored) }
+  const headers = { 'cache-control': CACHE_CONTROL, ...bodyHeaders(sha256, kept.type, kept.size) }
+  const [body, copy] = stored.body.tee()
+  waitUntil(caches.default.put(addressOf(c), new Response(copy, { headers })))
+  return { ...kept, body }
+}
+
+const keptIn = ({ headers }: Response): Kept => ({
+  size: Number(headers.get('content-length')),
+  type: headers.get('content-type') ?? CONTENT_TYPES.png,
+})
+const typeOf = ({ httpMetadata }: R2Object): string => httpMetadata?.contentType ?? CONTENT_TYPES.png
+
+function bodyHeaders(sha256: string, type: string, bytes: number): Record<string, string> {
   return {
-    'content-type': 'image/png',
+    'content-type': type,
     'content-length': String(bytes),
-    'content-disposition': `inline; filename="${sha256.slice(0, 16)}.png"`,
+    'content-disposition': `inline; filename="${sha256.slice(0, 16)}.${type.replace('image/', '')}"`,
     'accept-ranges': 'bytes',
   }
 }

@@ -1,15 +1,17 @@
 import { type Context, Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
-import { type ImageRef, JobId } from '../../shared/job.ts'
+import { JobId } from '../../shared/job.ts'
 import type { CandidateList, JobImages, VerdictLedger } from '../../shared/job-record.ts'
-import { LIMITS } from '../../shared/limits.ts'
+import { LIMITS, OUTPUT_COMPRESSION } from '../../shared/limits.ts'
+import { PICTURE_FORMATS } from '../../shared/picture-format.ts'
 import { imageRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticate, authenticateReader } from '../auth.ts'
+import { derivedPicture, type PictureRef } from '../derived-picture.ts'
 import { parseEnv } from '../env.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from '../event-stream.ts'
-import { invalidRequest } from '../field-problems.ts'
+import { describeValue, invalidRequest } from '../field-problems.ts'
 import { takeIn } from '../intake.ts'
 import { followJob, logSocket } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
@@ -18,6 +20,7 @@ import { chooseModel, completeRequest } from '../job-parameters.ts'
 import { jobRecord } from '../job-submission.ts'
 import type { LoggedEvent } from '../logged-event.ts'
 import { ofJob } from '../objects/job-snapshot.ts'
+import { type PictureTarget, pictureTarget } from '../picture-codec.ts'
 import { readJson } from '../request-body.ts'
 import { JobRequest } from '../request-schema.ts'
 import { requestTerms } from '../request-terms.ts'
@@ -68,8 +71,10 @@ jobs.get('/:id/images', authenticateReader(), async (c) => {
   const snapshot = await c.env.JOB.getByName(jobObjectName(id)).snapshot(id, c.var.reader)
   if (!snapshot) throw notFound(id)
   const { result } = snapshot
+  const target = targetOfQuery(c)
   c.header('cache-control', 'no-store')
-  const own = result ? [{ candidate: result.candidate, url: imageUrl(c, result.image), ...result.image }] : []
+  const image = result && (await derivedPicture(c.env, result.image, target))
+  const own = image ? [{ candidate: result.candidate, url: imageUrl(c, image), ...image }] : []
   return c.json({ object: 'list', data: own } satisfies JobImages)
 })
 
@@ -114,7 +119,24 @@ async function ledgerOf(c: Context<AppEnv>): Promise<VerdictLedger> {
   return verdictLedger(ledger.snapshot, ledger.phases)
 }
 
-const imageUrl = (c: Context<AppEnv>, image: ImageRef): string => new URL(imageRoute(image), c.req.url).href
+const imageUrl = (c: Context<AppEnv>, image: PictureRef): string => new URL(imageRoute(image), c.req.url).href
+
+/** `output_format` and `output_compression`, as in an image request. */
+function targetOfQuery(c: Context<AppEnv>): PictureTarget {
+  const { output_format: format = 'png', output_compression: compression = '100' } = c.req.query()
+  const known = PICTURE_FORMATS.find((name) => name === format)
+  if (!known) {
+    const permitted = `one of ${PICTURE_FORMATS.join(', ')}`
+    throw invalidRequest([{ field: 'output_format', problem: describeValue(format), permitted }])
+  }
+  const { min, max } = OUTPUT_COMPRESSION
+  const quality = Number(compression)
+  if (!/^\d{1,9}$/.test(compression) || quality < min || quality > max) {
+    const permitted = `an integer from ${min} to ${max}`
+    throw invalidRequest([{ field: 'output_compression', problem: describeValue(compression), permitted }])
+  }
+  return pictureTarget({ output_format: known, output_compression: quality })
+}
 
 function jobIdOf(c: Context<AppEnv>): string {
   const id = c.req.param('id') ?? ''
@@ -125,12 +147,17 @@ function jobIdOf(c: Context<AppEnv>): string {
 
 /** The header is what an EventSource sends on reconnecting; the query is for a first connection that wants to resume. */
 function lastEventId(c: Context<AppEnv>): number {
-  const header = c.req.header('last-event-id')
-  const text = header ?? c.req.query('lastEventId') ?? '0'
-  if (/^\d{1,15}$/.test(text)) return Number(text)
-  const field = header === undefined ? 'lastEventId' : 'Last-Event-ID'
-  const problem = `is the string ${JSON.stringify(text.slice(0, 80))}`
-  throw invalidRequest([{ field, problem, permitted: 'the id of an event, a whole number from 0' }])
+  const given = { lastEventId: c.req.query('lastEventId'), 'Last-Event-ID': c.req.header('last-event-id') }
+  let position = 0
+  for (const [field, text] of Object.entries(given)) {
+    if (text === undefined) continue
+    if (!/^\d{1,15}$/.test(text)) {
+      const permitted = 'the id of an event, a whole number from 0 to 999999999999999'
+      throw invalidRequest([{ field, problem: describeValue(text), permitted }])
+    }
+    position = Number(text)
+  }
+  return position
 }
 
 function notFound(id: string): AppError {

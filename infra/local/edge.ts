@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
+import { encodePicture } from './picture-codec.ts'
 
 const CONFIG_PATH = resolve(import.meta.dirname, '../../wrangler.toml')
 
@@ -64,6 +65,7 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
       ...(adminKeyHash !== undefined && { ACCESS: plain('keys'), ADMIN_KEY_SHA256: plain(adminKeyHash) }),
       ...Object.fromEntries(Object.entries(traces).map(([name, value]) => [name, plain(value)])),
       MODELS: plain(JSON.stringify(models)),
+      LOCAL_PICTURE_CODEC: { type: 'fetcher', fetcher: encodePicture as never },
       CALLBACK_SECRET: secret(secrets.CALLBACK_SECRET),
       AWS_ACCESS_KEY_ID: secret(secrets.AWS_ACCESS_KEY_ID),
       AWS_SECRET_ACCESS_KEY: secret(secrets.AWS_SECRET_ACCESS_KEY),

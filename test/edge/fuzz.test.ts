@@ -150,7 +150,7 @@ describe('any headers of a request for work', () => {
       if (response.status === 202) JobRecord.parse(answer)
       else expect(Problem.parse(answer).error.code).toMatch(/^(invalid_request|idempotency_key_reused)$/)
     }
-    expect([...seen].sort()).toEqual([202, 400, 422])
+    expect([...seen].sort()).toEqual([202, 400, 409])
   })
 })
 

@@ -1,9 +1,9 @@
 import { reset } from 'cloudflare:test'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { byteRange } from '../../edge/byte-range.ts'
 import { sha256Hex } from '../../edge/bytes.ts'
 import { Problem } from '../../edge/response-schema.ts'
-import { bindings, call } from './support/api.ts'
+import { bindings, call, ORIGIN } from './support/api.ts'
 import { TINY_PNG } from './support/scripted-worker.ts'
 
 afterEach(reset)
@@ -32,9 +32,10 @@ describe('the one range of a Range header', () => {
   })
 })
 
+const size = TINY_PNG.byteLength
+
 describe('a part of an image', () => {
   let path = ''
-  const size = TINY_PNG.byteLength
   beforeEach(async () => {
     const sha256 = await sha256Hex(TINY_PNG)
     await bindings.IMAGES.put(sha256, TINY_PNG)
@@ -76,5 +77,35 @@ describe('a part of an image', () => {
   it('yields to what the caller has already', async () => {
     const etag = (await call(path, { method: 'HEAD' })).headers.get('etag') ?? ''
     expect((await get({ range: 'bytes=0-1', 'if-none-match': etag })).status).toBe(304)
+  })
+})
+
+describe('an image that is in the cache', () => {
+  it('is not asked of R2 again: the whole, a part, its size, and whether the caller has it', async () => {
+    const bytes = Uint8Array.from([...TINY_PNG, 1])
+    const sha256 = await sha256Hex(bytes)
+    await bindings.IMAGES.put(sha256, bytes, { httpMetadata: { contentType: 'image/webp' } })
+    const path = `/v1/images/${sha256}`
+    const etag = `"${sha256}"`
+    const first = await call(path, { headers: { range: 'bytes=0-3' } })
+    expect(new Uint8Array(await first.arrayBuffer())).toEqual(bytes.slice(0, 4))
+    await vi.waitFor(async () => {
+      const kept = await caches.default.match(ORIGIN + path)
+      await kept?.body?.cancel()
+      expect(kept?.status).toBe(200)
+    })
+    await bindings.IMAGES.delete(sha256)
+
+    const whole = await call(path)
+    expect(new Uint8Array(await whole.arrayBuffer())).toEqual(bytes)
+    expect(Object.fromEntries(whole.headers)).toMatchObject({ 'content-type': 'image/webp', etag })
+    const part = await call(path, { headers: { range: 'bytes=-1', 'if-range': etag } })
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes ${size}-${size}/${size + 1}`])
+    expect(new Uint8Array(await part.arrayBuffer())).toEqual(new Uint8Array([1]))
+    expect((await call(path, { headers: { range: `bytes=${size + 1}-` } })).status).toBe(416)
+    const unchanged = await call(path, { headers: { 'if-none-match': `"other", W/${etag}` } })
+    expect([unchanged.status, await unchanged.text()]).toEqual([304, ''])
+    const head = await call(path, { method: 'HEAD' })
+    expect([head.status, head.headers.get('content-length')]).toEqual([200, String(size + 1)])
   })
 })

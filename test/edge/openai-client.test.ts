@@ -10,7 +10,6 @@ import OpenAI, {
   NotFoundError,
   PermissionDeniedError,
   RateLimitError,
-  UnprocessableEntityError,
 } from 'openai'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { WorkMessage } from '../../shared/job.ts'
@@ -106,7 +105,7 @@ describe('the openai client throws its own type for', () => {
     await makePicture(key)
     await first
     const error = await thrownBy(client.images.generate({ prompt: 'a kite' }, options))
-    expect(error).toBeInstanceOf(UnprocessableEntityError)
+    expect(error).toBeInstanceOf(ConflictError)
     expect(error).toMatchObject({ code: 'idempotency_key_reused' })
     expect(sent).toHaveLength(2)
   })

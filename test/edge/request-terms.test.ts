@@ -86,10 +86,10 @@ describe('an Idempotency-Key', () => {
   it('is refused for another request, on this route or another', async () => {
     await post({ prompt: 'a kite' }, key)
     const other = await post({ prompt: 'a kite', seed: 1 }, key)
-    expect(other.status).toBe(422)
+    expect(other.status).toBe(409)
     expect((await errorOf(other)).code).toBe('idempotency_key_reused')
     const otherRoute = await postJson('/v1/images/generations', { prompt: 'a kite' }, key)
-    expect(otherRoute.status).toBe(422)
+    expect(otherRoute.status).toBe(409)
   })
 
   it('makes a request wait its turn while its twin is being accepted', async () => {

@@ -1,16 +1,9 @@
-import { existsSync } from 'node:fs'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findChromium } from '../../infra/chromium.ts'
 import { type LocalStack, startStack } from '../../infra/local/stack.ts'
 
-const CHROMIUM_PLACES = [
-  process.env.CHROMIUM_PATH,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-]
-const executablePath = CHROMIUM_PLACES.find((place) => place !== undefined && existsSync(place))
+const executablePath = findChromium()
 if (!executablePath) {
   console.warn(
     'The playground is not tested: no Chromium found. Install one (Debian: apt-get install chromium) or name it in CHROMIUM_PATH.',
@@ -18,6 +11,7 @@ if (!executablePath) {
 }
 
 const DESKTOP = { viewport: { width: 1280, height: 860 } }
+const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }
 /** A whole job, on a machine that may be busy. */
 const JOB_MS = 90_000
 const PATIENTLY = { timeout: JOB_MS }
@@ -40,9 +34,12 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     await stack?.stop()
   })
 
-  /** A fresh visitor; `complaints` collects what the page wrote to its console as an error, policy violations too. */
-  async function visit(hash: string) {
-    const context = await browser.newContext(DESKTOP)
+  /**
+   * A fresh visitor; `complaints` collects what the page wrote to its console as an error, policy violations too, and what it asked of
+   * anybody but the service.
+   */
+  async function visit(hash: string, screen: BrowserContextOptions = DESKTOP) {
+    const context = await browser.newContext(screen)
     const page = await context.newPage()
     page.setDefaultTimeout(JOB_MS)
     const complaints: string[] = []
@@ -50,6 +47,10 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
       if (message.type() === 'error') complaints.push(message.text())
     })
     page.on('pageerror', (error) => complaints.push(error.message))
+    page.on('request', (request) => {
+      const isOwn = request.url().startsWith(`${stack.url}/`) || /^(data|blob):/.test(request.url())
+      if (!isOwn) complaints.push(`asks ${request.url()}`)
+    })
     await page.goto(`${stack.url}/${hash}`)
     await page.locator('.example').first().waitFor()
     return { page, complaints, leave: () => context.close() }
@@ -110,6 +111,26 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     const answer = await (await fetch(address, { method: 'POST', headers, body })).json()
     const stored = Buffer.from(await (await fetch(stack.url + made)).arrayBuffer())
     expect(answer).toMatchObject({ data: [{ b64_json: stored.toString('base64') }], parm: { cache: 'hit' } })
+    await leave()
+  })
+
+  it('takes the picture home in the format and by the deadline asked for, on a phone', async () => {
+    const { page, complaints, leave } = await visit('#prompt=a+photo+of+a+dog&candidates=2&steps=4&format=webp', PHONE)
+    await openFolds(page)
+    await page.getByLabel('Deadline, ms').fill('600000')
+    await generate(page)
+    expect(await page.locator('#cache').textContent()).toBe('cache: miss')
+    const download = page.getByRole('link', { name: 'Download WebP' })
+    await expect.poll(() => download.getAttribute('href'), PATIENTLY).toMatch(/^\/v1\/images\/[0-9a-f]{64}$/)
+    expect(await download.getAttribute('download')).toMatch(/\.webp$/)
+    const response = await fetch(stack.url + (await download.getAttribute('href')))
+    expect(response.headers.get('content-type')).toBe('image/webp')
+    expect(await page.locator('#curl').textContent()).toContain('"output_format":"webp"')
+    expect(await scrollsSideways(page)).toBe(false)
+    await page.goto(`${stack.url}/reference`)
+    await page.locator('article#createJob').waitFor()
+    expect(await scrollsSideways(page)).toBe(false)
+    expect(complaints).toEqual([])
     await leave()
   })
 
