@@ -14,7 +14,7 @@ Starts the service, has the playground draw one picture in Chromium, and takes t
   --hash  what the playground is opened with: its link behind the #`
 
 const HASH = 'prompt=a+photo+of+a+red+apple+left+of+a+blue+car&candidates=8&accept=best&seed=3'
-const WINDOW = { width: 1280, height: 1000 }
+const WINDOW = { width: 1280, height: 1310 }
 const JOB_MS = 180_000
 
 async function main(): Promise<number> {
