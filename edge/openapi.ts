@@ -37,6 +37,7 @@ import {
   WebhookSecret,
 } from './response-schema.ts'
 import { ScoreRequest } from './score-request.ts'
+import { scoreRequestForms } from './score-request-forms.ts'
 
 type Json = Record<string, unknown>
 
@@ -658,6 +659,7 @@ function nameWhatIsServed(schemas: Json, models: readonly ModelCard[]): void {
   for (const request of ['JobRequest', 'ImageRequest']) {
     name((schemas[request] as { properties: Record<string, Json> }).properties)
   }
+  schemas.ScoreRequest = scoreRequestForms(schemas.ScoreRequest as Json, models)
 }
 
 function schemaOf(schema: z.ZodType): Json {

@@ -11,6 +11,19 @@ const COLOUR_TYPES: Readonly<Record<number, string>> = {
 }
 
 /**
+ * How every PNG of this size begins, up to the bits a channel.
+ *
+ * @param imageSize  [height, width] in pixels
+ */
+export function pngStart([height, width]: readonly [number, number]): Uint8Array {
+  const start = new Uint8Array([...START, 0, 0, 0, 0, 0, 0, 0, 0])
+  const header = new DataView(start.buffer)
+  header.setUint32(16, width)
+  header.setUint32(20, height)
+  return start
+}
+
+/**
  * What the header of a file says against its being scored; what follows the header is the worker's business.
  *
  * @param imageSize  [height, width] in pixels

@@ -30,4 +30,10 @@ describe('what a schema permits, in words,', () => {
       { name: 'seed', type: 'integer', isRequired: false, about: '' },
     ])
   })
+
+  it('has a member of several choices once', () => {
+    const seed = { type: 'integer' }
+    const anyOf = [{ properties: { prompt: {}, seed } }, { properties: { items: {}, seed } }]
+    expect(members({ anyOf }).map(({ name }) => name)).toEqual(['prompt', 'seed', 'items'])
+  })
 })

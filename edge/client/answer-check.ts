@@ -2,6 +2,7 @@ import type * as z from 'zod'
 import { ApiKey, CreatedApiKey, TenantAccount } from '../../shared/api-key.ts'
 import { JobEvent } from '../../shared/job-event.ts'
 import { CandidateList, JobImages, JobList, JobRecord, VerdictLedger } from '../../shared/job-record.ts'
+import { ScoreRecord } from '../../shared/score-record.ts'
 import { Health, ImageResponse, ImageStreamEvent, ModelList, Readiness, WebhookSecret } from '../response-schema.ts'
 import type { AnswerName } from './transport.ts'
 
@@ -15,6 +16,7 @@ const SCHEMAS: Readonly<Record<AnswerName, z.ZodType>> = {
   VerdictLedger,
   CandidateList,
   JobImages,
+  ScoreRecord,
   ModelList,
   Health,
   Readiness,

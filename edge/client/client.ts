@@ -1,6 +1,7 @@
 import { AdminCalls } from './admin-calls.ts'
 import { ImageCalls } from './image-calls.ts'
 import { JobCalls } from './job-calls.ts'
+import { ScoreCalls } from './score-calls.ts'
 import { ServiceCalls } from './service-calls.ts'
 import { type ClientOptions, Transport } from './transport.ts'
 
@@ -13,6 +14,7 @@ import { type ClientOptions, Transport } from './transport.ts'
 export class ParmClient {
   readonly images: ImageCalls
   readonly jobs: JobCalls
+  readonly scores: ScoreCalls
   readonly service: ServiceCalls
   /** The operator's routes; the client's key is then the operator's. */
   readonly admin: AdminCalls
@@ -21,10 +23,12 @@ export class ParmClient {
     const transport = new Transport(options)
     this.images = new ImageCalls(transport)
     this.jobs = new JobCalls(transport)
+    this.scores = new ScoreCalls(transport)
     this.service = new ServiceCalls(transport)
     this.admin = new AdminCalls(transport)
   }
 }
 
 export type { ImageRequest, JobRequest } from '../request-schema.ts'
+export type { ScoreRequest } from '../score-request.ts'
 export { ClientError } from './client-error.ts'

@@ -28,6 +28,7 @@ export type AnswerName =
   | 'VerdictLedger'
   | 'CandidateList'
   | 'JobImages'
+  | 'ScoreRecord'
   | 'ModelList'
   | 'Health'
   | 'Readiness'

@@ -1,2 +1,2 @@
-/** Types of client.js, which `npm run client` makes of these sources. */
+/** Types of client.js, which `npm run client:sync` makes of these sources. */
 export * from '../client/client.ts'

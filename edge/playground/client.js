@@ -7,6 +7,7 @@ var jobVerdictsRoute = (id) => `${jobRoute(id)}/verdicts`;
 var jobCandidatesRoute = (id) => `${jobRoute(id)}/candidates`;
 var jobImagesRoute = (id) => `${jobRoute(id)}/images`;
 var jobEventsRoute = (id) => `${jobRoute(id)}/events`;
+var scoreRoute = (id) => `/v1/scores/${id}`;
 var tenantRoute = (tenant) => `/admin/v1/tenants/${tenant}`;
 var tenantBudgetRoute = (tenant) => `${tenantRoute(tenant)}/budget`;
 var tenantKeysRoute = (tenant) => `${tenantRoute(tenant)}/keys`;
@@ -321,6 +322,34 @@ var JobCalls = class {
   }
 };
 
+// edge/client/score-calls.ts
+var SCORES = "/v1/scores";
+var ScoreCalls = class {
+  #transport;
+  constructor(transport) {
+    this.#transport = transport;
+  }
+  /** Waits for the scores. Aborting `signal` gives them up, unless others wait for the same or an idempotency key was sent. */
+  score(request, options = {}) {
+    return this.#transport.json("ScoreRecord", this.#asked(request, options));
+  }
+  /** Does not wait: the record, under way or ended. */
+  scoreAsync(request, options = {}) {
+    const call = this.#asked(request, options);
+    return this.#transport.json("ScoreRecord", { ...call, headers: { ...call.headers, prefer: "respond-async" } });
+  }
+  get(id, options = {}) {
+    return this.#transport.json("ScoreRecord", { method: "GET", path: scoreRoute(id), ...options });
+  }
+  /** @returns the record; one that has ended stays as it is */
+  cancel(id, options = {}) {
+    return this.#transport.json("ScoreRecord", { method: "DELETE", path: scoreRoute(id), ...options });
+  }
+  #asked(body, options) {
+    return { method: "POST", path: SCORES, body, ...options, headers: workHeaders(options) };
+  }
+};
+
 // edge/client/service-calls.ts
 var ServiceCalls = class {
   #transport;
@@ -467,6 +496,7 @@ function realDelay(ms, signal) {
 var ParmClient = class {
   images;
   jobs;
+  scores;
   service;
   /** The operator's routes; the client's key is then the operator's. */
   admin;
@@ -474,6 +504,7 @@ var ParmClient = class {
     const transport = new Transport(options);
     this.images = new ImageCalls(transport);
     this.jobs = new JobCalls(transport);
+    this.scores = new ScoreCalls(transport);
     this.service = new ServiceCalls(transport);
     this.admin = new AdminCalls(transport);
   }

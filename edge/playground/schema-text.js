@@ -48,7 +48,7 @@ function range(min, max, unit = '') {
 }
 
 /**
- * The members of an object schema, its choices' members one after the other.
+ * The members of an object schema, its choices' members one after the other, each name once.
  *
  * @param {Schema} schema
  * @returns {{ name: string, type: string, isRequired: boolean, about: string }[]}
@@ -60,5 +60,6 @@ export function members(schema) {
     isRequired: (schema.required ?? []).includes(name),
     about: value.description ?? '',
   }))
-  return [...own, ...(schema.anyOf ?? schema.oneOf ?? []).flatMap(members)]
+  const all = [...own, ...(schema.anyOf ?? schema.oneOf ?? []).flatMap(members)]
+  return all.filter(({ name }, index) => all.findIndex((member) => member.name === name) === index)
 }

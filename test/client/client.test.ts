@@ -159,6 +159,25 @@ describe('a request', () => {
     expect(sent[1]?.url).toBe(`${ORIGIN}/v1/jobs?label=shop%3A12&limit=5`)
   })
 
+  it('for scores waits, or does not, or asks for those under way, or gives them up', async () => {
+    const id = `score_${'0'.repeat(26)}`
+    const asked = { prompt: 'a lamp', image: 'e'.repeat(64), verifiers: ['parm'] }
+    const { client, sent } = clientOf(Array.from({ length: 4 }, () => json({ id })))
+    await client.scores.score(asked, { cacheControl: 'no-store' })
+    await client.scores.scoreAsync({ items: [{ prompt: 'a lamp', image: asked.image }] }, { idempotencyKey: 'k' })
+    await client.scores.get(id)
+    await client.scores.cancel(id)
+    expect(sent.map(({ method, url }) => `${method} ${url.slice(ORIGIN.length)}`)).toEqual([
+      'POST /v1/scores',
+      'POST /v1/scores',
+      `GET /v1/scores/${id}`,
+      `DELETE /v1/scores/${id}`,
+    ])
+    expect(sent[0]).toMatchObject({ body: asked, headers: { 'cache-control': 'no-store' } })
+    expect(sent[0]?.headers).not.toHaveProperty('prefer')
+    expect(sent[1]?.headers).toMatchObject({ prefer: 'respond-async', 'idempotency-key': '"k"' })
+  })
+
   it('to another service than its own has no key', async () => {
     const { client, sent } = clientOf([new Response('x')], { apiKey: 'secret' })
     await client.images.get('https://elsewhere.test/picture.png')

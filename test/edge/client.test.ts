@@ -1,9 +1,11 @@
 import { reset } from 'cloudflare:test'
+import { encode } from 'fast-png'
 import { afterEach, describe, expect, it } from 'vitest'
 import { base64 } from '../../edge/bytes.ts'
 import { checkAnswer } from '../../edge/client/answer-check.ts'
 import { ParmClient } from '../../edge/client/client.ts'
 import type { CallOptions } from '../../edge/client/transport.ts'
+import { TEST_MODEL } from '../support/model-card.ts'
 import { client, ORIGIN } from './support/api.ts'
 import { closedEdge, OPERATOR_KEY } from './support/keys.ts'
 import { receiveMessage, ScriptedWorker, TINY_PNG } from './support/scripted-worker.ts'
@@ -79,6 +81,32 @@ describe('a picture by the client', () => {
     expect(again.data).toEqual([{ b64_json: base64(TINY_PNG) }])
     expect(cacheStatus).toContain('hit')
     expect(await client.images.generateAsync(asked)).toMatchObject({ status: 'succeeded', cache: 'hit' })
+  })
+})
+
+describe('scores by the client', () => {
+  const [height, width] = TEST_MODEL.imageSize
+  const data = new Uint8Array(width * height * 3)
+  const asked = { prompt: 'a lamp', image: base64(encode({ width, height, channels: 3, depth: 8, data })) }
+
+  it('are waited for, and then come from cache', async () => {
+    const waiting = client.scores.score(asked)
+    const worker = await workerOf('score_')
+    await worker.claim()
+    const scores = { parm: { clarity: 0.9, potential: 0.8, alignment: 0.7 } }
+    const result = { items: [{ scores, warnings: [] }], cost: { rowSteps: 1, judgeCalls: 1, workMs: 4 } }
+    await worker.reportOk([worker.started(), { type: 'scored', result }])
+    const record = await waiting
+    expect(record).toMatchObject({ status: 'succeeded', data: [{ index: 0, scores }] })
+    expect(await client.scores.get(record.id)).toEqual(record)
+    expect(await client.scores.scoreAsync(asked)).toMatchObject({ status: 'succeeded', cache: 'hit' })
+  })
+
+  it('are given up, and one that cannot be given is an error with its field', async () => {
+    const { id } = await client.scores.scoreAsync(asked)
+    expect(await client.scores.cancel(id)).toMatchObject({ status: 'canceled', error: { code: 'job_canceled' } })
+    const unknown = client.scores.score({ ...asked, image: 'e'.repeat(64) })
+    await expect(unknown).rejects.toMatchObject({ code: 'image_not_found', status: 404, param: 'image' })
   })
 })
 

@@ -1,8 +1,11 @@
+import { encode } from 'fast-png'
 import { describe, expect, it } from 'vitest'
 import type { z } from 'zod'
 import { BudgetRequest, KeyRequest } from '../../edge/admin-schema.ts'
+import { base64 } from '../../edge/bytes.ts'
 import { ImageRequest, JobRequest } from '../../edge/request-schema.ts'
 import { ScoreRequest } from '../../edge/score-request.ts'
+import { TEST_MODEL } from '../support/model-card.ts'
 import { call } from './support/api.ts'
 
 type Json = Record<string, unknown>
@@ -108,6 +111,21 @@ describe('the OpenAPI document', () => {
     expect(candidates).toMatchObject({ type: 'integer', minimum: 1, maximum: 32 })
     expect(at(root, ['components', 'schemas', 'JobRequest', 'additionalProperties'])).toBe(false)
     expect(at(root, ['components', 'schemas', 'ImageRequest', 'required'])).toEqual(['prompt'])
+  })
+
+  it('tells a picture of the model’s size from others, however it is written', async () => {
+    const { components } = await document()
+    const forms = at(components, ['schemas', 'ScoreRequest', 'anyOf']) as {
+      properties: Record<string, { pattern: string }>
+    }[]
+    const pattern = new RegExp(forms[0]?.properties.image?.pattern ?? '')
+    const [height, width] = TEST_MODEL.imageSize
+    const png = (wide: number, channels: number) =>
+      base64(encode({ width: wide, height, channels, depth: 8, data: new Uint8Array(wide * height * channels) }))
+    const right = [png(width, 3), png(width, 4), `data:image/png;base64,${png(width, 3)}`, 'e'.repeat(64)]
+    const wrong = [png(width + 1, 3), png(width, 1), `${png(width, 3)}A=`, 'e'.repeat(63)]
+    expect(right.map((image) => pattern.test(image))).toEqual([true, true, true, true])
+    expect(wrong.map((image) => pattern.test(image))).toEqual([false, false, false, false])
   })
 
   it('has one operation id each', async () => {

@@ -189,7 +189,7 @@ describe('POST /v1/scores', () => {
     expect(repeat.headers.get('idempotency-replayed')).toBe('true')
     expect(await repeat.json()).toMatchObject({ id })
     const other = await postJson('/v1/scores', { ...ONE, prompt: 'a chair' }, headers)
-    expect((await refusal(other)).at).toBe('422 idempotency_key_reused null')
+    expect((await refusal(other)).at).toBe('409 idempotency_key_reused null')
   })
 
   it('is given up by DELETE: its worker is told, and nothing is kept', async () => {
