@@ -28,12 +28,20 @@ function attributesOf(answer: string): Record<string, string | undefined> {
 }
 
 /**
+ * JSON of characters that SQS promises to take; a message with any other is refused for ever. JSON escapes only some of them.
+ * Source: SQS API reference, `SendMessage`, `MessageBody`.
+ */
+export function queueJson(value: unknown): string {
+  return JSON.stringify(value).replace(/[\ud800-\udfff\ufffe\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`)
+}
+
+/**
  * Puts one job message into its lane's SQS queue. The caller owns retries: a job's outbox does.
  *
  * @throws AppError `queue_unavailable`, whatever the reason; `cause` has it
  */
 export async function sendJobMessage(queue: Config['queue'], message: WorkMessage): Promise<void> {
-  const body = JSON.stringify(message)
+  const body = queueJson(message)
   const bytes = new TextEncoder().encode(body).byteLength
   if (bytes > LIMITS.queueMessageBytes) {
     throw new AppError(

@@ -7,6 +7,7 @@ import { sha256Hex } from './bytes.ts'
 import { checkContent } from './content-policy.ts'
 import { type Config, type Env, parseEnv } from './env.ts'
 import { describeValue, invalidRequest } from './field-problems.ts'
+import { queueJson } from './job-queue.ts'
 import type { CompleteWork } from './job-submission.ts'
 import { PNG_HEADER_BYTES, pngProblem } from './png-header.ts'
 import type { ScoreRequest } from './score-request.ts'
@@ -88,7 +89,7 @@ function requireVerifiers(card: ModelCard, names: readonly string[]): void {
 
 /** One queue message carries them all. */
 function requireShortPrompts(asked: readonly { prompt: string }[]): void {
-  const bytes = asked.reduce((sum, { prompt }) => sum + new TextEncoder().encode(JSON.stringify(prompt)).length, 0)
+  const bytes = asked.reduce((sum, { prompt }) => sum + new TextEncoder().encode(queueJson(prompt)).length, 0)
   if (bytes <= LIMITS.scorePromptBytes) return
   const problem = `has prompts of ${bytes} bytes`
   throw invalidRequest([

@@ -8,6 +8,13 @@ import { allFrames } from './support/sse.ts'
 afterEach(reset)
 
 describe('the life of a job', () => {
+  it('takes a prompt of any characters to the worker, also of those that SQS does not take', async () => {
+    const prompt = 'a \u{1f34e} on a \ufffe \uffff \ue000 chair'
+    const accepted = await postJson('/v1/jobs', { prompt })
+    const { id } = JobRecord.parse(await accepted.json())
+    expect(await receiveMessage(id)).toMatchObject({ parameters: { prompt } })
+  })
+
   it('runs from request to picture with every verdict told', async () => {
     const accepted = await postJson('/v1/jobs', { prompt: '  a   red apple ' })
     expect(accepted.status).toBe(202)
