@@ -45,7 +45,7 @@ const JOB_OPTIONS = {
   strategy: choice(STRATEGIES, 'Which judge is asked, and when. Default: parm.'),
   accept: choice(
     ACCEPT_RULES,
-    'first ends the job at the first finished candidate that passes; best judges all survivors. Default: first.',
+    'first ends the job at the first finished candidate that passes; best compares all survivors. Under parm both end earlier where one more candidate cannot be expected to be better by much. Default: first.',
   ),
   steps: integer(LIMITS.steps, "Decoding steps of one candidate; a model may permit fewer. Default: the model's own."),
   guidance: field(

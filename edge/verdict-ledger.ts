@@ -60,6 +60,8 @@ function because({ result, verdicts }: JobSnapshot): string {
       const second = Number.isFinite(next) ? `; the next had ${next.toFixed(3)}` : ''
       return `It scored highest of the finished candidates${scored('alignment', alignment)}${second}.`
     }
+    case 'sufficient':
+      return `It scored highest so far${scored('alignment', alignment)}; another candidate could not be expected to be better by much.`
     case 'only':
       return 'No judge was asked: the baseline draws one candidate.'
     case 'fallback': {

@@ -44,6 +44,11 @@ const VerifierEntry = z.strictObject({
   search: z
     .strictObject({ best: z.enum(SERVED_SEARCHES).optional(), first: z.enum(SERVED_SEARCHES).optional() })
     .optional(),
+  /**
+   * Where strategy `parm` ends a job early with this verifier, by accept rule: where one more candidate cannot be expected to raise
+   * the best alignment by so much. All candidates are looked at where it is left out.
+   */
+  leastGain: z.strictObject({ best: Probability.optional(), first: Probability.optional() }).optional(),
 })
 export type VerifierEntry = z.infer<typeof VerifierEntry>
 

@@ -15,6 +15,7 @@ export type Strategy = (typeof STRATEGIES)[number]
 /**
  * When a job ends. best: all survivors are judged, the highest alignment wins (the paper).
  * first: at the first finished candidate whose alignment, under `prm` its potential, passes the verifier's threshold.
+ * Under `parm` both end earlier where one more candidate cannot be expected to be better by much, if the bundle says by how much.
  */
 export const ACCEPT_RULES = ['best', 'first'] as const
 export type AcceptRule = (typeof ACCEPT_RULES)[number]
@@ -138,12 +139,12 @@ export const ImageRef = z.strictObject({
 export type ImageRef = z.infer<typeof ImageRef>
 
 /**
- * Why this candidate won. accepted: first to pass (accept first). best: highest alignment of the survivors.
- * only: baseline, nobody was asked. fallback: none survived, so the pruned path with the highest potential was finished
+ * Why this candidate won. accepted: first to pass (accept first). best: highest alignment of the survivors. sufficient: highest
+ * alignment so far, and further candidates were not worth it. only: baseline, nobody was asked. fallback: none survived, so the pruned path with the highest potential was finished
  * (the paper's N'=0 rule). deadline: the best that there was when the time ran out; a repeat may get a better one, so
  * this answer is for its callers only and not for the cache.
  */
-export const WIN_REASONS = ['accepted', 'best', 'only', 'fallback', 'deadline'] as const
+export const WIN_REASONS = ['accepted', 'best', 'sufficient', 'only', 'fallback', 'deadline'] as const
 
 export const JobResult = z.strictObject({
   image: ImageRef,

@@ -22,6 +22,7 @@ const PHASE_WORDS = {
 const WIN_WORDS = {
   accepted: 'The first finished picture to pass the alignment check.',
   best: 'The highest alignment of all that finished.',
+  sufficient: 'The highest alignment so far; another candidate could not be expected to be better by much.',
   only: 'The first candidate: baseline asks no verifier.',
   fallback: 'No candidate survived, so the pruned path with the highest potential was finished.',
   deadline: 'The best there was when the time ran out.',

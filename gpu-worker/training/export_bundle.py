@@ -133,7 +133,7 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "examples": settings["prompt"]["examples"],
         },
         "verifiers": {
-            name: _verifier_entry(name, verifier.calibration, call_ms[name], settings["verifiers"].get("search", {}).get(name))
+            name: {**_verifier_entry(name, verifier.calibration, call_ms[name]), **_served(name, settings["verifiers"])}
             for name, verifier in models.verifiers.items()
         },
         "defaultVerifier": settings["verifiers"]["default"],
@@ -147,8 +147,8 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
     }
 
 
-def _verifier_entry(name: str, calibration: Calibration, call_ms: float, search: dict[str, str] | None) -> dict:
-    entry = {
+def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict:
+    return {
         "graph": f"{name}.onnx",
         "tasks": list(calibration.tasks),
         "thresholds": calibration.thresholds,
@@ -157,7 +157,12 @@ def _verifier_entry(name: str, calibration: Calibration, call_ms: float, search:
         "callMs": round(call_ms, 2),
         "economics": {"callRowSteps": calibration.call_row_steps, "pruneRates": list(calibration.prune_rates)},
     }
-    return entry if search is None else {**entry, "search": search}
+
+
+def _served(name: str, verifiers: dict) -> dict:
+    """What `parm` does with a verifier beyond the paper, by accept rule, where the settings say so."""
+    keys = {"search": "search", "least_gain": "leastGain"}
+    return {key: verifiers[setting][name] for setting, key in keys.items() if name in verifiers.get(setting, {})}
 
 
 def _tokenizer_bytes(models: BundleModels) -> bytes:

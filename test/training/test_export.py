@@ -399,10 +399,12 @@ def test_a_bundle_for_gpus_differs_in_the_generators_graphs_only(models, precisi
 def test_the_manifest_has_an_entry_for_every_verifier(models, tmp_path):
     settings = bundle_settings()
     settings["verifiers"]["search"] = {"parm": {"best": "halving"}}
+    settings["verifiers"]["least_gain"] = {"parm": {"best": 0.01}}
     verifiers = export_bundle(models, settings, tmp_path)["verifiers"]
     assert {name: tuple(entry["tasks"]) for name, entry in verifiers.items()} == VERIFIER_TASKS
     assert {entry["graph"] for entry in verifiers.values()} == {"parm.onnx", "orm-zs.onnx"}
     assert [verifiers["parm"].get("search"), verifiers["orm-zs"].get("search")] == [{"best": "halving"}, None]
+    assert [verifiers["parm"].get("leastGain"), verifiers["orm-zs"].get("leastGain")] == [{"best": 0.01}, None]
     assert all(entry["economics"] == {"callRowSteps": 0.5, "pruneRates": [0.1, 0.25]} for entry in verifiers.values())
 
 

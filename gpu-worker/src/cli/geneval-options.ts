@@ -59,7 +59,8 @@ Comparing:
   --out DIR            of the report (report/ in the recording)
   --tune DIR           which judged steps and thresholds of parm give which score for which cost on a recording: choose
                        by one of prompts that are not reported. With --candidates N (${TUNING_DEFAULTS.candidates}), --accept A, --verifier NAME;
-                       what --judged-steps LIST, --clarity P or --potential P say is taken as given
+                       --search plain or halving; what --judged-steps LIST, --clarity P, --potential P or --alignment P
+                       say is taken as given, and each of --least-gain LIST is tried (0)
 
 ${ENGINE_HELP}
 

@@ -1,8 +1,11 @@
+import type { TASKS } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, type AcceptRule } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
+import { type Method, REPLAYED_SEARCHES } from '../geneval/comparison/method.ts'
 import type { Arguments } from './arguments.ts'
 import { PROMPT_FLAGS } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
+import type { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 /** Decided when the recording was made; only `parm` has settings to try. */
 const FOREIGN_FLAGS = [
@@ -12,7 +15,6 @@ const FOREIGN_FLAGS = [
   'guidance',
   'seed',
   'strategy',
-  'search',
   'guided',
   'record',
   'report',
@@ -21,6 +23,7 @@ const FOREIGN_FLAGS = [
 ] as const
 
 const THRESHOLD = { min: 0, max: 1 }
+type Threshold = (typeof TUNING_FLAGS)[number] & (typeof TASKS)[number]
 
 export const TUNING_DEFAULTS = { candidates: 20, verifier: 'parm' }
 
@@ -28,6 +31,7 @@ export interface TuningPlan {
   /** Of the recording. */
   readonly dir: string
   readonly accept: AcceptRule
+  readonly search: Method['search']
   readonly verifier: string
   /** N. */
   readonly candidates: number
@@ -36,7 +40,10 @@ export interface TuningPlan {
     readonly judgedSteps: readonly number[] | undefined
     readonly clarity: number | undefined
     readonly potential: number | undefined
+    readonly alignment: number | undefined
   }
+  /** Where a job is ended early; each is tried. */
+  readonly leastGain: readonly number[]
 }
 
 /**
@@ -45,15 +52,20 @@ export interface TuningPlan {
  */
 export function readTuningPlan(parsed: Arguments, dir: string): TuningPlan {
   parsed.refuse(FOREIGN_FLAGS, 'has no meaning with --tune, which tries settings of parm on what was recorded')
+  const given = (flag: Threshold): number | undefined =>
+    parsed.text(flag) === undefined ? undefined : parsed.number(flag, THRESHOLD, 0)
   return {
     dir,
     accept: parsed.choice('accept', ACCEPT_RULES, 'best'),
+    search: parsed.choice('search', REPLAYED_SEARCHES, 'plain'),
     verifier: parsed.text('verifier') ?? TUNING_DEFAULTS.verifier,
     candidates: parsed.integer('candidates', LIMITS.candidates, TUNING_DEFAULTS.candidates),
     given: {
       judgedSteps: parsed.integers('judged-steps', { min: 0, max: LIMITS.steps.max }),
-      clarity: parsed.text('clarity') === undefined ? undefined : parsed.number('clarity', THRESHOLD, 0),
-      potential: parsed.text('potential') === undefined ? undefined : parsed.number('potential', THRESHOLD, 0),
+      clarity: given('clarity'),
+      potential: given('potential'),
+      alignment: given('alignment'),
     },
+    leastGain: parsed.numbers('least-gain', THRESHOLD, [0]),
   }
 }

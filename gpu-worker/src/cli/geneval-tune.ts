@@ -16,7 +16,7 @@ import { ProgressBar } from './progress-bar.ts'
  * @throws UsageError  when the recording has not been read by the verifier, or has fewer candidates than asked for
  */
 export async function tune(
-  { dir, accept, verifier, candidates, given }: TuningPlan,
+  { dir, accept, search, verifier, candidates, given, leastGain }: TuningPlan,
   manifest: BundleManifest,
   bundleDir: string,
 ): Promise<void> {
@@ -38,10 +38,11 @@ export async function tune(
     label: 'PARM',
     strategy: 'parm',
     accept,
-    search: 'plain',
+    search,
     verifier,
     thresholds,
     judgedSteps: [],
+    leastGain: 0,
     callRowSteps: entry.economics?.callRowSteps ?? 0,
   }
   const tried = settingGrid(firstStep, configuration.stepCount, method)
@@ -49,20 +50,21 @@ export async function tune(
     judgedSteps: given.judgedSteps ? [given.judgedSteps] : tried.judgedSteps,
     clarity: given.clarity === undefined ? tried.clarity : [given.clarity],
     potential: given.potential === undefined ? tried.potential : [given.potential],
-    alignment: tried.alignment,
+    alignment: given.alignment === undefined ? tried.alignment : [given.alignment],
+    leastGain,
   }
   const progress = new ProgressBar('settings', 0)
   const settings = paretoSettings(recording, method, candidates, grid, (done, total) => progress.update(done, total))
   progress.clear()
   console.log(
-    `${verifier}, accept ${accept}, N = ${candidates}, ${prompts.length} prompts: settings that none beats in both score and row-steps\n`,
+    `${verifier}, accept ${accept}, search ${search}, N = ${candidates}, ${prompts.length} prompts: settings that none beats in both score and row-steps\n`,
   )
   console.log(settingTable(settings))
-  console.log(JSON.stringify({ verifier, accept, candidates, settings }))
+  console.log(JSON.stringify({ verifier, accept, search, candidates, settings }))
 }
 
 function settingTable(settings: readonly OperatingPoint[]): string {
-  const rows = settings.map(({ score, rowSteps, judgeCalls, judgedSteps, thresholds }) => [
+  const rows = settings.map(({ score, rowSteps, judgeCalls, judgedSteps, thresholds, leastGain }) => [
     share(score),
     rowSteps.toFixed(1),
     judgeCalls.toFixed(1),
@@ -70,7 +72,17 @@ function settingTable(settings: readonly OperatingPoint[]): string {
     String(thresholds.clarity),
     String(thresholds.potential),
     String(thresholds.alignment),
+    String(leastGain),
   ])
-  const head = ['overall', 'row-steps', 'judge calls', 'judged steps', 'clarity', 'potential', 'alignment']
+  const head = [
+    'overall',
+    'row-steps',
+    'judge calls',
+    'judged steps',
+    'clarity',
+    'potential',
+    'alignment',
+    'least gain',
+  ]
   return `${markdownTable(head, rows)}\n`
 }

@@ -1,2 +1,2 @@
 /** What `--tune` takes as given instead of trying it; no other mode of the command knows them. */
-export const TUNING_FLAGS = ['judged-steps', 'clarity', 'potential'] as const
+export const TUNING_FLAGS = ['judged-steps', 'clarity', 'potential', 'alignment', 'least-gain'] as const

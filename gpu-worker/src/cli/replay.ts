@@ -29,7 +29,7 @@ async function main(argv: string[]): Promise<void> {
     const ledger = await readLedger(source)
     const verifier = manifest.verifiers[ledger.verifier]
     if (!verifier) throw new UsageError(`${source}: bundle ${manifest.id} has no verifier ${ledger.verifier}`)
-    const replay = replayLedger(ledger, thresholdsOf(parsed, verifier))
+    const replay = replayLedger(ledger, thresholdsOf(parsed, verifier), verifier.leastGain?.[ledger.accept])
     console.log(describe(replay))
     replays.push(replay)
   }

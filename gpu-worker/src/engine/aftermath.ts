@@ -6,6 +6,7 @@ import type { Placement } from './placement.ts'
 import { isHeldHere, isPreviewDue, type Progress } from './progress.ts'
 import { decidingTask, scoreOf } from './pruning.ts'
 import type { Settlement } from './settlement.ts'
+import { isEnough } from './stopping.ts'
 
 /** What a candidate's picture would be if its path ended at this step. */
 export interface Prediction {
@@ -71,11 +72,16 @@ export class Aftermath {
     } else if (isLast) {
       const result = resultOf(row)
       placement.move(row, (ended) => finish(ended, result))
-      const task = decidingTask(job.request.parameters.strategy)
-      if (result.score !== undefined) measurements.noteEnd(verifier, result.score >= job.judgePlan.thresholds[task])
+      if (result.score !== undefined) measurements.noteEnd(verifier, wouldEnd(job, result.score))
     } else if (isHeldHere(row)) placement.move(row, hold)
     if (isRemembered(job)) job.book?.note(row.candidate.index, saveCandidate(row.candidate))
   }
+}
+
+/** Whether a first candidate with this score would have been the last. */
+function wouldEnd({ request, judgePlan, stopping }: Progress['job'], score: number): boolean {
+  const threshold = judgePlan.thresholds[decidingTask(request.parameters.strategy)]
+  return score >= threshold || isEnough(score, 1, stopping.leastGain)
 }
 
 /** What happens in a fall-back, or when the time has run out, happens because of siblings. */

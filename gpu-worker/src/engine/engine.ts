@@ -19,7 +19,6 @@ import type {
   RunningScore,
   ScoreJob,
 } from './ports.ts'
-import { recallNext } from './recall.ts'
 import { Scheduler } from './scheduler.ts'
 import { roomBeside, ScoreQueue, type ScoreWork } from './scoring.ts'
 import { Settlement } from './settlement.ts'
@@ -241,10 +240,7 @@ class StepEngine implements TickingEngine {
           this.#jobChanged(job, begin(job, prompt))
           if (resumeFrom) {
             for (const change of restoreJob(job, resumeFrom, pictures)) this.#jobChanged(job, change)
-          } else {
-            job.recall.pictures = pictures
-            for (const candidate of job.candidates) recallNext({ job, candidate }, this.#placement)
-          }
+          } else job.recall.pictures = pictures
         }
       } catch (error) {
         if (job.state.phase === 'preparing') generator.release(prompt)

@@ -8,7 +8,8 @@ import type { Measurements } from './measurements.ts'
 import type { EngineEvent, EngineJob, EngineOutcome, Generator, PreparedPrompt } from './ports.ts'
 import type { Recall } from './recall.ts'
 import { checkSaved } from './saved-job.ts'
-import { beginSearch, type SearchState, searchOf } from './search.ts'
+import { beginSearch, comparesSiblings, type SearchState, searchOf } from './search.ts'
+import { type Stopping, stoppingOf } from './stopping.ts'
 import { type Judges, TrailBook, usableTrails } from './trail.ts'
 
 /**
@@ -42,6 +43,7 @@ export interface Job {
   readonly guidedSteps: number
   readonly judgePlan: JudgePlan
   readonly search: SearchState
+  readonly stopping: Stopping
   /** By index. A search may add to those that were asked for. */
   readonly candidates: Candidate[]
   readonly outcome: Promise<EngineOutcome>
@@ -97,6 +99,7 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
   const judgePlan = planJudging({ ...request, search }, schedule.stepCount, given.measurements, given.number)
   const known =
     request.recalls && !resumeFrom ? usableTrails(request.recalls, judgesOf(judgePlan, search), candidateCount) : []
+  const state = beginSearch(search, parameters.strategy)
   const { promise, resolve } = Promise.withResolvers<EngineOutcome>()
   return {
     request,
@@ -104,7 +107,14 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     schedule,
     guidedSteps: guidedSteps(request.guidedShare ?? given.generator.guidedShare, schedule.stepCount),
     judgePlan,
-    search: beginSearch(search, parameters.strategy),
+    search: state,
+    stopping: stoppingOf({
+      strategy: parameters.strategy,
+      accept: parameters.accept,
+      isCompared: comparesSiblings(state),
+      candidateCount,
+      leastGain: request.judging?.leastGain ?? request.verifier.leastGain?.[parameters.accept] ?? 0,
+    }),
     candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
     outcome: promise,
     onEvent,

@@ -89,7 +89,7 @@ function measuredEconomics({ name }: Verifier, measurements: Measurements): Judg
   }
 }
 
-function checkOverrides({ steps = [], thresholds = {} }: Judging, stepCount: number): void {
+function checkOverrides({ steps = [], thresholds = {}, leastGain = 0 }: Judging, stepCount: number): void {
   for (const step of steps) {
     if (Number.isInteger(step) && step >= 0 && step <= stepCount - 2) continue
     throw new AppError('invalid_request', `judging.steps: expected integers from 0 to ${stepCount - 2}, got ${step}`)
@@ -97,5 +97,8 @@ function checkOverrides({ steps = [], thresholds = {} }: Judging, stepCount: num
   for (const [task, threshold] of Object.entries(thresholds)) {
     if (threshold >= 0 && threshold <= 1) continue
     throw new AppError('invalid_request', `judging.thresholds.${task}: expected a number from 0 to 1, got ${threshold}`)
+  }
+  if (!(leastGain >= 0 && leastGain <= 1)) {
+    throw new AppError('invalid_request', `judging.leastGain: expected a number from 0 to 1, got ${leastGain}`)
   }
 }

@@ -93,6 +93,8 @@ export interface JudgeEconomics {
 }
 
 export type DefaultSearches = { readonly [rule in AcceptRule]?: Search | undefined }
+/** 0..1; 0 where left out. */
+export type LeastGains = { readonly [rule in AcceptRule]?: number | undefined }
 
 /** A verifier of a bundle. */
 export interface Verifier {
@@ -104,6 +106,8 @@ export interface Verifier {
   readonly economics?: JudgeEconomics
   /** What strategy `parm` does beyond the paper unless a job says otherwise; `plain` where left out. */
   readonly search?: DefaultSearches
+  /** Where strategy `parm` ends a job early unless the job says otherwise; see `Stopping`. */
+  readonly leastGain?: LeastGains
   /** Step indices at which a run of `stepCount` steps is judged, ascending, never the last step. */
   judgedSteps(stepCount: number): readonly number[]
   /** Row i of the answer belongs to row i of the question and does not depend on the others. */
@@ -132,6 +136,8 @@ export interface Judging {
   readonly steps?: readonly number[]
   /** Each 0..1; what is left out is the verifier's own. */
   readonly thresholds?: Partial<Judgement>
+  /** 0..1, as of `Stopping`; 0 looks at all candidates. */
+  readonly leastGain?: number
 }
 
 /** A job as the engine sees it: parameters are valid and belong to the loaded bundle. */

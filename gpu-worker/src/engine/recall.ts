@@ -1,8 +1,11 @@
 import { putBack } from './candidate.ts'
 import { stateOf } from './checkpoint.ts'
+import type { Job } from './job.ts'
 import type { Placement } from './placement.ts'
 import type { Pixels } from './ports.ts'
+import { isComparing } from './progress.ts'
 import type { Seat } from './seat.ts'
+import { called } from './stopping.ts'
 import type { Waypoint } from './trail.ts'
 
 /** What a job knows of its candidates before it has done anything. */
@@ -11,6 +14,13 @@ export interface Recall {
   readonly ahead: readonly Waypoint[][]
   /** Of those that are known to be finished, by candidate. */
   pictures: ReadonlyMap<number, Pixels>
+}
+
+/** Takes all candidates that may run by now to where they are known to come next. */
+export function recallCalled(job: Job, placement: Placement): void {
+  for (const candidate of called(job.candidates, job.stopping)) {
+    if (candidate.state.phase === 'waiting') recallNext({ job, candidate }, placement)
+  }
 }
 
 /**
@@ -27,6 +37,11 @@ export function recallNext(seat: Seat, placement: Placement): void {
   path.stepsDone = next.stepsDone
   path.isClear = next.isClear
   path.potential = next.potential
+  // In the other job more siblings were left to be compared with; here nobody would have been asked at this step.
+  if (next.phase === 'held' && !isComparing(job)) {
+    recallNext(seat, placement)
+    return
+  }
   const pixels = job.recall.pictures.get(index)
   if (next.phase === 'finished' && pixels !== undefined && job.request.previews) {
     job.onEvent({ type: 'preview', candidate: index, stepIndex: next.stepsDone - 1, pixels })

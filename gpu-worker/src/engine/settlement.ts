@@ -8,10 +8,11 @@ import type { Placement } from './placement.ts'
 import type { Clock, EngineOutcome, Generator } from './ports.ts'
 import { promptWarnings } from './prompt-warnings.ts'
 import { decidingTask } from './pruning.ts'
-import { recallNext } from './recall.ts'
+import { recallCalled, recallNext } from './recall.ts'
 import { repair } from './repair.ts'
 import { comparesSiblings } from './search.ts'
 import { type Standing, standingOf } from './selection.ts'
+import { called } from './stopping.ts'
 
 export interface SettlementParts {
   readonly generator: Generator
@@ -78,6 +79,7 @@ export class Settlement {
     const standing = standingOf(job)
     switch (standing.kind) {
       case 'open':
+        recallCalled(job, this.#parts.placement)
         return
       case 'won':
         if (!this.#isRepaired(job, standing)) this.end(job, this.#success(job, standing))
@@ -147,8 +149,8 @@ export class Settlement {
 }
 
 /** Whether siblings are compared, some have come to where that is done, and none is still on its way. */
-function isRoundComplete({ search, candidates }: Job): boolean {
+function isRoundComplete({ search, candidates, stopping }: Job): boolean {
   if (!comparesSiblings(search)) return false
-  const phases = new Set(candidates.map(({ state }) => state.phase))
+  const phases = new Set(called(candidates, stopping).map(({ state }) => state.phase))
   return phases.has('held') && !phases.has('waiting') && !phases.has('running')
 }

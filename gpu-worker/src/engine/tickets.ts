@@ -4,6 +4,7 @@ import { isReady, type Job } from './job.ts'
 import type { Measurements } from './measurements.ts'
 import type { Queued } from './priority-queue.ts'
 import { type Seat, stepsLeft } from './seat.ts'
+import { called } from './stopping.ts'
 import { appetiteOf, needAfter } from './waves.ts'
 
 /**
@@ -40,7 +41,7 @@ export interface Tally {
 export function tally(job: Job): Tally {
   let [running, live, finished] = [0, 0, 0]
   let next: Candidate | undefined
-  for (const candidate of job.candidates) {
+  for (const candidate of called(job.candidates, job.stopping)) {
     const { phase } = candidate.state
     if (phase === 'finished') finished += 1
     if (phase === 'running') running += 1

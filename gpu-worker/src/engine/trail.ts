@@ -40,10 +40,8 @@ export type Judges = Omit<JobMemory, 'trails'>
  * @returns               by candidate; an empty trail where nothing of it can be used
  */
 export function usableTrails(memory: JobMemory, judges: Judges, candidateCount: number): Trail[] {
-  // A single candidate is compared with nobody and so never asked on its way.
-  const isAlone = judges.search === 'halving' && candidateCount < 2
-  if (isAlone || !isSame(memory, judges)) return []
-  return memory.trails.slice(0, candidateCount).map((trail) => (isWhole(trail, judges) ? trail : []))
+  if (!isSame(memory, judges)) return []
+  return memory.trails.slice(0, candidateCount).map((trail) => usable(trail, judges))
 }
 
 function isSame(memory: JobMemory, { search, judgedSteps, thresholds }: Judges): boolean {
@@ -58,17 +56,18 @@ function isSame(memory: JobMemory, { search, judgedSteps, thresholds }: Judges):
 }
 
 /**
- * Under halving a path is compared at every judged step before it is finished; one that was alone at some of them was not
- * asked there, and what it would have been told nobody knows.
+ * Under halving a path is compared at every judged step before it is finished, as long as there are siblings to spare; at steps
+ * where there were none it was not asked, and what it would have been told there nobody knows.
  */
-function isWhole(trail: Trail, { search, judgedSteps }: Judges): boolean {
-  if (search === 'plain') return trail.length === 1 && trail[0]?.phase !== 'held'
-  if (search !== 'halving') return false
-  return trail.every(({ phase, stepsDone }, index) =>
+function usable(trail: Trail, { search, judgedSteps }: Judges): Trail {
+  if (search === 'plain') return trail.length === 1 && trail[0]?.phase !== 'held' ? trail : []
+  if (search !== 'halving') return []
+  const end = trail.findIndex(({ phase, stepsDone }, index) =>
     index < judgedSteps.length
-      ? phase === 'held' && stepsDone === (judgedSteps[index] as number) + 1
-      : phase === 'finished' && index === judgedSteps.length,
+      ? phase !== 'held' || stepsDone !== (judgedSteps[index] as number) + 1
+      : phase !== 'finished' || index > judgedSteps.length,
   )
+  return end < 0 ? trail : trail.slice(0, end)
 }
 
 /** Writes down the trails of a running job. */

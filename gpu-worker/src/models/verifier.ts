@@ -1,5 +1,13 @@
 import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
-import type { DefaultSearches, JudgeEconomics, Judgement, Pixels, PreparedPrompt, Verifier } from '../engine/ports.ts'
+import type {
+  DefaultSearches,
+  JudgeEconomics,
+  Judgement,
+  LeastGains,
+  Pixels,
+  PreparedPrompt,
+  Verifier,
+} from '../engine/ports.ts'
 import { economicsOf, scaleSteps } from './judged-steps.ts'
 import { packPictures } from './pictures.ts'
 import type { ModelThread } from './thread-client.ts'
@@ -11,6 +19,7 @@ export class BundleVerifier implements Verifier {
   readonly thresholds: Judgement
   readonly economics?: JudgeEconomics
   readonly search?: DefaultSearches
+  readonly leastGain?: LeastGains
   readonly #entry: VerifierEntry
   readonly #pictureBytes: number
   readonly #thread: Pick<ModelThread, 'call'>
@@ -23,6 +32,7 @@ export class BundleVerifier implements Verifier {
     const economics = economicsOf(entry)
     if (economics !== undefined) this.economics = economics
     if (entry.search !== undefined) this.search = entry.search
+    if (entry.leastGain !== undefined) this.leastGain = entry.leastGain
     this.#entry = entry
     this.#pictureBytes = pictureBytes
     this.#thread = thread

@@ -2,6 +2,7 @@ import type { CandidateAccount, VerdictLedger } from '../../../shared/job-record
 import type { Judgement } from '../engine/ports.ts'
 import { decidingTask } from '../engine/pruning.ts'
 import { type Contestant, choose } from '../engine/selection.ts'
+import { type Stopping, stoppingOf } from '../engine/stopping.ts'
 
 /** What a job's own verdicts lead to under other thresholds. */
 export interface Replay {
@@ -34,12 +35,16 @@ type Fate =
  * Decides a job anew from its ledger, by the engine's own rules and without any model.
  *
  * @param thresholds  each 0..1; a task passes at or above its own
+ * @param leastGain   as of `Stopping`; accept `first` only, since a ledger does not say whether siblings were compared
  */
-export function replayLedger(ledger: VerdictLedger, thresholds: Judgement): Replay {
+export function replayLedger(ledger: VerdictLedger, thresholds: Judgement, leastGain = 0): Replay {
   const fates = ledger.candidates.map((account) => fateOf(account, ledger, thresholds))
   const unknown = fates.flatMap((fate, index) => (fate.kind === 'unknown' ? [index] : []))
   const winner = ledger.choice?.candidate
-  const newWinner = winnerOf(fates)
+  const { strategy, accept, candidates } = ledger
+  const candidateCount = candidates.length
+  const stopping = stoppingOf({ strategy, accept, isCompared: false, candidateCount, leastGain })
+  const newWinner = winnerOf(fates, stopping)
   let rowStepsSaved = 0
   let rowStepsRegretted = 0
   for (const [index, fate] of fates.entries()) {
@@ -84,13 +89,13 @@ function fateOf(account: CandidateAccount, ledger: VerdictLedger, thresholds: Ju
 }
 
 /** @returns undefined where a candidate of unknown fate could have won instead, or nobody is left */
-function winnerOf(fates: readonly Fate[]): number | undefined {
+function winnerOf(fates: readonly Fate[], stopping: Stopping): number | undefined {
   const contestants = fates.map((fate, index) => ({
     index,
     // What is unknown is still open: only who was accepted before it wins for certain.
     state: fate.kind === 'known' ? fate.contestant.state : ({ phase: 'running' } as const),
   }))
-  const choice = choose(contestants)
+  const choice = choose(contestants, stopping)
   return 'candidate' in choice ? choice.candidate.index : undefined
 }
 

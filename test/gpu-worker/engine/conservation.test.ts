@@ -31,8 +31,9 @@ function anyJob(roll: (limit: number) => number, seeds: number, verifiers: reado
   const strategy = search === 'plain' ? pick(roll, STRATEGIES) : 'parm'
   return {
     seed: roll(seeds),
-    candidates: 1 + roll(8),
+    candidates: 1 + roll(9),
     steps: 1 + roll(8),
+    judging: { leastGain: roll(2) * 0.3 },
     strategy,
     search,
     accept: pick(roll, ACCEPT_RULES),
@@ -104,7 +105,8 @@ test.each([
       expect(byStatus.get(status)?.length, status).toBeGreaterThan(3)
     }
     const reasons = jobs.map(({ settled }) => (settled?.status === 'succeeded' ? settled.reason : undefined))
-    for (const reason of ['accepted', 'best', 'only', 'fallback', 'deadline']) expect(reasons).toContain(reason)
+    for (const reason of ['accepted', 'best', 'sufficient', 'only', 'fallback', 'deadline'])
+      expect(reasons).toContain(reason)
     for (const phase of ['waiting', 'pruned', 'held', 'finished', 'stopped', 'closing']) {
       expect(changes.map(({ to }) => to)).toContain(phase)
     }

@@ -56,8 +56,23 @@ describe('a job that is handed back', () => {
     },
   )
 
-  test.each([1, 2, 3])('goes on in the middle of a comparison of siblings: seed %i', async (seed) => {
-    const options: JobOptions = { strategy: 'parm', search: 'halving', seed, candidates: 8, steps: 7, accept: 'best' }
+  test.each([
+    [1, 0],
+    [2, 0],
+    [3, 0.04],
+    [4, 0.04],
+    [5, 0.04],
+  ])('goes on in the middle of a comparison of siblings: seed %i, least gain %d', async (seed, leastGain) => {
+    const judging = { leastGain }
+    const options: JobOptions = {
+      strategy: 'parm',
+      search: 'halving',
+      seed,
+      candidates: 8,
+      steps: 7,
+      accept: 'best',
+      judging,
+    }
     const undisturbed = await relay(options, [])
     for (const ticks of [[1], [2], [3], [4, 1], [1, 1, 1, 1, 1, 1, 1, 1]]) {
       const { codes, candidate, reason, cost } = await relay(options, ticks)

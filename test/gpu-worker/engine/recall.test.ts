@@ -57,10 +57,13 @@ const WAYS: JobOptions[] = [
   { strategy: 'prm', accept: 'best' },
   { strategy: 'parm', accept: 'best' },
   { strategy: 'parm', accept: 'best', search: 'halving' },
+  { strategy: 'parm', accept: 'best', search: 'halving', judging: { leastGain: 0.04 } },
 ]
 const SEEDS = [1, 2, 3, 4, 5]
 const SIZES = [
   [4, 8],
+  [12, 9],
+  [6, 16],
   [2, 5],
   [8, 3],
 ] as const

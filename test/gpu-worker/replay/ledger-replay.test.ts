@@ -48,6 +48,17 @@ const JOB = ledger(1, [
 ])
 
 describe('a ledger decided anew', () => {
+  it('ends where another candidate is not worth it, if the job stopped at the first', () => {
+    const accounts = [0.6, 0.8, 0.85].map((alignment, index) =>
+      candidate(index, 'lost', [{ step: 5, clarity: 0.9, potential: 0.9 }], alignment),
+    )
+    const strict = { ...THRESHOLDS, alignment: 0.9 }
+    expect(replayLedger(ledger(2, accounts, 'first'), strict).newWinner).toBe(2)
+    // (1 - 0.8) / 3 after the second.
+    expect(replayLedger(ledger(2, accounts, 'first'), strict, 0.07).newWinner).toBe(1)
+    expect(replayLedger(ledger(2, accounts), strict, 0.07).newWinner).toBe(2)
+  })
+
   it('by the thresholds of the job itself ends as the job did', () => {
     expect(replayLedger(JOB, THRESHOLDS)).toMatchObject({
       rowSteps: 30,

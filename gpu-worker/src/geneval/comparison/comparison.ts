@@ -1,8 +1,8 @@
 import { AppError } from '../../../../shared/error-code.ts'
 import type { GenevalTask } from '../metadata.ts'
 import { type Estimate, PromptBootstrap, type TaskEstimates } from './bootstrap.ts'
-import { type Expectation, expectedJob, oracleScore } from './expectation.ts'
-import { expectedHalving } from './halving-replay.ts'
+import { expectationOf } from './drawn-expectation.ts'
+import { type Expectation, oracleScore } from './expectation.ts'
 import type { Method } from './method.ts'
 import type { ReplayedMethod } from './replayed-method.ts'
 
@@ -82,11 +82,7 @@ function compareAt(
   const jobs = replayed.map(({ method, pools }) => ({
     name: method.name,
     callRowSteps: method.callRowSteps,
-    expected: pools.map((pool, prompt) =>
-      method.search === 'halving'
-        ? expectedHalving(pool, method, count, prompt, seed)
-        : expectedJob(pool, method, count),
-    ),
+    expected: pools.map((pool, prompt) => expectationOf(pool, method, count, prompt, seed)),
   }))
   return jobs.map(({ name, callRowSteps, expected }) => {
     const estimate = (key: keyof Expectation): TaskEstimates => bootstrap.estimate(expected.map((job) => job[key]))

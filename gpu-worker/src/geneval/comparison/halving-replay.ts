@@ -1,10 +1,9 @@
 import { InvariantError } from '../../../../shared/error-code.ts'
-import { halve } from '../../engine/halving.ts'
+import { FINALISTS, halve } from '../../engine/halving.ts'
 import { choose } from '../../engine/selection.ts'
-import type { Expectation } from './expectation.ts'
-import type { Method } from './method.ts'
+import { isEnough } from '../../engine/stopping.ts'
+import { type Method, stoppingIn } from './method.ts'
 import type { ReplayedPath } from './path-replay.ts'
-import { SeededDraws } from './seeded-draws.ts'
 
 /** What a job of successive halving would have ended with; accept `best`. */
 export interface ReplayedHalving {
@@ -26,10 +25,28 @@ interface Competitor {
  * @param paths  replayed by `method`, in the order of the job's candidates; at least one
  */
 export function replayHalving(paths: readonly ReplayedPath[], method: Method): ReplayedHalving {
+  const { leastGain, probe = paths.length } = stoppingIn(method, paths.length)
+  const first = halveDown(paths.slice(0, probe), method)
+  if (probe === paths.length) return { ...first, winner: bestOf(first.finished) }
+  const best = bestOf(first.finished)
+  if (isEnough(scoreOf(best), probe, leastGain)) return { ...first, winner: best }
+  const others = halveDown(paths.slice(probe), method)
+  return {
+    winner: bestOf([...first.finished, ...others.finished]),
+    rowSteps: first.rowSteps + others.rowSteps,
+    judgeCalls: first.judgeCalls + others.judgeCalls,
+  }
+}
+
+interface Halved extends Omit<ReplayedHalving, 'winner'> {
+  readonly finished: readonly ReplayedPath[]
+}
+
+function halveDown(paths: readonly ReplayedPath[], method: Method): Halved {
   let alive: readonly Competitor[] = paths.map((source, index) => ({ index, source, path: { potential: undefined } }))
   let [rowSteps, judgeCalls] = [0, 0]
   for (const stepIndex of method.judgedSteps) {
-    if (alive.length < 2) break
+    if (alive.length <= FINALISTS) break
     judgeCalls += alive.length
     for (const { source, path } of alive) path.potential = potentialAt(source, stepIndex) ?? path.potential
     const { kept, dropped } = halve(alive)
@@ -37,47 +54,19 @@ export function replayHalving(paths: readonly ReplayedPath[], method: Method): R
     alive = kept
   }
   const finished = alive.map(({ source }) => source)
-  const choice = choose(finished)
-  if (!('candidate' in choice)) throw new InvariantError(`a replayed job is ${choice.kind}`)
-  for (const { source } of alive) rowSteps += source.source.correct.length
-  return { winner: choice.candidate, rowSteps, judgeCalls: judgeCalls + alive.length }
+  for (const { source } of finished) rowSteps += source.correct.length
+  return { finished, rowSteps, judgeCalls: judgeCalls + finished.length }
 }
+
+function bestOf(finished: readonly ReplayedPath[]): ReplayedPath {
+  const choice = choose(finished)
+  if ('candidate' in choice) return choice.candidate
+  throw new InvariantError(`a replayed job is ${choice.kind}`)
+}
+
+const scoreOf = ({ state }: ReplayedPath): number => (state.phase === 'finished' ? (state.score ?? 0) : 0)
 
 /** Undefined where the picture was not clear. */
 function potentialAt({ answers }: ReplayedPath, stepIndex: number): number | undefined {
   return answers.find((answer) => answer.stepIndex === stepIndex)?.ruling.potential
-}
-
-const DRAWS = 400
-
-/**
- * The mean of `replayHalving` over 400 drawn selections of `count` candidates: who is dropped depends on all of them, so
- * there is no closed form.
- *
- * @param prompt  its index; another one draws others
- * @param seed    uint32
- */
-export function expectedHalving(
-  pool: readonly ReplayedPath[],
-  method: Method,
-  count: number,
-  prompt: number,
-  seed: number,
-): Expectation {
-  const draws = new SeededDraws(seed, prompt)
-  const total = { score: 0, rowSteps: 0, judgeCalls: 0 }
-  for (let draw = 0; draw < DRAWS; draw++) {
-    const { winner, rowSteps, judgeCalls } = replayHalving(draws.sample(pool, count), method)
-    total.score += Number(winner.correct)
-    total.rowSteps += rowSteps
-    total.judgeCalls += judgeCalls
-  }
-  // The better half is never empty.
-  const fallback = 0
-  return {
-    score: total.score / DRAWS,
-    rowSteps: total.rowSteps / DRAWS,
-    judgeCalls: total.judgeCalls / DRAWS,
-    fallback,
-  }
 }

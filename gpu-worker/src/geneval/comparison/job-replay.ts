@@ -1,7 +1,8 @@
 import { InvariantError } from '../../../../shared/error-code.ts'
 import type { EngineOutcome } from '../../engine/ports.ts'
-import { choose } from '../../engine/selection.ts'
-import type { Method } from './method.ts'
+import { type Choice, type Contestant, choose } from '../../engine/selection.ts'
+import type { Stopping } from '../../engine/stopping.ts'
+import { type Method, stoppingIn } from './method.ts'
 import type { ReplayedPath } from './path-replay.ts'
 
 /** What a job would have ended with. */
@@ -18,22 +19,19 @@ export interface ReplayedJob {
 /**
  * Runs a job over recorded candidates, in their order, on an engine that works for nobody else.
  *
- * With accept `best` the answer does not depend on `slots`. With `first` the winner does not either: candidates start in
- * order and all take the same number of steps, so the first in order that passes is the first to finish. What was begun
- * beside it does cost, so row-steps and calls grow with `slots`; 1 is what a busy engine gives to a job, which then
- * never works on two candidates at a time.
+ * With accept `best` the answer does not depend on `slots`. With `first` the winner does not either: it is decided by the first
+ * candidates in order that are enough, as soon as all of them are through. What was begun beside them does cost, so row-steps
+ * and calls grow with `slots`; 1 is what a busy engine gives to a job, which then never works on two candidates at a time.
  *
  * @param paths  replayed by `method`; at least one
  * @param slots  candidates that run at the same time, >= 1
  */
 export function replayJob(paths: readonly ReplayedPath[], method: Method, slots: number): ReplayedJob {
   const runs = schedule(method.strategy === 'baseline' ? paths.slice(0, 1) : paths, slots)
-  const acceptedEnds = runs.filter(({ path }) => isAccepted(path)).map(({ end }) => end)
-  const endTick = Math.min(Number.POSITIVE_INFINITY, ...acceptedEnds)
+  const stopping = stoppingIn(method, runs.length)
+  const { choice, endTick } = endOf(runs, stopping)
   const started = runs.filter(({ start }) => start < endTick)
-  const choice = choose(started.map((run) => ({ run, state: run.end <= endTick ? run.path.state : STILL_RUNNING })))
-  if (!('candidate' in choice)) throw new InvariantError(`a replayed job is ${choice.kind}`)
-  const winner = choice.candidate.run.path
+  const winner = choice.candidate.path
   const extra = choice.kind === 'resume' ? winner.remainder : NOTHING
   return {
     winner,
@@ -45,7 +43,6 @@ export function replayJob(paths: readonly ReplayedPath[], method: Method, slots:
   }
 }
 
-const STILL_RUNNING = { phase: 'running' } as const
 const NOTHING = { rowSteps: 0, judgeCalls: 0 }
 
 /** A path and the ticks it takes part in, from `start` to before `end`. */
@@ -53,6 +50,30 @@ interface Run {
   readonly path: ReplayedPath
   readonly start: number
   readonly end: number
+}
+
+/** Who is chosen, and before which tick nothing else could be: that of a job which ends early; infinite for one that does not. */
+function endOf(runs: readonly Run[], stopping: Stopping): { choice: Ended; endTick: number } {
+  let endTick = 0
+  for (const [index, { path, end }] of runs.entries()) {
+    endTick = Math.max(endTick, end)
+    // Only these may decide before all are through.
+    if (!isAccepted(path) && stopping.leastGain === 0) continue
+    const choice = chosenOf(runs.slice(0, index + 1), stopping)
+    if (choice.kind === 'accepted' || choice.kind === 'sufficient') return { choice, endTick }
+  }
+  return { choice: chosenOf(runs, stopping), endTick: Number.POSITIVE_INFINITY }
+}
+
+type Ended = Extract<Choice<Run & Contestant>, { readonly candidate: unknown }>
+
+function chosenOf(runs: readonly Run[], stopping: Stopping): Ended {
+  const choice = choose(
+    runs.map((run) => ({ ...run, state: run.path.state })),
+    stopping,
+  )
+  if ('candidate' in choice) return choice
+  throw new InvariantError(`a replayed job is ${choice.kind}`)
 }
 
 /** The next candidate takes the slot that falls free first, in the tick after. */
@@ -74,7 +95,7 @@ export function isAccepted({ state }: ReplayedPath): boolean {
   return state.phase === 'finished' && state.isAccepted
 }
 
-function reasonOf(kind: 'accepted' | 'best' | 'resume', method: Method): ReplayedJob['reason'] {
+function reasonOf(kind: Ended['kind'], method: Method): ReplayedJob['reason'] {
   if (kind === 'resume') return 'fallback'
   return kind === 'best' && method.strategy === 'baseline' ? 'only' : kind
 }

@@ -2,7 +2,11 @@ import type { BundleManifest, Search } from '../../../../shared/bundle.ts'
 import type { AcceptRule, Strategy } from '../../../../shared/job.ts'
 import { worthwhileSteps } from '../../engine/judge-plan.ts'
 import type { Judgement } from '../../engine/ports.ts'
+import { type Stopping, stoppingOf } from '../../engine/stopping.ts'
 import { economicsOf, scaleSteps } from '../../models/judged-steps.ts'
+
+/** What can be told from candidates that were sampled without it: a fork or a repair draws tokens of its own. */
+export const REPLAYED_SEARCHES = ['plain', 'halving'] as const satisfies readonly Search[]
 
 /** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
 export interface Method {
@@ -12,16 +16,22 @@ export interface Method {
   readonly label: string
   readonly strategy: Strategy
   readonly accept: AcceptRule
-  /** What can be told from candidates that were sampled without it: a fork or a repair draws tokens of its own. */
-  readonly search: Extract<Search, 'plain' | 'halving'>
+  readonly search: (typeof REPLAYED_SEARCHES)[number]
   /** Name of the verifier in the bundle; undefined where nobody is asked. */
   readonly verifier: string | undefined
   /** A task passes at or above its threshold, 0..1. */
   readonly thresholds: Judgement
   /** Step indices at which `parm` asks for clarity, ascending. */
   readonly judgedSteps: readonly number[]
+  /** As of the engine's `Stopping`, 0..1. */
+  readonly leastGain: number
   /** What one answer and the decoding of its picture cost, in row-steps; 0 where nobody is asked or the bundle does not say. */
   readonly callRowSteps: number
+}
+
+/** When a job of `count` candidates ends early under a method. */
+export function stoppingIn({ strategy, accept, search, leastGain }: Method, count: number): Stopping {
+  return stoppingOf({ strategy, accept, isCompared: search === 'halving', candidateCount: count, leastGain })
 }
 
 type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> & Partial<Pick<Method, 'search'>>
@@ -56,7 +66,12 @@ const ROLES: readonly Role[] = [
   { name: 'parm-unpruned', label: "PARM's alignment alone", strategy: 'orm', accept: 'best', verifier: 'parm' },
 ]
 
-const NOBODY_ASKED = { thresholds: { clarity: 0, potential: 0, alignment: 0 }, judgedSteps: [], callRowSteps: 0 }
+const NOBODY_ASKED = {
+  thresholds: { clarity: 0, potential: 0, alignment: 0 },
+  judgedSteps: [],
+  leastGain: 0,
+  callRowSteps: 0,
+}
 
 /** What can be compared, and what cannot. */
 export interface MethodChoice {
@@ -88,7 +103,8 @@ export function chooseMethods(
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
     const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry), search)
     const callRowSteps = entry.economics?.callRowSteps ?? 0
-    return [{ ...role, thresholds: entry.thresholds, judgedSteps, search, callRowSteps }]
+    const leastGain = entry.leastGain?.[role.accept] ?? 0
+    return [{ ...role, thresholds: entry.thresholds, judgedSteps, search, leastGain, callRowSteps }]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
   return {

@@ -1,7 +1,8 @@
 import type { Judgement } from '../../engine/ports.ts'
 import { GENEVAL_TASKS } from '../metadata.ts'
 import type { Recording } from '../recording/recording.ts'
-import { type Expectation, expectedJob } from './expectation.ts'
+import { expectationOf } from './drawn-expectation.ts'
+import type { Expectation } from './expectation.ts'
 import type { Method } from './method.ts'
 import { replayMethod } from './replayed-method.ts'
 
@@ -9,6 +10,8 @@ import { replayMethod } from './replayed-method.ts'
 export interface OperatingPoint {
   readonly thresholds: Judgement
   readonly judgedSteps: readonly number[]
+  /** As of the engine's `Stopping`, 0..1. */
+  readonly leastGain: number
   /** Overall, 0..1. */
   readonly score: number
   /** Per picture. */
@@ -22,7 +25,11 @@ export interface SettingGrid {
   readonly clarity: readonly number[]
   readonly potential: readonly number[]
   readonly alignment: readonly number[]
+  readonly leastGain: readonly number[]
 }
+
+/** Of drawn selections, so that settings are compared on the same ones. */
+const SEED = 0
 
 /**
  * Judged at one to three neighbouring steps; thresholds at every tenth, finer near 1: where most candidates would end well,
@@ -31,7 +38,11 @@ export interface SettingGrid {
  * @param firstStep  first step that can be judged
  * @param accept     alignment's threshold matters under `first` only
  */
-export function settingGrid(firstStep: number, stepCount: number, { accept, thresholds }: Method): SettingGrid {
+export function settingGrid(
+  firstStep: number,
+  stepCount: number,
+  { accept, thresholds, leastGain }: Method,
+): SettingGrid {
   const starts = Array.from({ length: Math.max(0, stepCount - 1 - firstStep) }, (_, index) => firstStep + index)
   const judgedSteps = starts.flatMap((start) =>
     [1, 2, 3]
@@ -43,6 +54,7 @@ export function settingGrid(firstStep: number, stepCount: number, { accept, thre
     clarity: [0, 0.2, 0.4, 0.6, 0.8],
     potential: [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1],
     alignment: accept === 'first' ? [0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995] : [thresholds.alignment],
+    leastGain: [leastGain],
   }
 }
 
@@ -70,11 +82,17 @@ export function paretoSettings(
   return paretoFront(points)
 }
 
-function settingsOf(grid: SettingGrid): Pick<Method, 'thresholds' | 'judgedSteps'>[] {
+function settingsOf(grid: SettingGrid): Pick<Method, 'thresholds' | 'judgedSteps' | 'leastGain'>[] {
   return grid.judgedSteps.flatMap((judgedSteps) =>
     grid.clarity.flatMap((clarity) =>
       grid.potential.flatMap((potential) =>
-        grid.alignment.map((alignment) => ({ judgedSteps, thresholds: { clarity, potential, alignment } })),
+        grid.alignment.flatMap((alignment) =>
+          grid.leastGain.map((leastGain) => ({
+            judgedSteps,
+            leastGain,
+            thresholds: { clarity, potential, alignment },
+          })),
+        ),
       ),
     ),
   )
@@ -92,7 +110,7 @@ export function paretoFront(points: readonly OperatingPoint[]): OperatingPoint[]
 
 function evaluate(recording: Recording, method: Method, count: number): OperatingPoint {
   const { pools } = replayMethod(recording, method)
-  const jobs = pools.map((pool) => expectedJob(pool, method, count))
+  const jobs = pools.map((pool, prompt) => expectationOf(pool, method, count, prompt, SEED))
   const overall = (key: keyof Expectation): number => {
     const means = GENEVAL_TASKS.flatMap((task) => {
       const ofTask = jobs.filter((_, prompt) => recording.prompts[prompt]?.tag === task)
@@ -103,6 +121,7 @@ function evaluate(recording: Recording, method: Method, count: number): Operatin
   return {
     thresholds: method.thresholds,
     judgedSteps: method.judgedSteps,
+    leastGain: method.leastGain,
     score: overall('score'),
     rowSteps: overall('rowSteps'),
     judgeCalls: overall('judgeCalls'),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectedHalving, replayHalving } from '../../../../gpu-worker/src/geneval/comparison/halving-replay.ts'
+import { replayHalving } from '../../../../gpu-worker/src/geneval/comparison/halving-replay.ts'
 import { replayPath } from '../../../../gpu-worker/src/geneval/comparison/path-replay.ts'
 import { SeededDraws } from '../../../../gpu-worker/src/geneval/comparison/seeded-draws.ts'
 import type { RecordedCandidate } from '../../../../gpu-worker/src/geneval/recording/recording.ts'
@@ -31,16 +31,18 @@ describe('replayHalving', () => {
     /** Coarse, so that equals and answers on a threshold occur. */
     const coarse = (): number => draws.below(5) / 4
     const made = Array.from({ length: 24 }, () =>
-      Array.from({ length: 1 + draws.below(9) }, (_, candidate) =>
+      Array.from({ length: 1 + draws.below(12) }, (_, candidate) =>
         candidateOf(
           Array.from({ length: STEPS }, (): MadeStep => [coarse(), coarse(), coarse(), draws.below(2) === 0]),
           { candidate },
         ),
       ),
     )
-    const judged = methodOf({ search: 'halving', judgedSteps: [1, 2, 4] })
     for (const candidates of made) {
-      for (const slots of [1, 3, 9]) {
+      for (const [slots, leastGain] of [1, 3, 9].flatMap((slots) =>
+        [0, 0.06, 0.3].map((gain) => [slots, gain] as const),
+      )) {
+        const judged = methodOf({ search: 'halving', judgedSteps: [1, 2, 4], leastGain })
         const generator = new FakeGenerator()
         const verifier = scriptedVerifier(
           generator,
@@ -48,7 +50,13 @@ describe('replayHalving', () => {
           { thresholds: THRESHOLDS, judgedSteps: judged.judgedSteps },
         )
         const engine = engineOf({ generator, slots })
-        const job = submit(engine, { candidates: candidates.length, steps: STEPS, search: 'halving', verifier })
+        const job = submit(engine, {
+          candidates: candidates.length,
+          steps: STEPS,
+          search: 'halving',
+          judging: { leastGain },
+          verifier,
+        })
         const { candidate, cost } = await succeed(engine, job)
         const paths = candidates.map((source) => replayPath(source, judged))
         const { winner, rowSteps, judgeCalls } = replayHalving(paths, judged)
@@ -59,24 +67,5 @@ describe('replayHalving', () => {
         })
       }
     }
-  })
-})
-
-describe('expectedHalving', () => {
-  it('is the mean over drawn selections, the same for the same seed', () => {
-    const pool = [0.1, 0.2, 0.3, 0.4].map((potential, index) =>
-      replayPath(evenPath(1, potential, potential, index === 3), method),
-    )
-    // The best of four is in half of the pairs, and wins wherever it is.
-    const pair = expectedHalving(pool, method, 2, 0, 1)
-    expect(Math.abs(pair.score - 0.5)).toBeLessThan(0.1)
-    expect(pair).toMatchObject({ rowSteps: 2 * 4, judgeCalls: 3 * 2, fallback: 0 })
-    expect(expectedHalving(pool, method, 2, 0, 1)).toEqual(pair)
-    expect(expectedHalving(pool, method, 4, 0, 1)).toMatchObject({
-      score: 1,
-      rowSteps: 2 + 3 * 4,
-      judgeCalls: 4 + 3 + 3,
-    })
-    expect(expectedHalving(pool, method, 1, 0, 1)).toMatchObject({ rowSteps: 4, judgeCalls: 1 })
   })
 })

@@ -53,6 +53,19 @@ describe('replayJob', () => {
     expect(replay(method, candidates, 4)).toMatchObject({ ...expected, rowSteps: 16, judgeCalls: 4, ticks: 4 })
   })
 
+  it('stops where another candidate is not worth it, with the best so far', () => {
+    const method = methodOf({
+      accept: 'first',
+      thresholds: { clarity: 0, potential: 0, alignment: 0.95 },
+      leastGain: 0.08,
+    })
+    // (1 - 0.7) / 2 = 0.15, / 3 = 0.1, / 4 = 0.075: after the third, whose own score is lower, the second is enough.
+    const candidates = [0.6, 0.7, 0.1, 0.94].map((alignment) => evenPath(1, 1, alignment, true))
+    expect(replay(method, candidates)).toMatchObject({ winner: 1, reason: 'sufficient', rowSteps: 12, judgeCalls: 6 })
+    // Three run side by side end in the same tick, and so does the fourth, which was not needed.
+    expect(replay(method, candidates, 4)).toMatchObject({ winner: 1, reason: 'sufficient', rowSteps: 16, ticks: 4 })
+  })
+
   it('runs one candidate of a baseline job', () => {
     const method = methodOf({ strategy: 'baseline', verifier: undefined })
     const candidates = [evenPath(1, 1, 0, false), evenPath(1, 1, 1, true)]
@@ -98,11 +111,15 @@ describe('replaying made-up candidates', { timeout: 60_000 }, () => {
     ),
   )
 
+  /** Each with jobs that look at all candidates and jobs that may end early. */
+  const withGains = <T>(values: readonly T[]) =>
+    values.flatMap((value) => [0, 0.07, 0.2].map((gain) => [value, gain] as const))
+
   for (const strategy of STRATEGIES) {
     for (const accept of ACCEPT_RULES) {
       it(`${strategy}, accept ${accept}: does what the engine does`, async () => {
-        const method = methodOf({ strategy, accept, judgedSteps: [1, 2, 3] })
-        for (const candidates of made) {
+        for (const [candidates, leastGain] of withGains(made)) {
+          const method = methodOf({ strategy, accept, judgedSteps: [1, 2, 3], leastGain })
           // How far an engine runs ahead of accept `first` is its own business: on one slot it cannot.
           for (const slots of accept === 'first' ? [1] : [1, 2, 3, 7]) {
             const { outcome, ticks } = await runEngine(candidates, method, slots)
@@ -115,8 +132,8 @@ describe('replaying made-up candidates', { timeout: 60_000 }, () => {
       })
 
       it(`${strategy}, accept ${accept}: has the engine's winner on any number of slots`, async () => {
-        const method = methodOf({ strategy, accept, judgedSteps: [1, 2, 3] })
-        for (const candidates of made) {
+        for (const [candidates, leastGain] of withGains(made)) {
+          const method = methodOf({ strategy, accept, judgedSteps: [1, 2, 3], leastGain })
           const { outcome } = await runEngine(candidates, method, 3)
           for (const slots of [1, 2, 3, 7]) expect(replay(method, candidates, slots).winner).toBe(outcome.candidate)
         }
@@ -132,8 +149,9 @@ describe('replaying made-up candidates', { timeout: 60_000 }, () => {
       { thresholds: THRESHOLDS, judgedSteps: method.judgedSteps },
     )
     const engine = engineOf({ generator, slots })
-    const { strategy, accept } = method
-    const parameters = { candidates: candidates.length, steps: STEPS, strategy, accept, verifier }
+    const { strategy, accept, leastGain } = method
+    const judging = { leastGain }
+    const parameters = { candidates: candidates.length, steps: STEPS, strategy, accept, verifier, judging }
     const outcome = await succeed(engine, submit(engine, parameters))
     return { outcome, ticks: generator.steps.length }
   }

@@ -18,6 +18,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     verifier: JUDGE,
     thresholds: THRESHOLDS,
     judgedSteps: [1, 2],
+    leastGain: 0,
     callRowSteps: 0.5,
     ...overrides,
   }

@@ -10,6 +10,7 @@ import { evenPath, methodOf, recordingOf, THRESHOLDS } from './made-recording.ts
 const point = (score: number, rowSteps: number): OperatingPoint => ({
   thresholds: THRESHOLDS,
   judgedSteps: [],
+  leastGain: 0,
   score,
   rowSteps,
   judgeCalls: 0,
@@ -40,7 +41,13 @@ describe('paretoSettings', () => {
     const candidates = [0.1, 0.3, 0.6].map((potential, candidate) =>
       evenPath(0.7, potential, 0.9 - potential, potential === 0.6, { candidate }),
     )
-    const grid = { judgedSteps: [[1], [2]], clarity: [0.5, 0.9], potential: [0.2, 0.5, 0.8], alignment: [0.5] }
+    const grid = {
+      judgedSteps: [[1], [2]],
+      clarity: [0.5, 0.9],
+      potential: [0.2, 0.5, 0.8],
+      alignment: [0.5],
+      leastGain: [0],
+    }
     const tried: number[][] = []
     const front = paretoSettings(recordingOf(['colors'], candidates), methodOf(), 3, grid, (done, total) =>
       tried.push([done, total]),

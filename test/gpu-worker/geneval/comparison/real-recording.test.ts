@@ -155,6 +155,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       verifier: 'parm',
       thresholds,
       judgedSteps,
+      leastGain: 0,
       callRowSteps: 1,
     }
   }
