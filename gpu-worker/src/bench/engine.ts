@@ -48,10 +48,11 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
     const steps = plan.steps ?? manifest.generator.defaults.steps
     return { manifest, verifier, candidates, steps }
   }
-  const served = async (): Promise<string[]> => {
+  const scorable = async () => {
     const groups = await readPromptGroups(detector.entry, plan.perTask, plan.steps === undefined ? SERVED_GROUPS : 1)
-    return groups.flat().map(({ prompt }) => prompt)
+    return groups.flat()
   }
+  const served = async (): Promise<string[]> => (await scorable()).map(({ prompt }) => prompt)
   const common = { ...bench(servedCandidates), bundle, slots, onProgress }
   switch (part) {
     case 'memory':
@@ -73,8 +74,10 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
     case 'goodput':
       return measureGoodput({
         ...common,
+        detector,
         threads,
-        prompts: await served(),
+        mostCandidates: plan.candidates,
+        prompts: await scorable(),
         loads: plan.loads,
         jobsPerLoad: plan.jobsPerLoad,
         rounds: repeats,

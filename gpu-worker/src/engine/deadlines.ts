@@ -12,6 +12,8 @@ interface Watched extends Queued {
 export class DeadlineWatch {
   readonly #queue = new PriorityQueue<Watched>((a, b) => a.deadlineMs < b.deadlineMs)
   readonly #watched = new Map<Job, Watched>()
+  /** Those that have left the queue, because their time was found to run out. */
+  readonly #near = new Set<Job>()
 
   /** Call again after the deadline was moved; a job without one is forgotten. */
   watch(job: Job): void {
@@ -23,35 +25,49 @@ export class DeadlineWatch {
   }
 
   forget(job: Job): void {
+    this.#near.delete(job)
     const watched = this.#watched.get(job)
     if (watched === undefined) return
     this.#watched.delete(job)
     this.#queue.remove(watched)
   }
 
-  /** Takes out a job whose deadline is not later than `nowMs`. */
-  nextOverdue(nowMs: number): Job | undefined {
-    const first = this.#queue.first
-    if (first === undefined || first.deadlineMs > nowMs) return undefined
-    this.forget(first.job)
-    return first.job
+  /** Those whose deadline is not later than `untilMs`, or was not when that was last asked. */
+  near(untilMs: number): Job[] {
+    for (let first = this.#queue.first; first && first.deadlineMs <= untilMs; first = this.#queue.first) {
+      this.forget(first.job)
+      this.#near.add(first.job)
+    }
+    return [...this.#near]
   }
 }
 
 /**
- * Whether at the present pace not even the job's best survivor would be finished by the deadline, so that it needs what
- * its siblings take. A job that has a finished candidate can wait for the deadline itself.
+ * Ticks to spare where a candidate is to be finished by its deadline. Running: the tick in which the deadline passes would
+ * come too late. Waiting: it may have to wait for a slot, and others' time runs out with its own.
+ */
+const SPARE_TICKS = { running: 1, waiting: 3 }
+
+/**
+ * Whether there is nothing left to gain by the deadline: it has passed; or there is a picture, and no better one could be
+ * finished in time; or there is none, and it is high time for the last that could be.
  *
- * @param tickMs  what one step takes
+ * @param tickMs  what one step takes at the present pace
  */
 export function mustClose(job: Job, nowMs: number, tickMs: number): boolean {
-  const { deadlineMs, state } = job
-  if (deadlineMs === undefined || (state.phase !== 'running' && state.phase !== 'fallback')) return false
-  if (nowMs + job.schedule.stepCount * tickMs <= deadlineMs) return false
-  if (job.candidates.some((candidate) => candidate.state.phase === 'finished')) return false
+  const { deadlineMs, state, candidates } = job
+  if (deadlineMs === undefined) return false
+  if (deadlineMs <= nowMs) return true
+  if (state.phase !== 'running' && state.phase !== 'fallback') return false
+  const isTooLate = (candidate: Candidate, spareTicks: number): boolean =>
+    nowMs + (stepsLeft({ job, candidate }) + spareTicks) * tickMs > deadlineMs
+  const live = candidates.filter(isLive)
+  if (hasPicture(job)) return live.every((candidate) => isTooLate(candidate, SPARE_TICKS.running))
   const survivor = bestSurvivor(job)
-  if (survivor === undefined) return false
-  return nowMs + stepsLeft({ job, candidate: survivor }) * tickMs > deadlineMs
+  if (survivor !== undefined) {
+    return isTooLate(survivor, survivor.state.phase === 'running' ? SPARE_TICKS.running : SPARE_TICKS.waiting)
+  }
+  return lastResort(job) !== undefined && live.every((candidate) => isTooLate(candidate, SPARE_TICKS.waiting))
 }
 
 /**
@@ -59,8 +75,22 @@ export function mustClose(job: Job, nowMs: number, tickMs: number): boolean {
  * potential; one that has not been judged comes after those that have; then the most steps done, then the lowest index.
  */
 export function bestSurvivor(job: Job): Candidate | undefined {
-  const begun = job.candidates.filter((candidate) => isLive(candidate) && candidate.path.stepsDone > 0)
-  return begun.reduce<Candidate | undefined>(
+  return bestOf(job.candidates.filter((candidate) => isLive(candidate) && candidate.path.stepsDone > 0))
+}
+
+/**
+ * What is resumed when the time has run out and nothing that lives has begun: the pruned candidate with the highest
+ * potential. It will hardly be right, but it is a picture of the prompt.
+ */
+export function lastResort(job: Job): Candidate | undefined {
+  if (hasPicture(job) || bestSurvivor(job) !== undefined) return undefined
+  return bestOf(job.candidates.filter(({ state }) => state.phase === 'pruned'))
+}
+
+const hasPicture = ({ candidates }: Job): boolean => candidates.some(({ state }) => state.phase === 'finished')
+
+function bestOf(candidates: readonly Candidate[]): Candidate | undefined {
+  return candidates.reduce<Candidate | undefined>(
     (best, other) => (best && !isBetter(other, best) ? best : other),
     undefined,
   )

@@ -3,12 +3,14 @@ import type { Candidate } from './candidate.ts'
 import type { Job } from './job.ts'
 import type { LaneQueue } from './lane-queue.ts'
 import type { Seat } from './seat.ts'
-import { dueOf, type Ticket, type TicketKind } from './tickets.ts'
+import type { Ticket, TicketKind } from './tickets.ts'
 
 /** A slot in use, and by what right. */
 export interface Occupied {
   readonly seat: Seat
   readonly kind: TicketKind
+  /** Of the ticket for which it was given; a candidate's claim does not change while it runs. */
+  readonly dueMs: number
   readonly lane: Lane
   readonly tenant: string
   /** Given only because nobody with a better claim wanted it: a bet, or a batch candidate while no interactive one waited. */
@@ -23,36 +25,19 @@ export interface Displacement {
 type Lanes = Readonly<Record<Lane, LaneQueue>>
 
 /**
- * Who, of those with slots, should make room, and for whom. In this order:
- * 1. a bet, for anybody who needs a slot;
- * 2. a batch candidate in a borrowed slot, for an interactive one;
- * 3. a candidate of the tenant with the most slots for its weight, for a tenant that has none, if that leaves the former
+ * Who, of those with slots, should make room, and for whom; as many run afterwards as before. In this order:
+ * 1. a batch candidate in a borrowed slot, for an interactive one;
+ * 2. a candidate of the tenant with the most slots for its weight, for a tenant that has none, if that leaves the former
  *    no worse off than it makes the latter;
- * 4. a job's further candidate, for a job of the same tenant that has no slot and is due before it.
+ * 3. a candidate of another job, for one of the same tenant without which its job has nothing to show, and which is due
+ *    before it.
  *
- * Each takes a step towards a state in which it does not apply, so asking again comes to an end.
- *
- * @param tickMs  what one step takes
+ * Each takes a step towards a state in which it does not apply, so asking again comes to an end. In the third, claims are
+ * those of the tickets and not the slack left: what runs gains slack and what waits loses it, so that by slack two jobs
+ * would take each other's place at every step, and both be done late.
  */
-export function choosePlaceToYield(
-  occupied: readonly Occupied[],
-  lanes: Lanes,
-  tickMs: number,
-): Displacement | undefined {
-  return (
-    yieldBet(occupied, lanes) ??
-    yieldBorrowed(occupied, lanes) ??
-    yieldToUnserved(occupied, lanes) ??
-    yieldToLead(occupied, lanes, tickMs)
-  )
-}
-
-function yieldBet(occupied: readonly Occupied[], { interactive, batch }: Lanes): Displacement | undefined {
-  const ticket = interactive.next ?? batch.next
-  return pair(
-    occupied.filter(({ kind }) => kind === 'spare'),
-    ticket,
-  )
+export function choosePlaceToYield(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
+  return yieldBorrowed(occupied, lanes) ?? yieldToUnserved(occupied, lanes) ?? yieldToLead(occupied, lanes)
 }
 
 function yieldBorrowed(occupied: readonly Occupied[], { interactive }: Lanes): Displacement | undefined {
@@ -78,14 +63,50 @@ function yieldToUnserved(occupied: readonly Occupied[], lanes: Lanes): Displacem
   return undefined
 }
 
-function yieldToLead(occupied: readonly Occupied[], lanes: Lanes, tickMs: number): Displacement | undefined {
-  for (const slots of Map.groupBy(occupied, ({ seat }) => seat.job).values()) {
-    const last = leastLoss(slots)
-    const ticket = lanes[last.lane].flow(last.tenant)?.tickets.first
-    if (slots.length < 2 || ticket?.kind !== 'lead') continue
-    if (ticket.dueMs < dueOf(last.seat, 'extra', tickMs)) return { yields: last, ticket }
+function yieldToLead(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
+  for (const own of Map.groupBy(occupied, ({ lane, tenant }) => `${lane} ${tenant}`).values()) {
+    const { lane, tenant } = own[0] as Occupied
+    const ticket = lanes[lane].flow(tenant)?.tickets.first
+    if (ticket?.kind !== 'lead') continue
+    const last = own.reduce((a, b) => (compareClaims(a, b, lanes) > 0 ? a : b))
+    if (last.seat.job !== ticket.job && isAhead(ticket, last)) return { yields: last, ticket }
   }
   return undefined
+}
+
+/** Whose time runs out must be finished now or never, and has little left to do. */
+function isAhead(ticket: Ticket, { seat, dueMs }: Occupied): boolean {
+  const [isClosing, isOtherClosing] = [ticket, seat].map(({ job }) => job.state.phase === 'closing')
+  return isClosing !== isOtherClosing ? isClosing === true : ticket.dueMs < dueMs
+}
+
+/**
+ * Who, of several jobs that run, should leave if one has to: not one of the job with the best claim.
+ *
+ * @returns undefined where only one job runs
+ */
+export function leastClaim(occupied: readonly Occupied[], lanes: Lanes): Occupied | undefined {
+  const ranked = occupied.toSorted((a, b) => compareClaims(a, b, lanes))
+  return ranked.findLast(({ seat }) => seat.job !== ranked[0]?.seat.job)
+}
+
+/**
+ * Lower than 0 where `a` has the better claim: a slot by right before a borrowed one; `batch` where it was owed one; the
+ * tenant that is owed more for its weight; what a job has nothing to show without; what is due first; what has come
+ * furthest, and so is done soonest.
+ */
+function compareClaims(a: Occupied, b: Occupied, lanes: Lanes): number {
+  if (a.isBorrowed !== b.isBorrowed) return a.isBorrowed ? 1 : -1
+  if (a.lane !== b.lane) return a.lane === 'batch' ? -1 : 1
+  if (a.tenant !== b.tenant) return owedTo(b, lanes) - owedTo(a, lanes)
+  if (a.kind !== b.kind) return a.kind === 'lead' ? -1 : 1
+  if (a.seat.job !== b.seat.job) return a.dueMs - b.dueMs || a.seat.job.number - b.seat.job.number
+  return isLater(a.seat.candidate, b.seat.candidate) ? 1 : -1
+}
+
+function owedTo({ lane, tenant }: Occupied, lanes: Lanes): number {
+  const flow = lanes[lane].flow(tenant)
+  return flow === undefined ? 0 : flow.deficit / flow.weight
 }
 
 function pair(choices: readonly Occupied[], ticket: Ticket | undefined): Displacement | undefined {
@@ -97,7 +118,7 @@ function pair(choices: readonly Occupied[], ticket: Ticket | undefined): Displac
  * From the job with the most of these slots, of equals the youngest, its candidate with the fewest steps done, of equals
  * the highest index: the one that a job with accept `first` needs last.
  */
-function leastLoss(choices: readonly Occupied[]): Occupied {
+export function leastLoss(choices: readonly Occupied[]): Occupied {
   const byJob = [...Map.groupBy(choices, ({ seat }) => seat.job)]
   const [, slots] = byJob.reduce((a, b) => (isRicher(b, a) ? b : a))
   return slots.reduce((a, b) => (isLater(b.seat.candidate, a.seat.candidate) ? b : a))

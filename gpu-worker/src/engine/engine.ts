@@ -1,10 +1,11 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
+import { LIMITS } from '../../../shared/limits.ts'
 import { Aftermath, type Prediction } from './aftermath.ts'
 import { Batch } from './batch.ts'
-import { type CandidateTransition, isLive, stop } from './candidate.ts'
+import { type CandidateTransition, isLive, resume, stop } from './candidate.ts'
 import { redraw, restoreJob, saveJob } from './checkpoint.ts'
-import { DeadlineWatch, mustClose } from './deadlines.ts'
-import { begin, checkRemaining, createJob, type Job, type JobTransition } from './job.ts'
+import { DeadlineWatch, lastResort, mustClose } from './deadlines.ts'
+import { begin, checkRemaining, createJob, isReady, type Job, type JobTransition } from './job.ts'
 import type { TemperatureMode } from './mask-schedule.ts'
 import { Measurements } from './measurements.ts'
 import { Placement } from './placement.ts'
@@ -305,12 +306,14 @@ class StepEngine implements TickingEngine {
     this.#placement.refill(nowMs)
   }
 
+  /** Those whose time has run out, or would before another candidate of theirs could be finished. */
   #closeOverdue(nowMs: number): void {
-    for (let job = this.#deadlines.nextOverdue(nowMs); job; job = this.#deadlines.nextOverdue(nowMs)) {
+    const tickMs = this.measurements.tickMsOf(Math.max(1, this.#placement.seats.length))
+    for (const job of this.#deadlines.near(nowMs + LIMITS.steps.max * tickMs)) {
+      if (!mustClose(job, nowMs, tickMs)) continue
+      const candidate = isReady(job) ? lastResort(job) : undefined
+      if (candidate !== undefined) this.#placement.move({ job, candidate }, resume)
       this.#settlement.close(job)
-    }
-    for (const job of new Set(this.#placement.seats.map((seat) => seat.job))) {
-      if (mustClose(job, nowMs, this.measurements.tickMs)) this.#settlement.close(job)
     }
   }
 

@@ -128,6 +128,25 @@ export class Measurements {
     return this.#tickWeight === 0 ? 0 : this.#tickMs / this.#tickWeight
   }
 
+  /** Milliseconds of one tick with so many rows; of any tick while it is unknown what a row costs. */
+  tickMsOf(rows: number): number {
+    const { fixed, marginal } = this.#line
+    return this.#isLineFresh ? (fixed + marginal * rows) * this.#tickOverStep : this.tickMs
+  }
+
+  /** Rows whose tick takes so many milliseconds, a fraction or below 0 too; Infinity while unknown or where rows are free. */
+  rowsWithin(ms: number): number {
+    const { fixed, marginal } = this.#line
+    if (!this.#isLineFresh || marginal === 0) return Number.POSITIVE_INFINITY
+    return (ms / this.#tickOverStep - fixed) / marginal
+  }
+
+  /** Judging takes its share for each row, too, so that a tick is as many times as long as its step. */
+  get #tickOverStep(): number {
+    const { ms, weight } = this.#sums
+    return ms > 0 && this.#tickWeight > 0 ? this.tickMs / (ms / weight) : 1
+  }
+
   /** Milliseconds that one more row costs; 0 while unknown. */
   get rowMs(): number {
     return this.#isLineFresh ? this.#line.marginal : 0
@@ -140,7 +159,9 @@ export class Measurements {
    */
   get rowCostShare(): number | undefined {
     const { fixed, marginal } = this.#line
-    return this.#isLineFresh && fixed + marginal > 0 ? marginal / (fixed + marginal) : undefined
+    if (!this.#isLineFresh) return undefined
+    // Where no call takes any time, rows are free.
+    return fixed + marginal > 0 ? marginal / (fixed + marginal) : 0
   }
 
   get #isLineFresh(): boolean {

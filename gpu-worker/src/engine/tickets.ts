@@ -3,7 +3,7 @@ import type { Candidate } from './candidate.ts'
 import { isReady, type Job } from './job.ts'
 import type { Measurements } from './measurements.ts'
 import type { Queued } from './priority-queue.ts'
-import { type Seat, stepsLeft } from './seat.ts'
+import type { Seat } from './seat.ts'
 import { called } from './stopping.ts'
 import { appetiteOf, needAfter } from './waves.ts'
 
@@ -11,6 +11,12 @@ import { appetiteOf, needAfter } from './waves.ts'
  * How urgently a job wants its next slot.
  * lead: without it the job stands still and has nothing to show. extra: it would be faster or better with it.
  * spare: it bets on needing it later, and gives it back as soon as somebody needs it now.
+ *
+ * A lead goes before every extra, because the first picture of a job is worth most and costs least: it is what its caller
+ * gets at the deadline, whatever happens, while a further one only may be better. Expected work says the same: a job whose
+ * first candidate failed is more likely one of those for which many fail, so the longer a job has been served, the longer
+ * it is going to take, and who has had least is to be served first (least attained service, optimal where the hazard rate
+ * falls: Aalto, Ayesta, Righter, "On the Gittins index in the M/G/1 queue", Queueing Systems 63, 2009).
  */
 export type TicketKind = 'lead' | 'extra' | 'spare'
 
@@ -24,8 +30,8 @@ export interface Ticket extends Seat, Queued {
 }
 
 /**
- * How much later an extra candidate counts as due than a first one: newcomers get their first slot ahead of older jobs'
- * further ones, for this long and not longer.
+ * How much later an extra candidate counts as due than a lead: newcomers get their first slot ahead of older jobs' further
+ * ones, for this long and not longer.
  */
 export const EXTRA_HANDICAP_MS = 30_000
 
@@ -34,21 +40,25 @@ export interface Tally {
   readonly running: number
   readonly live: number
   readonly finished: number
+  readonly pruned: number
+  readonly held: number
   /** What has begun goes on before anything new is begun; then the lowest index. */
   readonly next: Candidate | undefined
 }
 
 export function tally(job: Job): Tally {
-  let [running, live, finished] = [0, 0, 0]
+  let [running, live, finished, pruned, held] = [0, 0, 0, 0, 0]
   let next: Candidate | undefined
   for (const candidate of called(job.candidates, job.stopping)) {
     const { phase } = candidate.state
     if (phase === 'finished') finished += 1
+    if (phase === 'pruned') pruned += 1
+    if (phase === 'held') held += 1
     if (phase === 'running') running += 1
     if (phase === 'waiting' && (next === undefined || candidate.path.stepsDone > next.path.stepsDone)) next = candidate
     if (phase === 'running' || phase === 'waiting' || phase === 'held') live += 1
   }
-  return { running, live, finished, next }
+  return { running, live, finished, pruned, held, next }
 }
 
 /** Slots that the job has or needs, now or later: what others cannot count on. */
@@ -63,25 +73,34 @@ export function ticketFor(job: Job, tallied: Tally, measurements: Measurements):
   if (candidate === undefined || !isReady(job)) return undefined
   const kind = kindOf(job, tallied)
   const need = kind === 'spare' ? needAfter(job, running, measurements) : 1
-  return { job, candidate, kind, need, dueMs: dueOf({ job, candidate }, kind, measurements.tickMs), place: -1 }
+  return { job, candidate, kind, need, dueMs: dueOf(job, kind, measurements.tickMs), place: -1 }
 }
 
-function kindOf(job: Job, { running, live, finished }: Tally): TicketKind {
-  if (running > 0) return appetiteOf(job) === 'first' ? 'spare' : 'extra'
-  // A picture to fall back on is what a job must have by its deadline; the last live candidate may be all it gets.
-  return appetiteOf(job) === 'first' || finished === 0 || live === 1 ? 'lead' : 'extra'
+/** What the job's next candidate is to it. */
+export function kindOf(job: Job, tallied: Tally): TicketKind {
+  if (tallied.running === 0) return isSafe(job, tallied) ? 'extra' : 'lead'
+  return appetiteOf(job) === 'first' ? 'spare' : 'extra'
 }
 
 /**
- * Least slack first: the latest moment at which the candidate could begin and be done by the deadline. A job without a
- * deadline counts as due when a request without one would be.
+ * Whether the job has something to fall back on: a picture, a path that is compared with its siblings, or one that was
+ * pruned and could be finished after all (`mustClose` sees to it in time). Where no deadline cuts the job off, that is no
+ * picture yet, and its last candidate is all that it waits for.
+ */
+function isSafe(job: Job, { live, finished, pruned, held }: Tally): boolean {
+  if (job.state.phase !== 'running') return false
+  return finished + pruned + held > 0 && (job.deadlineMs !== undefined || live > 1)
+}
+
+/**
+ * Least slack first: the latest moment at which a candidate of the job could begin and be done by the deadline. A job
+ * without a deadline counts as due when a request without one would be.
  *
  * @param tickMs  what one step takes
  */
-export function dueOf(seat: Seat, kind: TicketKind, tickMs: number): number {
-  const { job } = seat
+export function dueOf(job: Job, kind: TicketKind, tickMs: number): number {
   const deadlineMs = job.deadlineMs ?? job.submittedMs + LIMITS.deadlineMs.default
-  return deadlineMs - stepsLeft(seat) * tickMs + (kind === 'extra' ? EXTRA_HANDICAP_MS : 0)
+  return deadlineMs - job.schedule.stepCount * tickMs + (kind === 'extra' ? EXTRA_HANDICAP_MS : 0)
 }
 
 /** A strict order: two tickets of one job are never in a queue together. */

@@ -27,10 +27,18 @@ describe('npm run bench:engine', { timeout: 900_000 }, () => {
     expect(report.scheduler_share.map(({ waiting }: { waiting: number }) => waiting)).toEqual([1, 50])
     for (const { share } of report.scheduler_share) expect(share.median).toBeLessThan(0.5)
 
-    expect(report.goodput.loads.map(({ load }: { load: number }) => load)).toEqual([0.5, 0.8, 1, 1.3])
-    expect(report.goodput.capacityPerMinute).toBeGreaterThan(0)
-    for (const { engineOver } of report.goodput.loads) {
-      expect(Object.keys(engineOver)).toEqual(['oneAtATime', 'staticBatches', 'withoutTruncation'])
+    for (const workload of ['uniform', 'mixed'] as const) {
+      const { capacityPerMinute, loads } = report.goodput[workload]
+      expect(loads.map(({ load }: { load: number }) => load)).toEqual([0.5, 0.8, 1, 1.3])
+      expect(capacityPerMinute).toBeGreaterThan(0)
+      for (const { policies, engineOver } of loads) {
+        const others = ['oneAtATime', 'staticBatches', 'withoutTruncation', 'cutAtDeadline']
+        expect(Object.keys(engineOver)).toEqual(others)
+        expect(Object.keys(policies)).toEqual(['engine', ...others])
+        for (const { inTime, rightInTime } of Object.values<Record<string, { high: number }>>(policies)) {
+          expect(rightInTime?.high).toBeLessThanOrEqual(inTime?.high as number)
+        }
+      }
     }
     expect(Object.keys(report.seconds)).toHaveLength(5)
 

@@ -5,6 +5,13 @@ import { RecalledModels } from '../../../gpu-worker/src/bench/recalled-models.ts
 import { POLICIES, type ServingPolicy } from '../../../gpu-worker/src/bench/serving-policy.ts'
 import { type ServedArrival, ServingSimulation } from '../../../gpu-worker/src/bench/serving-simulation.ts'
 import { VirtualClock } from '../../../gpu-worker/src/bench/virtual-clock.ts'
+import {
+  drawKinds,
+  type JobKind,
+  patienceMs,
+  WORKLOADS,
+  type Workload,
+} from '../../../gpu-worker/src/bench/workloads.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
 import { engineOf, parametersOf, submit, succeed } from '../engine/harness.ts'
 
@@ -56,6 +63,10 @@ describe('models with a memory', () => {
   })
 })
 
+const [KIND] = (WORKLOADS[0] as Workload).kinds as readonly [JobKind]
+const PRUNING = { strategy: 'parm', accept: 'first' } as const
+const WHOLE = { strategy: 'orm', accept: 'best' } as const
+
 function policyNamed(name: ServingPolicy['name']): ServingPolicy {
   const policy = POLICIES.find((candidate) => candidate.name === name)
   if (policy === undefined) throw new Error(`no policy ${name}`)
@@ -72,19 +83,69 @@ async function ticksOf(
   const models = new RecalledModels({ generator: new FakeGenerator(), verifier }, COSTS, new VirtualClock())
   const parameters = parametersOf({ candidates: 2, steps: 6 })
   const policy = policyNamed(name)
-  const job = (index: number) => ({
+  const job = (_: ServedArrival, index: number) => ({
     id: `${index}`,
-    parameters: { ...parameters, ...policy.rules },
+    parameters: { ...parameters, ...(policy.prunes ? PRUNING : WHOLE) },
     verifier: models.verifier,
     previews: false,
   })
   const arrivals: ServedArrival[] = Array.from({ length: count }, () => ({
+    kind: { ...KIND, candidates: 2 },
     arrivalMs: 0,
     deadlineMs: deadlineTicks * STEP_MS,
   }))
-  await new ServingSimulation(policy, models, SLOTS, 2, job).run(arrivals)
-  return arrivals.map(({ finishedMs }) => finishedMs && finishedMs / STEP_MS)
+  await new ServingSimulation(policy, models, SLOTS, job).run(arrivals)
+  return arrivals.map(({ served }) => served && served.finishedMs / STEP_MS)
 }
+
+describe('a workload', () => {
+  it('draws kinds by their shares, the same for the same seed', () => {
+    for (const workload of WORKLOADS) {
+      expect(workload.kinds.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9)
+      const drawn = drawKinds(workload, 4000, 7)
+      expect(drawn).toEqual(drawKinds(workload, 4000, 7))
+      for (const { name, share } of workload.kinds) {
+        // Four standard errors of the largest share.
+        expect(Math.abs(drawn.filter((kind) => kind.name === name).length / 4000 - share)).toBeLessThan(0.04)
+      }
+    }
+  })
+
+  it('lets a caller wait in proportion to what his job takes alone', () => {
+    const costs = new CallCosts([1, 8], { step: [10, 80], decode: [0, 0], judge: [0, 0] })
+    const patienceOf = (candidates: number, stepShare: number) =>
+      patienceMs({ ...KIND, candidates, stepShare }, 12, 8, costs)
+    expect(patienceOf(1, 1)).toBe(4 * 12 * 10)
+    expect(patienceOf(1, 2 / 3)).toBe(4 * 8 * 10)
+    // Three batches of eight rows.
+    expect(patienceOf(20, 1)).toBe(4 * 3 * 12 * 80)
+  })
+})
+
+describe('a policy', () => {
+  const waiting = [4, 4, 1, 8, 2, 1].map((candidates) => ({ kind: { ...KIND, candidates } }))
+  const begun = (name: ServingPolicy['name'], open: number, freeSlots: number) =>
+    policyNamed(name)
+      .admit(waiting, { open, slots: 8, freeSlots })
+      .map(({ kind }) => kind.candidates)
+
+  it('fills a static batch with whoever fits behind the first, and only when the last one has ended', () => {
+    expect(begun('staticBatches', 0, 8)).toEqual([4, 4])
+    const [first, ...others] = waiting.toSpliced(1, 1)
+    const admitted = policyNamed('staticBatches').admit([...others, first as (typeof waiting)[number]], {
+      open: 0,
+      slots: 8,
+      freeSlots: 8,
+    })
+    expect(admitted.map(({ kind }) => kind.candidates)).toEqual([1, 2, 1, 4])
+    expect(begun('staticBatches', 1, 4)).toEqual([])
+  })
+
+  it('of continuous batching lets jobs in by arrival until all slots are taken', () => {
+    expect(begun('withoutTruncation', 2, 5)).toEqual([4, 4])
+    expect(begun('withoutTruncation', 2, 0)).toEqual([])
+  })
+})
 
 describe('a served list of arrivals', () => {
   it('is done one at a time, in batches, or all at once', async () => {
@@ -108,14 +169,14 @@ describe('a served list of arrivals', () => {
       COSTS,
       new VirtualClock(),
     )
-    const arrivals: ServedArrival[] = [0, 500].map((arrivalMs) => ({ arrivalMs, deadlineMs: 1000 }))
-    const job = (index: number) => ({
+    const arrivals: ServedArrival[] = [0, 500].map((arrivalMs) => ({ kind: KIND, arrivalMs, deadlineMs: 1000 }))
+    const job = (_: ServedArrival, index: number) => ({
       id: `${index}`,
       parameters: parametersOf({ candidates: 1, steps: 6, strategy: 'baseline' }),
       verifier: models.verifier,
       previews: false,
     })
-    await new ServingSimulation(policyNamed('engine'), models, SLOTS, 4, job).run(arrivals)
-    expect(arrivals.map(({ finishedMs }) => finishedMs)).toEqual([60, 560])
+    await new ServingSimulation(policyNamed('engine'), models, SLOTS, job).run(arrivals)
+    expect(arrivals.map(({ served }) => served?.finishedMs)).toEqual([60, 560])
   })
 })

@@ -24,13 +24,13 @@ describe('a deadline', () => {
   test('that is far enough changes nothing', async () => {
     const plain = timed()
     const outcome = await succeed(plain.engine, plain.job)
-    const pressed = timed({ remainingMs: STEPS * STEP_MS })
+    const pressed = timed({ remainingMs: (STEPS + 1) * STEP_MS })
     expect((await succeed(pressed.engine, pressed.job)).codes).toEqual(outcome.codes)
     expect(pressed.job.settled).toMatchObject({ candidate: 0, reason: 'best' })
   })
 
   test('leaves only the survivor with the highest potential when time gets too short for all', async () => {
-    const { clock, engine, job } = timed({ remainingMs: STEPS * STEP_MS })
+    const { clock, engine, job } = timed({ remainingMs: (STEPS + 1) * STEP_MS })
     await tick(engine, 3)
     expect(phasesOf(job).length).toBe(4)
     clock.advance(50)
@@ -41,11 +41,12 @@ describe('a deadline', () => {
     expect(outcome.cost.rowSteps).toBe(4 * 3 + 3)
   })
 
-  test('takes the best finished candidate when there is one', async () => {
+  test('takes the best finished candidate as soon as no other could be finished in time', async () => {
     const { clock, engine, job } = timed({ candidates: 8, remainingMs: 8 * STEP_MS })
     const outcome = await succeed(engine, job)
     expect(outcome).toMatchObject({ candidate: 0, reason: 'deadline', alignment: 0.9 })
-    expect(clock.now()).toBe(8 * STEP_MS)
+    expect(clock.now()).toBe(STEPS * STEP_MS)
+    expect(outcome.cost.rowSteps).toBe(4 * STEPS)
     expect(engine.freeSlots).toBe(4)
   })
 
@@ -81,6 +82,23 @@ describe('a deadline', () => {
     const outcome = await succeed(engine, job)
     expect(outcome).toMatchObject({ candidate: 0, reason: 'deadline' })
     expect(eventsOf(job, 'verdict').map(({ stepIndex }) => stepIndex)).toEqual([STEPS - 1])
+  })
+
+  test('finishes a pruned candidate, in time, when nothing that lives could be finished any more', async () => {
+    const clock = new FakeClock()
+    const generator = new FakeGenerator({ clock, stepMs: STEP_MS })
+    const engine = engineOf({ generator, clock, slots: 1 })
+    const potentialOf = [0.2, 0.4, 0.9, 0.9]
+    const verifier = scriptedVerifier(generator, ({ candidate }) => ({ potential: potentialOf[candidate] as number }))
+    // Two are pruned after two steps each. By then the other two would need six of the seven that are left, and spare three.
+    const job = submit(engine, { steps: STEPS, verifier, accept: 'first', remainingMs: 11 * STEP_MS })
+    const outcome = await succeed(engine, job)
+    expect(outcome).toMatchObject({ candidate: 1, reason: 'deadline' })
+    expect(clock.now()).toBe(8 * STEP_MS)
+    expect(phasesOf(job)).toEqual([
+      ...['0:running', '0:pruned', '1:running', '1:pruned', '1:resumed'],
+      ...['2:stopped', '3:stopped', '1:running', '1:finished'],
+    ])
   })
 
   test('can be moved', async () => {

@@ -40,3 +40,20 @@ test('while the cost of a row is unknown bets are taken and left in turns, so th
   }
   expect(answers).toEqual(new Set([true, false]))
 })
+
+test('knows what a tick of any size takes, judging included, and how many rows a time allows', () => {
+  const measurements = new Measurements()
+  measurements.noteTick(90)
+  expect(measurements.tickMsOf(7)).toBe(90)
+  expect(measurements.rowsWithin(90)).toBe(Number.POSITIVE_INFINITY)
+  const judged = new Measurements()
+  for (const rows of [1, 8, 1, 8, 1, 8]) {
+    judged.noteStep(rows, 20 + 10 * rows)
+    // Half as long again for what is judged.
+    judged.noteTick(1.5 * (20 + 10 * rows))
+  }
+  expect(judged.tickMsOf(1)).toBeCloseTo(45, 6)
+  expect(judged.tickMsOf(4)).toBeCloseTo(90, 6)
+  expect(judged.rowsWithin(90)).toBeCloseTo(4, 6)
+  expect(judged.rowsWithin(15)).toBeLessThan(0)
+})

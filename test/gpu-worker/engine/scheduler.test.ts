@@ -34,16 +34,33 @@ class Bench {
     const told: string[] = []
     while (this.running.length < slots) {
       const seat = this.scheduler.take(this.nowMs)
-      if (seat === undefined) return told
+      if (seat === undefined) break
       told.push(this.#seat(seat))
     }
-    for (;;) {
+    for (let turn = 0; ; turn++) {
       const exchange = this.scheduler.exchange(this.nowMs)
-      if (exchange === undefined) return told
-      told.push(`-${nameOf(exchange.yields)}`)
-      this.leave(exchange.yields, () => yieldSlot(exchange.yields.candidate))
-      told.push(this.#seat(exchange.grants))
+      if (exchange === undefined) break
+      expect(turn).toBeLessThan(2 * slots)
+      told.push(this.#yield(exchange.yields), this.#seat(exchange.grants))
     }
+    for (let seat = this.scheduler.excess(this.nowMs); seat; seat = this.scheduler.excess(this.nowMs)) {
+      told.push(this.#yield(seat))
+    }
+    return told
+  }
+
+  /** From now on calls have taken `fixed + marginal` times their rows. */
+  costs(fixed: number, marginal: number): this {
+    for (let rows = 1; rows <= 20; rows++) {
+      this.measurements.noteStep(rows, fixed + marginal * rows)
+      this.measurements.noteTick(fixed + marginal * rows)
+    }
+    return this
+  }
+
+  #yield(seat: Seat): string {
+    this.leave(seat, () => yieldSlot(seat.candidate))
+    return `-${nameOf(seat)}`
   }
 
   #seat(seat: Seat): string {
@@ -143,6 +160,146 @@ describe('inside a tenant', () => {
     bench.add('fine', { candidates: 1, steps: 6, remainingMs: 8000 })
     expect(bench.fill(1)).toEqual(['fine0'])
     expect(bench.fill(2)).toEqual(['late0'])
+  })
+})
+
+describe('what a job has nothing to show without', () => {
+  const FIRST = { accept: 'first', candidates: 3, remainingMs: 20_000 } as const
+
+  test('goes before what would only better a picture, wherever the candidate before failed or was not accepted', () => {
+    const bench = new Bench()
+    for (const id of ['pruned', 'finished', 'new']) bench.add(id, { ...FIRST, steps: 2 })
+    bench.fill(2)
+    bench.prune('pruned0')
+    bench.step()
+    bench.step()
+    expect(bench.fill(1)).toEqual(['new0'])
+    bench.step()
+    bench.add('newer', { ...FIRST, steps: 2 })
+    bench.step()
+    expect(bench.fill(1)).toEqual(['newer0'])
+    bench.step()
+    bench.step()
+    // By their deadlines, which are those of the order in which they came.
+    expect(bench.fill(1)).toEqual(['pruned1'])
+  })
+
+  test('takes the place of what would only better a picture, at once', () => {
+    const bench = new Bench()
+    bench.add('old', { ...FIRST, steps: 2 })
+    bench.fill(1)
+    bench.step()
+    bench.step()
+    bench.fill(1)
+    expect(bench.running.map(nameOf)).toEqual(['old1'])
+    bench.add('new', FIRST)
+    expect(bench.fill(1)).toEqual(['-old1', 'new0'])
+    expect(bench.fill(1)).toEqual([])
+  })
+
+  test('takes the place of what is due later, and two that are due alike do not take each other’s in turns', () => {
+    const bench = new Bench().costs(0, 10)
+    bench.add('long', { ...FIRST, steps: 12 })
+    expect(bench.fill(1)).toEqual(['long0'])
+    bench.step()
+    bench.nowMs += 10
+    bench.add('alike', { ...FIRST, steps: 12 })
+    for (let turn = 0; turn < 4; turn++) {
+      expect(bench.fill(1)).toEqual([])
+      bench.step()
+      bench.nowMs += 10
+    }
+    bench.add('urgent', { ...FIRST, steps: 4, remainingMs: 300 })
+    expect(bench.fill(1)).toEqual(['-long0', 'urgent0'])
+  })
+
+  test('of a job that waits for all its candidates with no deadline is every one of them', () => {
+    const bench = new Bench()
+    bench.add('all', { candidates: 2, steps: 1 })
+    bench.fill(1)
+    bench.step()
+    bench.nowMs += 10
+    bench.add('new', { candidates: 1, steps: 1 })
+    expect(bench.fill(1)).toEqual(['all1'])
+  })
+})
+
+describe('the width', () => {
+  test('lets jobs run one after another where a row costs its full time, and together where rows are nearly free', () => {
+    for (const [fixed, expected] of [
+      [0, ['a0']],
+      [10_000, ['a0', 'b0', 'c0']],
+    ] as const) {
+      const bench = new Bench().costs(fixed, 10)
+      for (const id of ['a', 'b', 'c']) bench.add(id, { accept: 'first', candidates: 4 })
+      expect(bench.fill(3)).toEqual(expected)
+    }
+  })
+
+  test('does not hold back the candidates of a job that runs alone', () => {
+    const bench = new Bench().costs(0, 10)
+    bench.add('a', { candidates: 4 })
+    expect(bench.fill(3)).toEqual(['a0', 'a1', 'a2'])
+  })
+
+  test('lets what is too many yield when somebody more urgent comes, and go on after him', () => {
+    const bench = new Bench().costs(0, 10)
+    bench.add('a', { candidates: 4 })
+    bench.fill(4)
+    bench.step()
+    bench.add('b', { candidates: 1, steps: 2, remainingMs: 5000 })
+    const told = bench.fill(4)
+    expect(told).toHaveLength(5)
+    expect(bench.running.map(nameOf)).toEqual(['b0'])
+    expect(bench.fill(4)).toEqual([])
+    bench.step()
+    bench.step()
+    bench.fill(4)
+    expect(bench.running.map(nameOf)).toEqual(['a0', 'a1', 'a2', 'a3'])
+    expect(bench.running.every(({ candidate }) => candidate.path.stepsDone === 1)).toBe(true)
+  })
+
+  test('shrinks to what the most urgent of those that run can bear', () => {
+    const bench = new Bench().costs(100, 10)
+    for (const id of ['a', 'b', 'c', 'd'])
+      bench.add(id, { accept: 'first', candidates: 1, steps: 9, remainingMs: 1300 })
+    // Ten ticks of 130 ms: three rows; by the cost of a row alone it would be six.
+    bench.fill(8)
+    expect(bench.running.map(nameOf)).toEqual(['a0', 'b0', 'c0'])
+  })
+
+  test('takes bets back while somebody waits', () => {
+    const bench = new Bench().costs(10, 10)
+    for (let count = 0; count < 300; count++) bench.measurements.noteEnd('fake', false)
+    bench.add('a', { accept: 'first', candidates: 4 })
+    expect(bench.fill(4)).toEqual(['a0', 'a1', 'a2', 'a3'])
+    bench.add('b', { accept: 'first', candidates: 1 })
+    bench.add('c', { accept: 'first', candidates: 1 })
+    bench.fill(4)
+    expect(bench.running.map(nameOf)).toEqual(['a0', 'b0'])
+  })
+
+  test.each([
+    [1, 0],
+    [8, 0],
+    [8, 0.2],
+  ])('leaves nobody behind and divides by weight: %i slots, %i ms a call beside 10 ms a row', (slots, fixed) => {
+    const weights: Record<string, number> = { a: 1, b: 1, c: 3 }
+    const bench = new Bench((tenant) => weights[tenant] as number).costs(fixed, 10)
+    const names = Object.keys(weights)
+    let count = 0
+    for (let tick = 0; tick < 1200; tick++) {
+      for (const [index, tenant] of names.entries()) {
+        if (tick % 8 === 0)
+          bench.add(`${tenant}${count++}-`, { tenant, candidates: 32, steps: [3, 16, 7][index] as number })
+      }
+      bench.fill(slots)
+      expect(bench.running.length).toBeGreaterThan(0)
+      bench.step()
+    }
+    const shares = names.map((tenant) => (bench.done.get(tenant) ?? 0) / (weights[tenant] as number))
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(2 * 16 + 16 * slots)
+    expect(Math.min(...shares)).toBeGreaterThan(150)
   })
 })
 

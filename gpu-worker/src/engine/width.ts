@@ -1,0 +1,48 @@
+import type { Measurements } from './measurements.ts'
+import { type Seat, stepsLeft } from './seat.ts'
+
+/** Of so many calls, so many are made for one job only while it is unknown what a row costs, and all others with all rows. */
+const TRIAL = { calls: 16, narrow: 4 }
+/**
+ * Every so many calls one is twice as wide, and one as narrow as can be: with calls of one size only nobody would see that
+ * rows have become cheaper or dearer, and a line that one slow call has bent would stay.
+ */
+const EXPLORATION = { wider: 32, narrow: 128 }
+
+/**
+ * How many rows to advance at once while more are wanted, so that pictures are finished as early as possible on average.
+ *
+ * A call with n rows takes `fixed + marginal * n`. Of R wanted paths of S steps, groups of n are finished one after
+ * another: group k of R / n ends at `k * S * (fixed + marginal * n)`, so the mean end is
+ *
+ *     S * (fixed + marginal * n) * (R / n + 1) / 2
+ *
+ * whose derivative by n is 0 at `n = sqrt(R * fixed / marginal)`. Where a row costs its full time (a CPU whose cores one
+ * row keeps busy; fixed is near 0), sharing the machine only delays everybody, and one is served after another. Where
+ * rows are nearly free (a GPU), all slots are used. In between a longer queue makes wider calls: what all who wait gain
+ * outweighs what those in the call lose.
+ *
+ * @param rowsWanted  that run or could run now, >= 0
+ * @returns           >= 1, may be more than there are slots
+ */
+export function bestWidth(rowsWanted: number, measurements: Pick<Measurements, 'rowCostShare' | 'calls'>): number {
+  const { rowCostShare, calls } = measurements
+  if (rowCostShare === undefined)
+    return calls % TRIAL.calls >= TRIAL.calls - TRIAL.narrow ? 1 : Number.POSITIVE_INFINITY
+  if (calls % EXPLORATION.narrow === EXPLORATION.narrow - 1) return 1
+  if (rowCostShare === 0) return Number.POSITIVE_INFINITY
+  const best = Math.max(1, Math.round(Math.sqrt((rowsWanted * (1 - rowCostShare)) / rowCostShare)))
+  return calls % EXPLORATION.wider === 0 ? 2 * best : best
+}
+
+/**
+ * How many rows a call may have so that the picture is still finished by its deadline, with a tick to spare.
+ *
+ * @returns  Infinity where no width endangers it or none can save it any more, or nothing is known
+ */
+export function widthForDeadline(seat: Seat, nowMs: number, measurements: Pick<Measurements, 'rowsWithin'>): number {
+  const { deadlineMs } = seat.job
+  if (deadlineMs === undefined) return Number.POSITIVE_INFINITY
+  const rows = Math.floor(measurements.rowsWithin((deadlineMs - nowMs) / (stepsLeft(seat) + 1)))
+  return rows >= 1 ? rows : Number.POSITIVE_INFINITY
+}
