@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { unstable_DevEnv as DevEnv } from 'wrangler'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
@@ -39,6 +40,7 @@ export interface LocalEdge {
  * The edge in workerd, run by wrangler inside this process with the same wrangler.toml that is deployed; only variables
  * and secrets differ. Resolves when it answers.
  *
+ * @throws AppError config_invalid       when another program has the port
  * @throws AppError service_unavailable  when wrangler cannot build or start it; its own words are the cause
  */
 export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
@@ -52,10 +54,13 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
     WRANGLER_LOG: 'error',
   })
   const own = STOP_SIGNALS.map((signal) => process.listeners(signal))
-  const { unstable_startWorker } = await import('wrangler')
+  const { unstable_DevEnv } = await import('wrangler')
   const plain = (value: string) => ({ type: 'plain_text' as const, value })
   const secret = (value: string) => ({ type: 'secret_text' as const, value })
-  const worker = await unstable_startWorker({
+  const wrangler = new unstable_DevEnv()
+  // Listens before anything can fail.
+  const failed = failureOf(wrangler)
+  const input: Parameters<DevEnv['startWorker']>[0] = {
     config: CONFIG_PATH,
     bindings: {
       SQS_REGION: plain(queue.region),
@@ -80,12 +85,9 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
         if (level === 'warn' || level === 'error') options.onLog(level, message)
       },
     },
-  })
+  }
   try {
-    await worker.ready
-    const response = await worker.fetch('http://edge.local/healthz')
-    await response.text()
-    if (!response.ok) throw new Error(`GET /healthz answered ${response.status}`)
+    await Promise.race([failed, begin(wrangler, input)])
     // Wrangler has set handlers that end this process at the first signal; whoever called us wants to stop in order.
     for (const [index, signal] of STOP_SIGNALS.entries()) {
       for (const listener of process.listeners(signal)) {
@@ -93,9 +95,33 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
       }
     }
   } catch (cause) {
-    await worker.dispose()
+    // Not the worker's own `dispose`, which waits for it to be ready first; what could not start fails again when it is stopped.
+    await wrangler.teardown().catch(() => undefined)
     const why = cause instanceof Error ? cause.message : String(cause)
+    if (why.startsWith('Address already in use')) throw new AppError('config_invalid', why, { cause })
     throw new AppError('service_unavailable', `the edge did not start: ${why}`, { cause })
   }
-  return { stop: () => worker.dispose() }
+  return { stop: () => wrangler.teardown() }
+}
+
+async function begin(wrangler: DevEnv, options: Parameters<DevEnv['startWorker']>[0]): Promise<void> {
+  const worker = await wrangler.startWorker(options)
+  await worker.ready
+  const response = await worker.fetch('http://edge.local/healthz')
+  await response.text()
+  if (!response.ok) throw new Error(`GET /healthz answered ${response.status}`)
+}
+
+/** Rejects when wrangler gives up, of which its worker's `ready` hears nothing: it would be waited for for ever. */
+function failureOf(wrangler: DevEnv): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const event of ['error', 'buildFailed']) wrangler.once(event, (what: unknown) => reject(errorIn(what)))
+  })
+}
+
+/** Wrangler tells of some failures by an error, of others by a record that holds one. */
+function errorIn(what: unknown): Error {
+  if (what instanceof Error) return what
+  const { reason, cause } = what as { reason: string; cause: { message: string } }
+  return new Error(`${reason}: ${cause.message}`, { cause })
 }

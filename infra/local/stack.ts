@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { AppError } from '../../shared/error-code.ts'
 import { newSecret, openDataDir } from './data-dir.ts'
-import { startEdge } from './edge.ts'
+import { type EdgeOptions, type LocalEdge, startEdge } from './edge.ts'
 import { DEFAULT_BUNDLE, readModelCard } from './models.ts'
 import type { OutsideQueue } from './outside-queue.ts'
 import { LOOPBACK, reservePort } from './ports.ts'
@@ -54,10 +54,17 @@ export interface LocalStack {
   stop(): Promise<void>
 }
 
-const HOW_TO_CHANGE = {
-  edge: 'Choose another one with --port or the variable PORT; 0 takes any free port.',
-  queue: 'Choose another one with --queue-port or the variable QUEUE_PORT; 0 takes any free port.',
+const EDGE_PLACE = {
+  name: 'the service',
+  howToChange: 'Choose another one with --port or the variable PORT; 0 takes any free port.',
 }
+const QUEUE_PLACE = {
+  name: 'the queue',
+  howToChange: 'Choose another one with --queue-port or the variable QUEUE_PORT; 0 takes any free port.',
+}
+
+/** A port found free may have been taken when the edge comes to it, by a worker that starts beside it for one. */
+const FREE_PORT_TRIES = 5
 
 /**
  * Starts the whole service on this machine and resolves when it can serve. What was started is stopped again when a part
@@ -71,8 +78,9 @@ const HOW_TO_CHANGE = {
 export async function startStack(options: StackOptions = {}): Promise<LocalStack> {
   const { host = LOOPBACK, bundleDir = DEFAULT_BUNDLE, workers: workerCount = 1 } = options
   const model = await readModelCard(bundleDir)
-  const port = await reservePort(options.port ?? 0, host, { name: 'the service', howToChange: HOW_TO_CHANGE.edge })
-  const url = `http://${LOOPBACK}:${port}`
+  const askedPort = options.port ?? 0
+  // Before anything is started; the edge looks again when it is its turn.
+  await reservePort(askedPort, host, EDGE_PLACE)
   const { outsideQueue } = options
   // Made anew at every start: nothing outside this stack has a use for them.
   const ownCredentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: randomBytes(24).toString('base64url') }
@@ -108,28 +116,50 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       })
       return worker
     }
-    const edgeStarted = startEdge({
-      port,
+    const edgeStarted = startEdgeAt(askedPort, {
       host,
       persistDir: data?.edgeDir,
       queue,
       models: [model],
       secrets,
-      publicUrl: url,
       traces: traceVariables(options.traces),
       adminKeyHash: options.adminKeyHash,
       onLog: (level, message) => options.onEdgeLog?.(level, message),
-    }).then((edge) => {
+    }).then(({ edge, url }) => {
       closers.push(() => edge.stop())
+      return url
     })
     const started = await Promise.allSettled([edgeStarted, ...Array.from({ length: workerCount }, () => add())])
     const failure = started.find((part) => part.status === 'rejected')
     if (failure) throw failure.reason
-    return { url, queue, workers, startWorker: add, partDied: partDied.promise, stop }
+    return { url: await edgeStarted, queue, workers, startWorker: add, partDied: partDied.promise, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** @param askedPort  0 takes a free one */
+async function startEdgeAt(
+  askedPort: number,
+  options: Omit<EdgeOptions, 'port' | 'publicUrl'>,
+  tries = askedPort === 0 ? FREE_PORT_TRIES : 1,
+): Promise<{ edge: LocalEdge; url: string }> {
+  const port = await reservePort(askedPort, options.host, EDGE_PLACE)
+  const url = `http://${addressOf(options.host)}:${port}`
+  try {
+    return { edge: await startEdge({ ...options, port, publicUrl: url }), url }
+  } catch (error) {
+    const isTaken = error instanceof AppError && error.code === 'config_invalid'
+    if (!isTaken || tries === 1) throw error
+    return startEdgeAt(askedPort, options, tries - 1)
+  }
+}
+
+/** Where this machine reaches what listens on `host`. */
+function addressOf(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return LOOPBACK
+  return host.includes(':') ? `[${host}]` : host
 }
 
 async function startOwnQueue(
@@ -137,8 +167,8 @@ async function startOwnQueue(
   dataDir: string | undefined,
   closers: (() => Promise<void>)[],
 ): Promise<StackQueue> {
-  const place = { name: 'the queue', howToChange: HOW_TO_CHANGE.queue }
-  const queue = await startQueue(await reservePort(port, '0.0.0.0', place), dataDir)
+  if (port !== 0) await reservePort(port, '0.0.0.0', QUEUE_PLACE)
+  const queue = await startQueue(port, dataDir)
   closers.push(() => queue.stop())
   return queue
 }
