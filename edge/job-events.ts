@@ -5,6 +5,11 @@ import { END_ONLY, LOG_ENDED, type LoggedEvent } from './logged-event.ts'
 
 const RECONNECT_MS = 250
 const MAX_FRUITLESS_CONNECTIONS = 8
+/**
+ * Characters of events that wait for a reader who is slower than the job. Sockets know no back pressure, and an isolate has 128 MB
+ * for everything; what is over is asked for again, since the job has it.
+ */
+const MOST_WAITING_CHARS = 4 * 1024 * 1024
 
 /** nothing: the log has ended at or before the asked position. lost: the connection broke; ask again from where it did. */
 type Subscription =
@@ -116,7 +121,8 @@ async function openSocket(
 }
 
 async function* readSocket(socket: WebSocket, signal: AbortSignal): AsyncGenerator<LoggedEvent, 'ended' | 'lost'> {
-  const queue: LoggedEvent[] = []
+  const queue: { event: LoggedEvent; chars: number }[] = []
+  let waiting = 0
   let over: 'ended' | 'lost' | undefined
   let wake = (): void => undefined
   const finish = (how: 'ended' | 'lost') => {
@@ -125,7 +131,15 @@ async function* readSocket(socket: WebSocket, signal: AbortSignal): AsyncGenerat
   }
   const onAbort = () => finish('ended')
   socket.addEventListener('message', ({ data }) => {
-    queue.push(JSON.parse(String(data)))
+    const text = String(data)
+    if (over) return
+    if (queue.length > 0 && waiting + text.length > MOST_WAITING_CHARS) {
+      socket.close(1000)
+      finish('lost')
+      return
+    }
+    waiting += text.length
+    queue.push({ event: JSON.parse(text), chars: text.length })
     wake()
   })
   socket.addEventListener('close', ({ code }) => finish(code === LOG_ENDED ? 'ended' : 'lost'))
@@ -136,8 +150,10 @@ async function* readSocket(socket: WebSocket, signal: AbortSignal): AsyncGenerat
   try {
     for (;;) {
       const next = queue.shift()
-      if (next) yield next
-      else if (over) return over
+      if (next) {
+        waiting -= next.chars
+        yield next.event
+      } else if (over) return over
       else {
         await new Promise<void>((resolve) => {
           wake = resolve

@@ -141,7 +141,8 @@ export class CacheEntry extends DurableObject<Env> {
 
   /** @returns the kept record under a name of the asking tenant's own; undefined when the job is gone */
   async #hitFor(spec: JobSpec, state: KeptState): Promise<WorkSnapshot | undefined> {
-    const known = state.ids[spec.tenant]
+    // A tenant may have the name of what every object inherits.
+    const known = Object.hasOwn(state.ids, spec.tenant) ? state.ids[spec.tenant] : undefined
     if (known !== undefined && !wantsOwnTicket(spec)) return asHit(state.snapshot, known)
     const own = await this.env.JOB.getByName(jobObjectName(state.snapshot.id)).adopt(spec)
     const current = this.#read()

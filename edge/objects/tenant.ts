@@ -107,6 +107,8 @@ export class Tenant extends DurableObject<Env> {
   /** What became of requests; told at least once, and again when they end. `rowSteps` are to be paid for then. */
   record(records: readonly { entry: JobEntry; rowSteps: number }[]): void {
     this.#store.create()
+    // Here as well: a tenant that is only ever answered from cache reserves nothing.
+    this.#forgetOld(Date.now())
     this.ctx.storage.transactionSync(() => {
       for (const { entry, rowSteps } of records) {
         this.#store.addJob(entry, { keyId: undefined, rowSteps: 0 })

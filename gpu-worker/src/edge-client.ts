@@ -117,6 +117,8 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
           // A GET has none, not even an empty one.
           ...(body.bytes.length > 0 ? { body: body.bytes } : {}),
           headers: { 'content-type': body.type, ...trace, ...signedHeaders(method, path, bodySha256) },
+          // No edge sends its workers elsewhere, and nobody else is to get what is signed for it.
+          redirect: 'manual',
           signal: AbortSignal.any([patience.signal, AbortSignal.timeout(TRY_TIMEOUT_MS)]),
         })
         // Read here, so that a cut connection counts as a failed try.
@@ -143,7 +145,11 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   ): Promise<T> {
     const response = await call(name, 'POST', path, jsonBody(body), patience)
     if (!response.ok) throw await refusal(response)
-    return schema.parse(await response.json())
+    const reply = schema.safeParse(await response.json().catch(() => undefined))
+    if (reply.success) return reply.data
+    throw new AppError('internal', `POST ${path}: the edge's answer is none that this worker knows`, {
+      cause: reply.error,
+    })
   }
 
   return {

@@ -20,7 +20,10 @@ export function readForeignPicture(png: Uint8Array, imageSize: readonly [number,
   const [height, width] = imageSize
   try {
     const chunks = chunksOf(png).filter(({ type }) => type === 'IHDR' || type === 'IDAT' || type === 'IEND')
-    requireSize(chunks[0], width, height)
+    const [header, ...rest] = chunks
+    requireSize(header, width, height)
+    // The decoder would go by the last one, whatever size it asks for.
+    if (rest.some(({ type }) => type === 'IHDR')) throw new Error('it has two headers')
     const packed = Buffer.concat(chunks.flatMap(({ type, data }) => (type === 'IDAT' ? [data] : [])))
     inflateSync(packed, { maxOutputLength: height * (1 + width * 4) })
     const own = Buffer.concat([png.subarray(0, SIGNATURE_BYTES), ...chunks.map(({ bytes }) => bytes)])

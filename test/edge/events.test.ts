@@ -1,7 +1,8 @@
 import { evictDurableObject, reset, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { followJob } from '../../edge/job-events.ts'
 import { JobEvent } from '../../shared/job-event.ts'
-import { call } from './support/api.ts'
+import { bindings, call } from './support/api.ts'
 import { cancel, jobObject, submit, workerFor } from './support/job.ts'
 import { verdict } from './support/scripted-worker.ts'
 import { allFrames, type Frame, frames } from './support/sse.ts'
@@ -109,6 +110,32 @@ describe("a job's event stream", () => {
     expect(await sockets()).toBe(1)
     await reader.return(undefined)
     await vi.waitFor(async () => expect(await sockets()).toBe(0))
+  })
+
+  it('keeps only so much for a reader who is slower than the job, and loses nothing', async () => {
+    const { id } = await submit({ prompt: 'a cup' })
+    const worker = await workerFor(id)
+    await worker.claim()
+    let connections = 0
+    const counted = {
+      getByName(name: string) {
+        connections += 1
+        return bindings.JOB.getByName(name)
+      },
+    }
+    const env = { ...bindings, JOB: counted as unknown as typeof bindings.JOB }
+    const events = await followJob(env, { id, reader: undefined }, 0, new AbortController().signal)
+    if (!events) throw new Error('nothing to follow')
+    const { value: first } = await events.next()
+    for (let stepIndex = 0; stepIndex < 8; stepIndex++) {
+      await worker.reportOk([{ type: 'preview', candidate: 0, stepIndex, png: 'A'.repeat(900_000) }])
+    }
+    await worker.finish()
+    const ids = [first?.id]
+    for await (const event of events) ids.push(event.id)
+    expect(ids).toEqual(Array.from(ids, (_, index) => index + 1))
+    expect(ids.length).toBeGreaterThan(8)
+    expect(connections).toBe(2)
   })
 
   it('answers HEAD without holding anything open', async () => {

@@ -195,6 +195,17 @@ describe('tenants', () => {
     expect(await refusal(await look(first.id))).toBe('404 job_not_found')
   })
 
+  it.each(['constructor', '__proto__', 'toString'])('may be called %s and be answered from cache', async (name) => {
+    const mine = await makeKey(edge, 'acme')
+    const theirs = await makeKey(edge, name)
+    const first = await accepted(await ask(mine.key))
+    await (await workerFor(first.id)).finish()
+    const hit = await accepted(await ask(theirs.key))
+    expect(hit).toMatchObject({ cache: 'hit', status: 'succeeded' })
+    expect((await accepted(await ask(theirs.key))).id).toBe(hit.id)
+    expect((await accepted(await ask(mine.key))).id).toBe(first.id)
+  })
+
   it("hand on a job's events by the address in its record, and by no other", async () => {
     const { key } = await makeKey(edge, 'acme')
     const one = await accepted(await ask(key))

@@ -11,6 +11,7 @@ const CLAIM = { worker: 'w' }
 
 interface Sent {
   url: string
+  redirect: RequestRedirect | undefined
   method: string
   headers: Headers
   body: Uint8Array
@@ -37,7 +38,8 @@ const client = (own: Pick<EdgeClientOptions, 'startCall'> = {}) =>
     fetch: async (url, init) => {
       init?.signal?.throwIfAborted()
       const body = init?.body as Uint8Array
-      sent.push({ url: String(url), method: init?.method ?? '', headers: new Headers(init?.headers), body })
+      const { method = '', headers, redirect } = init ?? {}
+      sent.push({ url: String(url), redirect, method, headers: new Headers(headers), body })
       const answer = answers.length > 1 ? answers.shift() : answers[0]
       if (answer instanceof Error) throw answer
       return answer?.clone() ?? new Response(null, { status: 500 })
@@ -145,9 +147,17 @@ describe('a call to the edge', () => {
     expect(sent).toHaveLength(1)
   })
 
+  it('follows nobody elsewhere: what it signed is for its edge alone', async () => {
+    answers = [new Response(null, { status: 307, headers: { location: 'http://169.254.169.254/' } })]
+    await expect(client().claim(CLAIM, patience())).rejects.toMatchObject({ code: 'internal' })
+    expect(sent).toMatchObject([{ redirect: 'manual' }])
+  })
+
   it('does not take an answer that breaks the contract', async () => {
-    answers = [Response.json({ decision: 'maybe' })]
-    await expect(client().claim(CLAIM, patience())).rejects.toThrow()
+    for (const answer of [Response.json({ decision: 'maybe' }), new Response('<html>')]) {
+      answers = [answer]
+      await expect(client().claim(CLAIM, patience())).rejects.toMatchObject({ name: 'AppError', code: 'internal' })
+    }
   })
 })
 

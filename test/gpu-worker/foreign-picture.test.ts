@@ -97,3 +97,14 @@ it('refuses data that was changed on the way, or is too short', async () => {
   const short = deflateSync(inflateSync(data.data).subarray(0, 20))
   expect(codeOf(await fileOf([header, { type: 'IDAT', data: short }, end]))).toBe('image_invalid')
 })
+
+// The first header had the right size, the second one made the decoder take memory for 2 billion rows of nothing.
+it('refuses a second header, which could ask for any size', async () => {
+  const [header, ...rest] = chunks(png(PIXELS, 3)) as [Chunk, ...Chunk[]]
+  const second = { ...header, data: header.data.slice() }
+  const fields = new DataView(second.data.buffer)
+  fields.setUint32(0, 8)
+  fields.setUint32(4, 40_000_000)
+  expect(codeOf(await fileOf([header, second, ...rest]))).toBe('image_invalid')
+  expect(codeOf(await fileOf([header, header, ...rest]))).toBe('image_invalid')
+})
