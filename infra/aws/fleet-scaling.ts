@@ -1,14 +1,17 @@
 import { Aws, Duration } from 'aws-cdk-lib'
 import {
+  type AdjustmentTier,
   AdjustmentType,
   CfnScalingPolicy,
   MetricAggregationType,
   ScalableTarget,
   ServiceNamespace,
   StepScalingAction,
+  type StepScalingActionProps,
 } from 'aws-cdk-lib/aws-applicationautoscaling'
 import {
   Alarm,
+  type AlarmProps,
   ComparisonOperator,
   type IMetric,
   MathExpression,
@@ -30,6 +33,18 @@ export interface FleetScalingProps {
   readonly fleet: GpuFleet
   readonly queues: JobQueues
   readonly metrics: FleetMetrics
+}
+
+/** Ids are those of the constructs: another id would replace what is deployed. */
+interface StepRule {
+  readonly policy: { readonly id: string } & Omit<StepScalingActionProps, 'scalingTarget'>
+  readonly steps: readonly AdjustmentTier[]
+  readonly alarm: {
+    readonly id: string
+    /** Of `desired` and `wanted`. */
+    readonly expression: string
+    readonly label: string
+  } & Pick<AlarmProps, 'alarmDescription' | 'threshold' | 'comparisonOperator' | 'evaluationPeriods'>
 }
 
 /**
@@ -82,93 +97,90 @@ export class FleetScaling extends Construct {
   }
 
   #shrink(target: ScalableTarget, metrics: FleetMetrics): void {
-    const action = new StepScalingAction(this, 'Shrink', {
-      scalingTarget: target,
-      policyName: 'shrink',
-      adjustmentType: AdjustmentType.PERCENT_CHANGE_IN_CAPACITY,
-      metricAggregationType: MetricAggregationType.AVERAGE,
-      minAdjustmentMagnitude: 1,
-      cooldown: Duration.seconds(SCALE_IN.cooldownSeconds),
-    })
     // Bounds count from the alarm's threshold; in tenths, where they are whole numbers.
     const tenths = (share: number): number => Math.round(10 * (share - SCALE_IN.below)) / 10
-    for (const { from, below, percent } of SCALE_IN.steps) {
-      action.addAdjustment({
+    this.#stepWhile(target, metrics, {
+      policy: {
+        id: 'Shrink',
+        policyName: 'shrink',
+        adjustmentType: AdjustmentType.PERCENT_CHANGE_IN_CAPACITY,
+        metricAggregationType: MetricAggregationType.AVERAGE,
+        minAdjustmentMagnitude: 1,
+        cooldown: Duration.seconds(SCALE_IN.cooldownSeconds),
+      },
+      steps: SCALE_IN.steps.map(({ from, below, percent }) => ({
         adjustment: -percent,
         upperBound: tenths(below),
         ...(from > 0 && { lowerBound: tenths(from) }),
-      })
-    }
-    const alarm = new Alarm(this, 'TooMany', {
-      alarmDescription: 'Scaling: there are more tasks than are wanted. No action needed.',
-      metric: new MathExpression({
+      })),
+      alarm: {
+        id: 'TooMany',
+        alarmDescription: 'Scaling: there are more tasks than are wanted. No action needed.',
         // shareWanted of scaling-policy.ts.
         expression: 'IF(FILL(desired, 0) > 1 AND CEIL(wanted) < desired, wanted / desired, 1)',
-        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
         label: 'share of the tasks that is wanted',
-        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
-      }),
-      threshold: SCALE_IN.below,
-      comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
-      evaluationPeriods: SCALE_IN.datapoints,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+        threshold: SCALE_IN.below,
+        comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+        evaluationPeriods: SCALE_IN.datapoints,
+      },
     })
-    alarm.addAlarmAction(new ApplicationScalingAction(action))
   }
 
   #leaveZero(target: ScalableTarget, metrics: FleetMetrics): void {
-    const action = new StepScalingAction(this, 'Start', {
-      scalingTarget: target,
-      policyName: 'from-zero',
-      adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
-      metricAggregationType: MetricAggregationType.MAXIMUM,
-      cooldown: Duration.seconds(FROM_ZERO.cooldownSeconds),
-    })
-    for (const [index, { above, tasks }] of FROM_ZERO.steps.entries()) {
-      const next = FROM_ZERO.steps[index + 1]
-      action.addAdjustment({
-        adjustment: tasks,
-        lowerBound: above,
-        ...(next !== undefined && { upperBound: next.above }),
-      })
-    }
-    const alarm = new Alarm(this, 'NobodyThere', {
-      alarmDescription: 'Scaling: work is waiting and there is no task. No action needed.',
-      metric: new MathExpression({
-        expression: 'IF(FILL(desired, 0) < 1, wanted, 0)',
-        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
-        label: 'wanted tasks while there are none',
-        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
+    this.#stepWhile(target, metrics, {
+      policy: {
+        id: 'Start',
+        policyName: 'from-zero',
+        adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
+        metricAggregationType: MetricAggregationType.MAXIMUM,
+        cooldown: Duration.seconds(FROM_ZERO.cooldownSeconds),
+      },
+      steps: FROM_ZERO.steps.map(({ above, tasks }, index) => {
+        const next = FROM_ZERO.steps[index + 1]
+        return { adjustment: tasks, lowerBound: above, ...(next !== undefined && { upperBound: next.above }) }
       }),
-      threshold: 0,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-      evaluationPeriods: FROM_ZERO.datapoints,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+      alarm: {
+        id: 'NobodyThere',
+        alarmDescription: 'Scaling: work is waiting and there is no task. No action needed.',
+        expression: 'IF(FILL(desired, 0) < 1, wanted, 0)',
+        label: 'wanted tasks while there are none',
+        threshold: 0,
+        comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+        evaluationPeriods: FROM_ZERO.datapoints,
+      },
     })
-    alarm.addAlarmAction(new ApplicationScalingAction(action))
   }
 
   #returnToZero(target: ScalableTarget, metrics: FleetMetrics): void {
-    const action = new StepScalingAction(this, 'Stop', {
-      scalingTarget: target,
-      policyName: 'to-zero',
-      adjustmentType: AdjustmentType.EXACT_CAPACITY,
-    })
-    action.addAdjustment({ adjustment: 0, upperBound: 0 })
-    const alarm = new Alarm(this, 'NothingToDo', {
-      alarmDescription: 'Scaling: nothing waits and nothing runs. No action needed.',
-      metric: new MathExpression({
+    this.#stepWhile(target, metrics, {
+      policy: { id: 'Stop', policyName: 'to-zero', adjustmentType: AdjustmentType.EXACT_CAPACITY },
+      steps: [{ adjustment: 0, upperBound: 0 }],
+      alarm: {
+        id: 'NothingToDo',
+        alarmDescription: 'Scaling: nothing waits and nothing runs. No action needed.',
         expression: 'IF(FILL(desired, 0) > 0, wanted, 1)',
-        usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
         label: 'wanted tasks while there are some',
-        period: Duration.seconds(TARGET_TRACKING.periodSeconds),
-      }),
-      threshold: 0,
-      comparisonOperator: ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
-      evaluationPeriods: TO_ZERO.datapoints,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+        threshold: 0,
+        comparisonOperator: ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
+        evaluationPeriods: TO_ZERO.datapoints,
+      },
     })
-    alarm.addAlarmAction(new ApplicationScalingAction(action))
+  }
+
+  /** An alarm about desired and wanted tasks that changes the number of tasks as long as it is on. */
+  #stepWhile(target: ScalableTarget, metrics: FleetMetrics, { policy, steps, alarm }: StepRule): void {
+    const { id: policyId, ...stepping } = policy
+    const action = new StepScalingAction(this, policyId, { scalingTarget: target, ...stepping })
+    for (const step of steps) action.addAdjustment(step)
+    const { id: alarmId, expression, label, ...when } = alarm
+    const metric = new MathExpression({
+      expression,
+      usingMetrics: { desired: metrics.desiredTasks, wanted: metrics.wantedTasks },
+      label,
+      period: Duration.seconds(TARGET_TRACKING.periodSeconds),
+    })
+    const whenOn = new Alarm(this, alarmId, { metric, ...when, treatMissingData: TreatMissingData.NOT_BREACHING })
+    whenOn.addAlarmAction(new ApplicationScalingAction(action))
   }
 
   /**
