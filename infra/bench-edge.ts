@@ -57,6 +57,8 @@ async function main(): Promise<number> {
 async function fillCache({ url, queue }: Stand, request: string): Promise<void> {
   const headers = { 'content-type': 'application/json' }
   const answer = fetch(new URL('/v1/images/generations', url), { method: 'POST', headers, body: request })
+  // Where the worker fails, that is to be told, and not the connection that its clean-up cuts.
+  answer.catch(() => undefined)
   const worker = new PlayedWorker(await messageOf(queue, PROMPT), url.origin)
   await worker.claim()
   await worker.succeed()

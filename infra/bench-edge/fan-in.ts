@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest } from 'node:http'
+import { LIMITS } from '../../shared/limits.ts'
 import { messageOf, PlayedWorker, waitingMessages } from './played-worker.ts'
 import type { Stand } from './stand.ts'
 
@@ -15,16 +16,25 @@ export interface FanIn {
   readonly last_answer_ms: number
 }
 
+/** As long as there is: a busy machine takes minutes for hundreds of callers. */
+const DEADLINE_MS = LIMITS.deadlineMs.max
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
 /** So many identical requests at once, each waiting for the picture. */
 export async function measureFanIn({ url, queue }: Stand, callers: number): Promise<FanIn> {
   const prompt = 'a fan-in of many callers'
   const agent = new Agent({ keepAlive: true, maxSockets: callers })
   const answers = Array.from({ length: callers }, () =>
-    post(new URL('/v1/images/generations', url), JSON.stringify({ prompt }), agent),
+    post(new URL('/v1/images/generations', url), JSON.stringify({ prompt, parm: { deadlineMs: DEADLINE_MS } }), agent),
   )
-  const worker = new PlayedWorker(await messageOf(queue, prompt), url.origin)
+  const refused = firstAnswer(answers)
+  const worker = new PlayedWorker(await Promise.race([messageOf(queue, prompt), refused]), url.origin)
   await worker.claim()
-  await untilAllWait(url, callers)
+  await Promise.race([untilAllWait(url, callers), refused])
   const ended = performance.now()
   await worker.succeed()
   const all = await Promise.all(answers)
@@ -44,6 +54,16 @@ export async function measureFanIn({ url, queue }: Stand, callers: number): Prom
   }
 }
 
+/** Rejects with what the first caller hears who is answered; before there is a picture that is a refusal, and nobody need wait on. */
+function firstAnswer(answers: readonly Promise<Answer>[]): Promise<never> {
+  const first = Promise.race(answers).then(({ status, body }) => {
+    throw new Error(`a caller was answered ${status} before there was a picture: ${body.slice(0, 300)}`)
+  })
+  // Where something else goes wrong, that is to be told, and not the connections that its clean-up cuts.
+  for (const one of [first, ...answers]) one.catch(() => undefined)
+  return first
+}
+
 /** Until the job list, which has every caller's request, is complete. */
 async function untilAllWait(url: URL, callers: number): Promise<void> {
   for (let known = 0; known < callers; ) {
@@ -60,7 +80,7 @@ async function untilAllWait(url: URL, callers: number): Promise<void> {
 }
 
 /** Not fetch, which opens a few connections only and lets the rest wait. */
-function post(url: URL, body: string, agent: Agent): Promise<{ status: number; body: string }> {
+function post(url: URL, body: string, agent: Agent): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json' }
     const request = httpRequest(url, { method: 'POST', agent, headers }, (response) => {

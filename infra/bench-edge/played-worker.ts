@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { createEdgeClient, type EdgeClient } from '../../gpu-worker/src/edge-client.ts'
 import { encodePng } from '../../gpu-worker/src/png.ts'
@@ -25,7 +25,8 @@ export class PlayedWorker {
   }
 
   async claim(): Promise<void> {
-    const reply = await this.#edge.claim({ worker: 'bench' }, patience())
+    // Named, as every worker's: on a busy machine the answer can come too late, and the claim is asked for again.
+    const reply = await this.#edge.claim({ worker: 'bench', claimId: randomUUID() }, patience())
     if (reply.decision !== 'go') throw new Error(`the claim was answered ${reply.decision}`)
     this.#attempt = reply.attempt
     await this.report([{ type: 'started', attempt: this.#attempt, worker: 'bench', warnings: [] }])

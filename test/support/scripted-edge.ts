@@ -23,6 +23,8 @@ export interface HeardJob {
   readonly id: string
   readonly message: WorkMessage
   claims: number
+  /** By which each claim was named. */
+  readonly claimIds: unknown[]
   readonly batches: EventBatch[]
   readonly events: WorkerEvent[]
   /** The trace of every signed call. */
@@ -108,6 +110,7 @@ export class ScriptedEdge {
       id,
       message,
       claims: 0,
+      claimIds: [],
       batches: [],
       events: [],
       traces: [],
@@ -168,7 +171,7 @@ export class ScriptedEdge {
       return { status: isNew ? 201 : 200, body: {} }
     }
     if (method === 'POST' && path === `/internal/v1/jobs/${job.id}/claim`) {
-      ClaimRequest.parse(JSON.parse(body.toString()))
+      job.claimIds.push(ClaimRequest.parse(JSON.parse(body.toString())).claimId)
       job.claims += 1
       const reply = job.onClaim(job.claims)
       return isAnswer(reply) ? reply : { status: 200, body: reply }
