@@ -41,6 +41,9 @@ export default defineConfig({
           name: 'node',
           environment: 'node',
           include: ['test/{shared,gpu-worker,infra,client}/**/*.test.ts', 'test/*.test.ts'],
+          // As above: a machine that is busy with others takes seconds for what takes milliseconds.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {
