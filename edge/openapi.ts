@@ -207,10 +207,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               'The picture; or its stream; or, with respond-async, the finished job.',
               {
                 'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
-                'text/event-stream': {
-                  schema: { type: 'string' },
-                  itemSchema: eventOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure'),
-                },
+                'text/event-stream': { itemSchema: eventOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure') },
               },
               ...WORK_ANSWER_HEADERS,
               HEADERS.serverTiming,

@@ -68,6 +68,13 @@ describe('the OpenAPI document', () => {
     expect(lost).toEqual([])
   })
 
+  // A reader of OpenAPI 3.2 holds what `schema` says against the list of all events, and a list is no string.
+  it('describes the events of a stream, and not the stream', async () => {
+    const streams = [...walk(await document())].filter(({ path }) => path.at(-1) === 'text/event-stream')
+    expect(streams).toHaveLength(2)
+    for (const { value } of streams) expect(Object.keys(value as Json)).toEqual(['itemSchema'])
+  })
+
   it('carries no schema address that would change what a reference means', async () => {
     const keys = [...walk((await document()).components)].map(({ path }) => path.at(-1))
     expect(keys).not.toContain('$id')
