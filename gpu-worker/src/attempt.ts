@@ -98,6 +98,11 @@ export class Attempt {
     this.#deadline = claim.deadline
   }
 
+  /** Under which name the engine has its work. */
+  get engineId(): string {
+    return `${this.jobId}#${this.number}`
+  }
+
   get cause(): StopCause | undefined {
     return this.#state.phase === 'stopped' ? this.#state.cause : undefined
   }

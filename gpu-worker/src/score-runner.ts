@@ -1,7 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError, InvariantError } from '../../shared/error-code.ts'
 import {
   type ItemScore,
-  type Lane,
   type ScoreItem,
   type ScoreMessage,
   type ScoreParameters,
@@ -10,21 +10,17 @@ import {
 } from '../../shared/job.ts'
 import { UNTOLD_CALL_ROW_STEPS } from '../../shared/model-card.ts'
 import type { Attempt } from './attempt.ts'
-import type { Engine, Judgement, Pixels, PreparedPrompt, ScoreOutcome, Verifier } from './engine/ports.ts'
+import { failJob, handBack } from './attempt-end.ts'
+import type { Judgement, Pixels, PreparedPrompt, ScoreOutcome, Verifier } from './engine/ports.ts'
 import { promptWarnings } from './engine/prompt-warnings.ts'
+import type { EventReporter } from './event-reporter.ts'
 import { readForeignPicture } from './foreign-picture.ts'
+import { isEdgeTrouble, publicFailure } from './job-failure.ts'
 import type { ServedModel } from './served-model.ts'
+import type { WorkParts } from './work-parts.ts'
 
 /** Pictures of one request that are fetched at a time. */
 const FETCHES = 4
-
-export interface ScoreParts {
-  readonly engine: Pick<Engine, 'score'>
-  readonly model: ServedModel
-  readonly lane: Lane
-  /** The engine has the questions. */
-  readonly onSubmitted: () => void
-}
 
 /** An item with what its questions need, or why it has none. */
 type ReadItem =
@@ -32,15 +28,57 @@ type ReadItem =
   | { readonly kind: 'refused'; readonly score: ItemScore }
 
 /**
- * Has the pictures of a request judged: fetches them from the edge, asks every verifier about each, in the engine's batch.
+ * Has the pictures of a claimed request judged and brings the scores to the edge. Where the attempt was stopped meanwhile nothing
+ * is told: `attempt.cause` says why.
+ *
+ * @throws AppError  as EdgeClient.getImage and EventReporter.finish
+ */
+export async function scorePictures(
+  attempt: Attempt,
+  reporter: EventReporter,
+  message: ScoreMessage,
+  parts: WorkParts,
+): Promise<void> {
+  const { workerName, tracing, now, onRoom } = parts
+  const startedAt = now()
+  const { verifiers, items } = message.parameters
+  attempt.log.info('scoring started', { attempt: attempt.number, pictures: items.length, verifiers })
+  reporter.add({ type: 'started', attempt: attempt.number, worker: workerName, warnings: [] })
+  tracing.follow(attempt.engineId, attempt.trace)
+  try {
+    const result = await judge(attempt, message, parts)
+    onRoom()
+    if (attempt.cause) return
+    if (result === undefined) {
+      // Nothing of it is worth carrying on: the next worker asks anew.
+      await handBack(attempt, reporter, attempt.putDownCause)
+      return
+    }
+    await reporter.finish({ type: 'scored', result })
+    const { rowSteps } = result.cost
+    attempt.log.info('scoring finished', { ms: now() - startedAt, rowSteps })
+    attempt.trace.note({ 'parm.status': 'succeeded', 'parm.row_steps': rowSteps })
+  } catch (error) {
+    if (attempt.cause || isEdgeTrouble(error)) throw error
+    // As of a picture: a broken engine is known to be broken a moment later.
+    await nextTurn()
+    if (attempt.putDownCause || error instanceof InvariantError) await handBack(attempt, reporter, undefined)
+    else await failJob(attempt, reporter, publicFailure(error), error)
+  } finally {
+    tracing.forget(attempt.engineId)
+  }
+}
+
+/**
+ * Fetches the pictures from the edge, asks every verifier about each, in the engine's batch.
  *
  * @returns undefined where the attempt was stopped meanwhile
  * @throws AppError  as EdgeClient.getImage, but for `image_not_found`, which is its item's own; a failed verifier's error
  */
-export async function runScores(
+async function judge(
   attempt: Attempt,
   { parameters, tenant }: ScoreMessage,
-  { engine, model, lane, onSubmitted }: ScoreParts,
+  { engine, model, lane, onSubmitted }: WorkParts,
 ): Promise<ScoreResult | undefined> {
   const verifiers = verifiersOf(model, parameters)
   const items = await attempt.trace.timed('fetch', () => readItems(attempt, parameters, model))
@@ -49,8 +87,8 @@ export async function runScores(
   if (questions.length === 0) {
     return { items: items.map(refusalOf), cost: { rowSteps: 0, judgeCalls: 0, workMs: 0 } }
   }
-  const { remainingMs } = attempt
-  const running = engine.score({ id: engineIdOf(attempt), questions, tenant, lane, remainingMs })
+  const { engineId: id, remainingMs } = attempt
+  const running = engine.score({ id, questions, tenant, lane, remainingMs })
   onSubmitted()
   attempt.attach(running)
   // A stopped attempt does not wait for the engine, which may hang.
@@ -72,9 +110,6 @@ export async function runScores(
 }
 
 const STOPPED: ScoreOutcome = { status: 'stopped' }
-
-/** Under which name the engine has the questions of an attempt. */
-export const engineIdOf = ({ jobId, number }: Attempt): string => `${jobId}#${number}`
 
 function verifiersOf({ verifiers }: ServedModel, parameters: ScoreParameters): Verifier[] {
   return parameters.verifiers.map((name) => {
