@@ -13,9 +13,13 @@ import { checkService, MOST_ERROR } from './simulate/service-check.ts'
 import { MEASURED_SERVICE_FILE, readMeasuredService, ServiceModel } from './simulate/service-model.ts'
 import { plotsOf, reportOf, summaryOf } from './simulate/simulation-report.ts'
 
+/** Prompts of each kind of job. */
+const MEASURED_PROMPTS = 32
+const CHECKED_PROMPTS = 24
+
 const USAGE = `npm run simulate -- [--traces NAME,NAME] [--out DIR] [--seed N] [--max-tasks N] [--dollars N]
-npm run simulate -- --check
-npm run simulate -- --measure
+npm run simulate -- --check [--prompts N] [--bundle DIR]
+npm run simulate -- --measure [--prompts N] [--bundle DIR]
 
 Plays arrivals against the scaling rules of infra/scaling-policy.ts in virtual time, once scaling on messages and once on expected
 row-steps; writes report.md and its plots to DIR (out/simulate). The last line is one JSON object.
@@ -23,13 +27,12 @@ row-steps; writes report.md and its plots to DIR (out/simulate). The last line i
   --seed N       of the arrivals, 0..4294967295 (1)
   --max-tasks N  the largest fleet (24)
   --dollars N    for an hour of one task (${DOLLARS_PER_TASK_HOUR}, see infra/fleet-assumptions.ts)
-  --check        times calls of the embedded bundle on this machine, runs real jobs of prompts that were not measured, and says how far the
+  --check        times calls of the bundle on this machine, runs real jobs of prompts that were not measured, and says how far the
                  model of service times is off; fails beyond ${100 * MOST_ERROR}%
-  --measure      measures the service times and how much work jobs turn out to be, and writes infra/simulate/measured-service.json`
+  --measure      measures the service times and how much work jobs turn out to be, and writes infra/simulate/measured-service.json
+  --prompts N    of each kind of job, 1..40 (${CHECKED_PROMPTS} to check, ${MEASURED_PROMPTS} to measure); of few the luck of the draw is most of the error
+  --bundle DIR   the bundle that is checked or measured; default the embedded one`
 
-/** Prompts of each kind of job. */
-const MEASURED_PROMPTS = 32
-const CHECKED_PROMPTS = 24
 /** Assumed of a busy public service; both only decide where its hottest objects end. */
 const LARGEST_TENANT = 0.2
 const HOTTEST_PICTURE = 0.01
@@ -44,6 +47,8 @@ async function main(): Promise<number> {
       traces: { type: 'string', default: TRACE_NAMES.join(',') },
       check: { type: 'boolean' },
       measure: { type: 'boolean' },
+      prompts: { type: 'string' },
+      bundle: { type: 'string' },
       help: { type: 'boolean' },
     },
   })
@@ -51,8 +56,19 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
-  if (values.measure) return measure()
-  if (values.check) return check()
+  if (values.measure || values.check) {
+    const usual = values.measure ? MEASURED_PROMPTS : CHECKED_PROMPTS
+    const prompts = integerArgument('--prompts', values.prompts ?? String(usual), 1, 40)
+    const bundle = await MeasuredBundle.open(values.bundle === undefined ? undefined : resolve(values.bundle))
+    try {
+      return await (values.measure ? measure(bundle, prompts) : check(bundle, prompts))
+    } finally {
+      await bundle.close()
+    }
+  }
+  for (const flag of ['prompts', 'bundle'] as const) {
+    if (values[flag] !== undefined) throw new AppError('config_invalid', `--${flag} goes with --check or --measure`)
+  }
   const seed = integerArgument('--seed', values.seed, 0, 2 ** 32 - 1)
   const maxTasks = integerArgument('--max-tasks', values['max-tasks'], 1, 1000)
   const dollars = Number(values.dollars)
@@ -99,34 +115,24 @@ async function simulate({ outDir, names, seed, maxTasks, dollars }: SimulateOpti
   return 0
 }
 
-async function measure(): Promise<number> {
-  const bundle = await MeasuredBundle.open()
-  try {
-    const measured = await bundle.measure('npm run simulate -- --measure', MEASURED_PROMPTS)
-    await writeFile(MEASURED_SERVICE_FILE, `${JSON.stringify(measured, null, 2)}\n`)
-    console.log(JSON.stringify(measured))
-    return 0
-  } finally {
-    await bundle.close()
-  }
+async function measure(bundle: MeasuredBundle, promptsPerKind: number): Promise<number> {
+  const measured = await bundle.measure('npm run simulate -- --measure', promptsPerKind)
+  await writeFile(MEASURED_SERVICE_FILE, `${JSON.stringify(measured, null, 2)}\n`)
+  console.log(JSON.stringify(measured))
+  return 0
 }
 
-async function check(): Promise<number> {
-  const bundle = await MeasuredBundle.open()
-  try {
-    // Calls are timed anew, so that the model is checked and not whether this machine is the measured one.
-    const costs = await bundle.callCosts()
-    const measured = readMeasuredService()
-    if (measured.bundle.revision !== bundle.revision) {
-      console.error(`${MEASURED_SERVICE_FILE} is of another bundle: npm run simulate -- --measure renews it`)
-    }
-    const real = await bundle.run(CHECKED_PROMPTS, 1)
-    const result = checkService(new ServiceModel({ ...measured, costs }), real)
-    console.log(JSON.stringify(result))
-    return Math.abs(result.error) <= MOST_ERROR ? 0 : 1
-  } finally {
-    await bundle.close()
+async function check(bundle: MeasuredBundle, promptsPerKind: number): Promise<number> {
+  // Calls are timed anew, so that the model is checked and not whether this machine is the measured one.
+  const costs = await bundle.callCosts()
+  const measured = readMeasuredService()
+  if (measured.bundle.revision !== bundle.revision) {
+    console.error(`${MEASURED_SERVICE_FILE} is of another bundle: npm run simulate -- --measure renews it`)
   }
+  const real = await bundle.run(promptsPerKind, 1)
+  const result = checkService(new ServiceModel({ ...measured, costs }), real)
+  console.log(JSON.stringify(result))
+  return Math.abs(result.error) <= MOST_ERROR ? 0 : 1
 }
 
 function traceNames(text: string): TraceName[] {

@@ -31,7 +31,7 @@ export interface RealRun {
   readonly wallMs: number
 }
 
-/** The embedded bundle on this machine's processor, opened for measuring. */
+/** A bundle on this machine's processor, opened for measuring. */
 export class MeasuredBundle {
   readonly #bundle: Bundle
   readonly #verifier: Verifier
@@ -43,10 +43,10 @@ export class MeasuredBundle {
     this.#prompts = prompts
   }
 
-  static async open(): Promise<MeasuredBundle> {
-    const bundle = await openBundle(DEFAULT_BUNDLE, { providers: ['cpu'], threads: THREADS })
+  static async open(dir = DEFAULT_BUNDLE): Promise<MeasuredBundle> {
+    const bundle = await openBundle(dir, { providers: ['cpu'], threads: THREADS })
     const [verifier] = bundle.verifiers.values()
-    if (verifier === undefined) throw new AppError('bundle_invalid', `${DEFAULT_BUNDLE}: expected a verifier, got none`)
+    if (verifier === undefined) throw new AppError('bundle_invalid', `${dir}: expected a verifier, got none`)
     const lines = readFileSync(PROMPTS_FILE, 'utf8').trim().split('\n')
     return new MeasuredBundle(
       bundle,
