@@ -1,21 +1,21 @@
 import { DurableObject } from 'cloudflare:workers'
 import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
-import { isScoring, type JobFailure } from '../../shared/job.ts'
-import type { CandidateEvent, WorkerEvent } from '../../shared/job-event.ts'
-import type { JobMemory } from '../../shared/job-memory.ts'
+import type { JobFailure } from '../../shared/job.ts'
+import type { WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { ScoreSnapshot } from '../../shared/score-record.ts'
 import type { ClaimReply, ClaimRequest, ControlReply, EventBatch } from '../../shared/worker-protocol.ts'
 import type { Env } from '../env.ts'
 import { siblingJobId } from '../job-id.ts'
-import { findMemory } from '../job-memories.ts'
 import { END_ONLY, type LogEvent, type LoggedEvent } from '../logged-event.ts'
+import { grant, recallsFor } from './claim-grant.ts'
 import { CONTROL, ControlLine } from './control-line.ts'
 import { batchProblem, toldBytes } from './event-batch.ts'
 import { EventLog } from './event-log.ts'
 import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
-import { isOfScores, snapshotOf, type WorkSnapshot } from './job-snapshot.ts'
+import { JobReader, mayRead } from './job-reader.ts'
+import { snapshotOf, type WorkSnapshot } from './job-snapshot.ts'
 import {
   abandoned,
   answersRepeats,
@@ -78,6 +78,7 @@ export type ReportReply =
  */
 export class Job extends DurableObject<Env> {
   readonly #store: JobStore
+  readonly #reader: JobReader
   readonly #log: EventLog
   readonly #outbox: Outbox
   readonly #controlLine: ControlLine
@@ -85,6 +86,7 @@ export class Job extends DurableObject<Env> {
   constructor(context: DurableObjectState, env: Env) {
     super(context, env)
     this.#store = new JobStore(context.storage)
+    this.#reader = new JobReader(this.#store)
     this.#log = new EventLog(context, this.#store)
     this.#controlLine = new ControlLine(context)
     this.#outbox = new Outbox(context, env, this.#store, () => this.#schedule())
@@ -146,56 +148,38 @@ export class Job extends DurableObject<Env> {
     return this.#snapshot(ticket)
   }
 
-  /** @param reader  the tenant that asks; undefined: whose right is proven otherwise */
-  snapshot(id: string, reader?: string): JobSnapshot | undefined {
-    const snapshot = this.work(id, reader)
-    return snapshot && !isOfScores(snapshot) ? snapshot : undefined
-  }
-
-  /** As `snapshot`, of a request for scores. */
-  scores(id: string, reader?: string): ScoreSnapshot | undefined {
-    const snapshot = this.work(id, reader)
-    return snapshot && isOfScores(snapshot) ? snapshot : undefined
-  }
-
-  /** As `snapshot`, of either kind of work. */
+  // What follows reads: RPC reaches methods of this class alone.
   work(id: string, reader?: string): WorkSnapshot | undefined {
-    const ticket = this.#ticket(id)
-    return ticket && mayRead(ticket, reader) ? this.#snapshot(ticket) : undefined
+    return this.#reader.work(id, reader)
   }
 
-  /** Whether the work is to score the picture with this hash, so that its worker may have it. */
+  snapshot(id: string, reader?: string): JobSnapshot | undefined {
+    return this.#reader.snapshot(id, reader)
+  }
+
+  scores(id: string, reader?: string): ScoreSnapshot | undefined {
+    return this.#reader.scores(id, reader)
+  }
+
+  ledger(id: string, reader?: string): ReturnType<JobReader['ledger']> {
+    return this.#reader.ledger(id, reader)
+  }
+
+  status(id: string): ReturnType<JobReader['status']> {
+    return this.#reader.status(id)
+  }
+
   scoresImage(id: string, sha256: string): boolean {
-    if (!this.#ticket(id)) return false
-    const { parameters } = this.#store.spec()
-    return isScoring(parameters) && parameters.items.some((item) => 'image' in item && item.image === sha256)
+    return this.#reader.scoresImage(id, sha256)
   }
 
-  /** As `snapshot`, with how the candidates of the current attempt changed, oldest first. */
-  ledger(id: string, reader?: string): { snapshot: JobSnapshot; phases: CandidateEvent[] } | undefined {
-    const snapshot = this.snapshot(id, reader)
-    return snapshot && { snapshot, phases: this.#store.eventsOf(snapshot.attempt, 'candidate') }
-  }
-
-  /** As `snapshot`, without the verdicts and all. */
-  status(id: string): Pick<JobSnapshot, 'status' | 'finishedAt'> | undefined {
-    const ticket = this.#ticket(id)
-    if (!ticket) return undefined
-    const state = this.#store.state()
-    if (ticket.closed) return { status: ticket.closed.why, finishedAt: ticket.closed.at }
-    return { status: state.phase, ...(hasEnded(state) ? { finishedAt: state.finishedAt } : {}) }
-  }
-
-  /** Where what the job was opened for is kept: its cache entry, and what it remembers of its candidates. */
-  places(id: string): { cacheKey: string; memoryKey: string | undefined } | undefined {
-    if (!this.#ticket(id)) return undefined
-    const { cacheKey, memory } = this.#store.spec()
-    return { cacheKey, memoryKey: memory?.key }
+  places(id: string): ReturnType<JobReader['places']> {
+    return this.#reader.places(id)
   }
 
   /** @returns undefined when `tenant` has no such job; a job that has ended stays as it is */
   async cancel(id: string, tenant: string): Promise<WorkSnapshot | undefined> {
-    const ticket = this.#ticket(id)
+    const ticket = this.#reader.ticket(id)
     if (!ticket || ticket.tenant !== tenant) return undefined
     if (!ticket.closed && !hasEnded(this.#store.state())) {
       this.#close(ticket, 'canceled', Date.now())
@@ -205,15 +189,16 @@ export class Job extends DurableObject<Env> {
   }
 
   async claim(id: string, request: ClaimRequest): Promise<ClaimReply | undefined> {
-    if (!this.#ticket(id)) return undefined
+    if (!this.#reader.ticket(id)) return undefined
     // Before anything is decided: whatever happens meanwhile is looked at afterwards.
-    const recalls = await this.#recalls(request)
+    const recalls = await recallsFor(this.env.IMAGES, this.#store, request)
     const now = Date.now()
     // The alarm may be late, and work past the deadline is wasted.
     if (!hasEnded(this.#store.state())) this.#closeDueTickets(now)
     const state = this.#store.state()
     if (hasEnded(state)) return { decision: 'done' }
-    if (state.phase === 'running' && isSameClaim(state, request)) return this.#grant(state, request, now, recalls)
+    if (state.phase === 'running' && isSameClaim(state, request))
+      return grant(this.#store, state, request, now, recalls)
     const { claimId } = request
     if (claimId !== undefined && !this.#store.rememberClaim(claimId, LIMITS.claimsRemembered)) {
       return { decision: 'busy', retryAfterMs: LIMITS.attemptLeaseMs }
@@ -232,12 +217,12 @@ export class Job extends DurableObject<Env> {
       // Who claims holds the message, whatever we have heard from SQS about it.
       this.#store.cancelDelivery('queue')
     })
-    return this.#grant(running, request, now, recalls)
+    return grant(this.#store, running, request, now, recalls)
   }
 
   /** Takes a batch of the live attempt; see EventBatch for what is refused. */
   async report(id: string, batch: EventBatch): Promise<ReportReply> {
-    if (!this.#ticket(id)) return { outcome: 'unknown' }
+    if (!this.#reader.ticket(id)) return { outcome: 'unknown' }
     const state = this.#store.state()
     if (batch.attempt !== attemptOf(state)) {
       return superseded(`attempt ${batch.attempt} is not the live one, ${attemptOf(state) || 'none'}`)
@@ -272,7 +257,7 @@ export class Job extends DurableObject<Env> {
    */
   override fetch(request: Request): Response {
     const { searchParams } = new URL(request.url)
-    const ticket = this.#ticket(searchParams.get('id') ?? '')
+    const ticket = this.#reader.ticket(searchParams.get('id') ?? '')
     if (!ticket || !mayRead(ticket, searchParams.get('reader') ?? undefined)) return new Response(null, { status: 404 })
     if (searchParams.has(CONTROL)) return this.#controlLine.open(this.#control())
     const over = ticket.closed !== undefined || hasEnded(this.#store.state())
@@ -306,37 +291,6 @@ export class Job extends DurableObject<Env> {
     this.#log.broadcast([logged], true)
     this.#outbox.deliverSoon()
     return { decision: 'done' }
-  }
-
-  /** What is known of the job's candidates from a job of another number. Losing it costs row-steps only. */
-  async #recalls({ canRecall }: ClaimRequest): Promise<JobMemory | undefined> {
-    const { memory, parameters } = this.#store.spec()
-    if (!canRecall || !memory?.mayRecall || hasEnded(this.#store.state()) || this.#store.checkpoint()) return undefined
-    try {
-      return await findMemory(this.env.IMAGES, memory.key, parameters.revision)
-    } catch (error) {
-      console.warn(JSON.stringify({ at: 'recall', error: String(error) }))
-      return undefined
-    }
-  }
-
-  /** Older workers are told what they understand. */
-  #grant(
-    { attempt, handedBack }: RunningState,
-    { canResume, canRecall }: ClaimRequest,
-    now: number,
-    recalls: JobMemory | undefined,
-  ): ClaimReply {
-    const go = { decision: 'go' as const, attempt, deadline: latestDeadline(this.#store) }
-    if (!canResume) return go
-    const checkpoint = this.#store.checkpoint()
-    return {
-      ...go,
-      now,
-      ...(handedBack ? { handedBack } : {}),
-      ...(checkpoint ? { checkpoint } : recalls ? { recalls } : {}),
-      ...(canRecall && this.#store.spec().memory ? { remembers: true } : {}),
-    }
   }
 
   /** Inside a transaction; the caller sends what is booked after it. */
@@ -445,10 +399,6 @@ export class Job extends DurableObject<Env> {
     return snapshotOf(this.#store, ticket)
   }
 
-  #ticket(id: string): Ticket | undefined {
-    return this.#store.exists() ? this.#store.ticket(id) : undefined
-  }
-
   #control(): ControlReply {
     return { continue: !hasEnded(this.#store.state()), cancel: [], deadline: latestDeadline(this.#store) }
   }
@@ -459,10 +409,6 @@ export class Job extends DurableObject<Env> {
     const times = [end, this.#store.nextDeliveryAt()].filter((time) => time !== undefined)
     if (times.length > 0) await this.ctx.storage.setAlarm(Math.min(...times))
   }
-}
-
-function mayRead({ tenant }: Ticket, reader: string | undefined): boolean {
-  return reader === undefined || reader === tenant
 }
 
 function invalid(message: string): ReportReply {
