@@ -63,10 +63,13 @@ export interface PolicyGoodput {
 
 type PolicyName = ServingPolicy['name']
 
-/** How many times as many jobs the engine finishes in time, list by list; the same of those with a right picture. */
+/** How many times as many jobs the engine finishes in time as another policy, list by list. */
 export interface EngineOver {
   readonly inTime: Spread
+  /** Of those with a right picture. */
   readonly rightInTime: Spread
+  /** What `inTime` would be if the engine finished every job in time. */
+  readonly mostPossible: Spread
 }
 
 export interface WorkloadGoodput {
@@ -233,7 +236,8 @@ function summarise(
     const others = roundsOf(name)
     const ratios = (figure: 'inTime' | 'rightInTime'): Spread =>
       spreadOf(roundsOf('engine').map((own, index) => own[figure] / (others[index] as ServedRound)[figure]))
-    return { inTime: ratios('inTime'), rightInTime: ratios('rightInTime') }
+    const mostPossible = spreadOf(others.map(({ inTime }) => 1 / inTime))
+    return { inTime: ratios('inTime'), rightInTime: ratios('rightInTime'), mostPossible }
   }
   return {
     policies: {

@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto'
 import type { Pixels } from '../engine/ports.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
 import { judgePicture } from '../geneval/rules.ts'
-import type { BundleDetector } from '../models/detector.ts'
+import type { Detection, DetectorEntry } from '../models/detector.ts'
+
+/** What is needed of the bundle's detector. */
+export interface PictureDetector {
+  readonly entry: Pick<DetectorEntry, 'thresholds'>
+  detect(pictures: readonly Pixels[]): Promise<Detection[][]>
+}
 
 interface Drawn {
   readonly prompt: GenevalPrompt
@@ -11,10 +17,10 @@ interface Drawn {
 
 /** Whether pictures show what was asked for, by GenEval's rules over the bundle's detector; each is looked at once. */
 export class RightPictures {
-  readonly #detector: BundleDetector
+  readonly #detector: PictureDetector
   readonly #known = new Map<string, boolean>()
 
-  constructor(detector: BundleDetector) {
+  constructor(detector: PictureDetector) {
     this.#detector = detector
   }
 

@@ -46,16 +46,22 @@ function anyJob(roll: (limit: number) => number, seeds: number, verifiers: reado
 }
 
 test.each([
-  [1, 1],
-  [2, 3],
-  [3, 8],
+  [1, 1, 0],
+  [2, 3, 0],
+  [3, 8, 0],
+  // Rows that cost their full time run one job after another, so that what is too many yields all the time.
+  [4, 8, 10],
 ])(
-  'nothing is lost or done twice under random arrivals, prunes, cancels, deadlines and failures (run %i, %i slots)',
+  'nothing is lost or done twice under random arrivals, prunes, cancels, deadlines and failures (run %i, %i slots, %i ms a row)',
   { timeout: TIMEOUT_MS },
-  async (seed, slots) => {
+  async (seed, slots, rowMs) => {
     const roll = dice(seed)
     const clock = new FakeClock()
-    const generator = new FakeGenerator({ seeds: Array.from({ length: 8 }, (_, own) => own), clock, stepMs: 10 })
+    const generator = new FakeGenerator({
+      seeds: Array.from({ length: 8 }, (_, own) => own),
+      clock,
+      stepMs: rowMs > 0 ? 0 : 10,
+    })
     const verifiers = ['a', 'b'].map((name) => new FakeVerifier({ name, judgedSteps: [0, 2, 3] }))
     const taken = new Set<string>()
     const changes: StateChange[] = []
@@ -77,6 +83,7 @@ test.each([
     generator.beforeStep = ({ owners }) => {
       if (roll(150) === 0) throw new Error('a step failed')
       rowsStepped += owners.length
+      clock.advance(rowMs * owners.length)
       expect(owners.length).toBeLessThanOrEqual(slots)
     }
 
