@@ -10,15 +10,25 @@ const RETRY_MS = 300
 const CALL_TIMEOUT_MS = 15_000
 /** Refusals that time mends. */
 const PASSING = [409, 429]
+/** Between two words about what is tried again and again. */
+const TELL_MS = 30_000
 
 /** The public API as a patient caller uses it: whatever may pass is tried again, for ever. */
 export class ServiceClient {
   readonly #origin: string
   readonly #api: ParmClient
+  readonly #onTrouble: (error: ClientError) => void
 
-  constructor(origin: string) {
+  /** @param tell  told now and then why requests are tried again: for ever is a long time to wait without a word */
+  constructor(origin: string, tell: (line: string) => void = () => undefined) {
     this.#origin = origin
-    this.#api = patientClient(origin, fetch)
+    let toldAt = Number.NEGATIVE_INFINITY
+    this.#onTrouble = ({ message }) => {
+      if (performance.now() - toldAt < TELL_MS) return
+      toldAt = performance.now()
+      tell(`tried again: ${message}`)
+    }
+    this.#api = patientClient(origin, fetch, this.#onTrouble)
   }
 
   /** @param key  the same for every try, so that a lost answer opens no second job */
@@ -50,20 +60,25 @@ export class ServiceClient {
    * @param pauseMs  how long a slow reader stops reading after each chunk
    */
   async events(id: string, signal: AbortSignal, pauseMs = 0): Promise<ReceivedEvent[]> {
-    const api = pauseMs === 0 ? this.#api : patientClient(this.#origin, slowly(pauseMs))
+    const api = pauseMs === 0 ? this.#api : patientClient(this.#origin, slowly(pauseMs), this.#onTrouble)
     const events: ReceivedEvent[] = []
     for await (const event of api.jobs.events(id, { signal, reconnects: Number.POSITIVE_INFINITY })) events.push(event)
     return events
   }
 }
 
-function patientClient(baseUrl: string, send: typeof fetch): ParmClient {
+function patientClient(baseUrl: string, send: typeof fetch, onTrouble: (error: ClientError) => void): ParmClient {
   return new ParmClient({
     baseUrl,
     fetch: send,
     timeoutMs: CALL_TIMEOUT_MS,
     retries: Number.POSITIVE_INFINITY,
-    isRetryable: ({ status }) => status === undefined || status >= 500 || PASSING.includes(status),
+    isRetryable(error) {
+      const { status } = error
+      const mayPass = status === undefined || status >= 500 || PASSING.includes(status)
+      if (mayPass) onTrouble(error)
+      return mayPass
+    },
     delay: (_, signal) => delay(RETRY_MS, undefined, { signal }),
     check: checkAnswer,
   })

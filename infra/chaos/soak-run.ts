@@ -60,7 +60,7 @@ export async function runSoak({ jobs, bundleDir, outsideQueue, tell }: SoakOptio
     const seen = await runLoad({
       jobs,
       inFlight: 16,
-      client: new ServiceClient(stack.url),
+      client: new ServiceClient(stack.url, tell),
       dice: new Dice(1, 'soak'),
       log: new FaultLog(() => undefined),
       jobPatienceMs: JOB_PATIENCE_MS,
