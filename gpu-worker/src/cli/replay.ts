@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { BundleManifest, TASKS, type VerifierEntry } from '../../../shared/bundle.ts'
+import { TASKS, type VerifierEntry } from '../../../shared/bundle.ts'
 import { VerdictLedger } from '../../../shared/job-record.ts'
 import type { Judgement } from '../engine/ports.ts'
+import { readManifest } from '../models/bundle-files.ts'
 import { type Replay, replayLedger } from '../replay/ledger-replay.ts'
 import { Arguments, UsageError } from './arguments.ts'
 import { runProgram } from './program.ts'
@@ -49,19 +50,27 @@ function probability(parsed: Arguments, flag: string): number | undefined {
   throw new UsageError(`--${flag}: expected a number from 0 to 1, got ${JSON.stringify(text)}`)
 }
 
-async function readManifest(folder: string): Promise<BundleManifest> {
-  return BundleManifest.parse(JSON.parse(await readFile(resolve(folder, 'manifest.json'), 'utf8')))
-}
-
 async function readLedger(source: string): Promise<VerdictLedger> {
-  const read = VerdictLedger.safeParse(JSON.parse(await textOf(source)))
+  const read = VerdictLedger.safeParse(jsonOf(source, await textOf(source)))
   if (read.success) return read.data
   const [issue] = read.error.issues
   throw new UsageError(`${source} is no verdict ledger: ${issue?.path.join('.')}: ${issue?.message}`)
 }
 
+function jsonOf(source: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new UsageError(`${source} is no JSON`, { cause })
+  }
+}
+
 async function textOf(source: string): Promise<string> {
-  if (!/^https?:/.test(source)) return readFile(source, 'utf8')
+  if (!/^https?:/.test(source)) {
+    return readFile(source, 'utf8').catch((cause: unknown) => {
+      throw new UsageError(`${source} cannot be read: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    })
+  }
   const { PARM_API_KEY: key } = process.env
   const response = await fetch(source, key ? { headers: { authorization: `Bearer ${key}` } } : {})
   if (!response.ok) throw new UsageError(`${source} answered ${response.status}`)
