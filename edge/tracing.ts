@@ -84,16 +84,18 @@ function randomHex(): string {
 function exportSpan(env: Env, span: Span): void {
   const { endpoint, headers } = traceSettings(env)
   if (!endpoint || !span.context.isSampled) return
-  const call = fetch(endpoint + TRACES_PATH, {
+  const call = fetch(endpoint.replace(/\/$/, '') + TRACES_PATH, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...otlpHeaders(headers) },
     body: JSON.stringify(otlpTraces({ 'service.name': 'parm-edge' }, [span])),
   })
   waitUntil(
-    call.then(
-      // Read to its end: an unread body holds one of the six connections.
-      async (response) => void (await response.arrayBuffer()),
-      (error) => console.warn(JSON.stringify({ at: 'trace', error: String(error) })),
-    ),
+    call
+      .then(async (response) => {
+        // Read to its end: an unread body holds one of the six connections.
+        await response.arrayBuffer()
+        if (!response.ok) throw new Error(`the backend answered ${response.status}`)
+      })
+      .catch((error) => console.warn(JSON.stringify({ at: 'trace', error: String(error) }))),
   )
 }

@@ -94,6 +94,18 @@ describe('a request', () => {
     expect(calls[0]?.span.status).toEqual({ code: 2 })
   })
 
+  it('sends its span to the same place whether or not that is written with a slash', async () => {
+    await ask('/healthz', edge({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.test/' }))
+    expect(calls.map(({ url }) => url)).toEqual(['https://collector.test/v1/traces'])
+  })
+
+  it('says in its log that a backend does not take its span', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+    vi.mocked(fetch).mockResolvedValue(new Response('', { status: 404 }))
+    expect((await ask('/healthz', edge())).status).toBe(200)
+    await vi.waitFor(() => expect(warn).toHaveBeenCalledWith(expect.stringContaining('the backend answered 404')))
+  })
+
   it('is answered although its span finds nobody', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
     vi.mocked(fetch).mockRejectedValue(new TypeError('no route'))
