@@ -215,8 +215,9 @@ export class TenantStore {
     this.#sql.exec('INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?)', key, fingerprint, jobId, expiresAt)
   }
 
+  /** Unless a job came of it. */
   removeIdempotentRequest(key: string): void {
-    this.#sql.exec('DELETE FROM idempotency WHERE key = ?', key)
+    this.#sql.exec('DELETE FROM idempotency WHERE key = ? AND job_id IS NULL', key)
   }
 
   removeIdempotentRequestsBefore(now: number): void {

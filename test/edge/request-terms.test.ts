@@ -63,6 +63,17 @@ describe('Cancel-After', () => {
 })
 
 describe('an Idempotency-Key', () => {
+  // The first request had taken so long that its key was free again when the second one came.
+  it('stays with the job that came of it, when an earlier request with it fails at last', async () => {
+    const books = bindings.TENANT.getByName('slow')
+    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'new' })
+    await runInDurableObject(books, (_, { storage }) => void storage.sql.exec('UPDATE idempotency SET expires_at = 0'))
+    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'new' })
+    await books.settleIdempotencyKey('order-1', 'asked', 'job_second')
+    await books.settleIdempotencyKey('order-1', 'asked', undefined)
+    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'repeat', jobId: 'job_second' })
+  })
+
   const key = { 'idempotency-key': '"8e03978e-40d5-43e8-bc93-6894a57f9324"' }
 
   it('makes one job of all requests that carry it, whatever became of the job', async () => {
