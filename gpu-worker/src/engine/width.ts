@@ -10,6 +10,12 @@ const TRIAL = { calls: 16, narrow: 4 }
 const EXPLORATION = { wider: 32, narrow: 128 }
 
 /**
+ * Paths that a queue of one grows to before it is empty, since others arrive meanwhile: 1 / (1 - load), at a load of two
+ * thirds, for which a worker that is neither idle nor overrun may be taken.
+ */
+const BUSY_PERIOD = 3
+
+/**
  * How many rows to advance at once while more are wanted, so that pictures are finished as early as possible on average.
  *
  * A call with n rows takes `fixed + marginal * n`. Of R wanted paths of S steps, groups of n are finished one after
@@ -17,7 +23,8 @@ const EXPLORATION = { wider: 32, narrow: 128 }
  *
  *     S * (fixed + marginal * n) * (R / n + 1) / 2
  *
- * whose derivative by n is 0 at `n = sqrt(R * fixed / marginal)`. Where a row costs its full time (a CPU whose cores one
+ * whose derivative by n is 0 at `n = sqrt(R * fixed / marginal)`. R counts those who are going to wait, too, before the
+ * queue is empty again: wider calls make all of them sooner. Where a row costs its full time (a CPU whose cores one
  * row keeps busy; fixed is near 0), sharing the machine only delays everybody, and one is served after another. Where
  * rows are nearly free (a GPU), all slots are used. In between a longer queue makes wider calls: what all who wait gain
  * outweighs what those in the call lose.
@@ -31,7 +38,7 @@ export function bestWidth(rowsWanted: number, measurements: Pick<Measurements, '
     return calls % TRIAL.calls >= TRIAL.calls - TRIAL.narrow ? 1 : Number.POSITIVE_INFINITY
   if (calls % EXPLORATION.narrow === EXPLORATION.narrow - 1) return 1
   if (rowCostShare === 0) return Number.POSITIVE_INFINITY
-  const best = Math.max(1, Math.round(Math.sqrt((rowsWanted * (1 - rowCostShare)) / rowCostShare)))
+  const best = Math.max(1, Math.round(Math.sqrt((BUSY_PERIOD * rowsWanted * (1 - rowCostShare)) / rowCostShare)))
   return calls % EXPLORATION.wider === 0 ? 2 * best : best
 }
 

@@ -263,13 +263,13 @@ describe('the width', () => {
     const bench = new Bench().costs(100, 10)
     for (const id of ['a', 'b', 'c', 'd'])
       bench.add(id, { accept: 'first', candidates: 1, steps: 9, remainingMs: 1300 })
-    // Ten ticks of 130 ms: three rows; by the cost of a row alone it would be six.
+    // Ten ticks of 130 ms: three rows; by the cost of a row alone it would be all.
     bench.fill(8)
     expect(bench.running.map(nameOf)).toEqual(['a0', 'b0', 'c0'])
   })
 
   test('takes bets back while somebody waits', () => {
-    const bench = new Bench().costs(10, 10)
+    const bench = new Bench().costs(3, 10)
     for (let count = 0; count < 300; count++) bench.measurements.noteEnd('fake', false)
     bench.add('a', { accept: 'first', candidates: 4 })
     expect(bench.fill(4)).toEqual(['a0', 'a1', 'a2', 'a3'])
