@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.detector_scenes import detector_worlds
-from training.evaluation_sets import generated_prompts, world_prompts
+from training.evaluation_sets import development_prompts, generated_prompts, world_prompts
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import EVALUATION_SETS, HeldOut, evaluation_held_out, facts_of, read_evaluation_set
@@ -29,7 +29,9 @@ def test_official_prompts_are_genevals_own() -> None:
 def test_the_committed_sets_are_what_the_command_writes() -> None:
     official = world_prompts()
     assert read_evaluation_set("official") == official
-    assert read_evaluation_set("generated") == generated_prompts(official)
+    generated = generated_prompts(official)
+    assert read_evaluation_set("generated") == generated
+    assert read_evaluation_set("development") == development_prompts(generated)
 
 
 def test_generated_prompts_are_distinct_in_what_they_ask() -> None:

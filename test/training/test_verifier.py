@@ -15,7 +15,7 @@ from training.device import Hardware
 from training.export import verifier_graph
 from training.export.runtime import GraphSession
 from training.export.stored_weights import half_stored
-from training.merge_verifiers import merge
+from training.merge_verifiers import answering_all, merge
 from training.models.detector import DetectorMaps
 from training.models.evidence import Evidence, WordMeanings, count_distribution
 from training.models.verifier import TASKS, Verifier, VerifierConfig
@@ -331,12 +331,31 @@ def test_merged_verifiers_see_as_one_and_mean_what_the_others_mean_on_average():
                 value.add_(torch.rand_like(value))
         return model
 
-    seeing, first, second = map(varied, (1, 2, 3))
-    merged = merge(seeing, [first, second])
-    assert all(torch.equal(value, seeing.perception.state_dict()[name]) for name, value in merged.perception.state_dict().items())
-    assert torch.allclose(merged.head.weight, (first.head.weight + second.head.weight) / 2)
-    assert torch.allclose(merged.evidence.slope, (first.evidence.slope + second.evidence.slope) / 2)
+    seeing, other, first, second = map(varied, (1, 4, 2, 3))
+    merged = merge([seeing, other], [first, first, second])
+    for name, value in merged.perception.state_dict().items():
+        if value.is_floating_point():
+            parts = [verifier.perception.state_dict()[name] for verifier in (seeing, other)]
+            assert torch.allclose(value, sum(parts) / 2)
+    assert torch.allclose(merged.head.weight, (2 * first.head.weight + second.head.weight) / 3)
+    assert torch.allclose(merged.evidence.slope, (2 * first.evidence.slope + second.evidence.slope) / 3)
+    alone = merge([seeing], [first])
+    assert all(torch.equal(value, seeing.perception.state_dict()[name]) for name, value in alone.perception.state_dict().items())
     with pytest.raises(ValueError, match="different sizes"):
-        merge(seeing, [Verifier(replace(TINY, layers=2))])
+        merge([seeing], [Verifier(replace(TINY, layers=2))])
     with pytest.raises(ValueError, match="words is empty"):
-        merge(seeing, [])
+        merge([seeing], [])
+    with pytest.raises(ValueError, match="seeing is empty"):
+        merge([], [first])
+
+
+@pytest.mark.parametrize("kind", ["orm", "prm"])
+def test_an_orm_or_prm_answers_for_potential_and_alignment_alike(kind):
+    model = make_verifier()
+    images, prompt_ids = random_images(2), torch.from_numpy(encode_prompts(TOKENIZER, ["a photo of a cat"] * 2))
+    [task] = KINDS[kind].tasks
+    own = model.logits(images, prompt_ids)[:, TASKS.index(task)]
+    answers = answering_all(model, kind).logits(images, prompt_ids)
+    for same in ("potential", "alignment"):
+        assert torch.allclose(answers[:, TASKS.index(same)], own)
+    assert torch.equal(answers[:, 0], model.logits(images, prompt_ids)[:, 0])

@@ -8,7 +8,7 @@ import type { DetectorEntry } from '../models/detector.ts'
 import { type Arguments, UsageError } from './arguments.ts'
 
 export const PROMPT_FLAGS = ['prompts', 'task', 'per-task'] as const
-export const PROMPT_HELP = `  --prompts LIST       official: GenEval's own prompts about the embedded model's world; generated: a larger set;
+export const PROMPT_HELP = `  --prompts LIST       official: GenEval's own prompts about the embedded model's world; generated: a larger set; development: of that what settings are chosen by;
                        FILE: GenEval's own metadata (JSON lines). Each is scored apart (generated)
   --task LIST          ${GENEVAL_TASKS.join(', ')} (all)
   --per-task N         the first N prompts of each task that the detector can score, or "all" (10)`
@@ -17,6 +17,7 @@ export const PROMPT_HELP = `  --prompts LIST       official: GenEval's own promp
 const SHIPPED: Readonly<Record<string, URL>> = {
   official: new URL('../../evaluation/official.jsonl', import.meta.url),
   generated: new URL('../../evaluation/generated.jsonl', import.meta.url),
+  development: new URL('../../evaluation/development.jsonl', import.meta.url),
 }
 const PER_TASK = { min: 1, max: 10_000 }
 /** Pictures of one prompt. */

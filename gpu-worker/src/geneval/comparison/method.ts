@@ -34,11 +34,15 @@ export function stoppingIn({ strategy, accept, search, leastGain }: Method, coun
   return stoppingOf({ strategy, accept, isCompared: search === 'halving', candidateCount: count, leastGain })
 }
 
-type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> & Partial<Pick<Method, 'search'>>
+type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> &
+  Partial<Pick<Method, 'search' | 'leastGain'>>
+
+/** As a job's own `judging.leastGain`: what accept `first` brings where its caller would rather wait. */
+const PATIENT = 0.005
 
 /**
  * Which verifier plays which part of the paper's Table 1, Table 3 and Figure 2, in the order of its tables. The last
- * four ask what the paper leaves open: what stopping at the first accepted picture costs, and what pruning changes.
+ * five ask what the paper leaves open: what stopping at the first accepted picture costs, and what pruning changes.
  */
 const ROLES: readonly Role[] = [
   { name: 'baseline', label: 'Baseline', strategy: 'baseline', accept: 'best', verifier: undefined },
@@ -48,6 +52,14 @@ const ROLES: readonly Role[] = [
   { name: 'prm-ft', label: 'PRM, fine-tuned', strategy: 'prm', accept: 'best', verifier: 'prm-ft' },
   { name: 'parm', label: 'PARM', strategy: 'parm', accept: 'best', verifier: 'parm' },
   { name: 'parm-first', label: 'PARM, accept first', strategy: 'parm', accept: 'first', verifier: 'parm' },
+  {
+    name: 'parm-first-patient',
+    label: 'PARM, accept first, patient',
+    strategy: 'parm',
+    accept: 'first',
+    verifier: 'parm',
+    leastGain: PATIENT,
+  },
   {
     name: 'orm-ft-first',
     label: 'ORM, fine-tuned, accept first',
@@ -103,7 +115,7 @@ export function chooseMethods(
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, stepCount)
     const judgedSteps = worthwhileSteps(listed, stepCount, economicsOf(entry), search)
     const callRowSteps = entry.economics?.callRowSteps ?? 0
-    const leastGain = entry.leastGain?.[role.accept] ?? 0
+    const leastGain = role.leastGain ?? entry.leastGain?.[role.accept] ?? 0
     return [{ ...role, thresholds: entry.thresholds, judgedSteps, search, leastGain, callRowSteps }]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => verifier ?? []))
