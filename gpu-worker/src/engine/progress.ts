@@ -1,5 +1,4 @@
 import { isLive } from './candidate.ts'
-import { FINALISTS } from './halving.ts'
 import type { Job } from './job.ts'
 import type { Pixels } from './ports.ts'
 import { type Policy, questionsAt, type Ruling, type Task } from './pruning.ts'
@@ -36,7 +35,7 @@ export function isPreviewDue({ job, stepIndex, isLast }: Progress): boolean {
 
 /** What the verifier is to be asked about the row's picture; empty where nothing. */
 export function questionsFor({ job, candidate, stepIndex, isLast }: Progress): readonly Task[] {
-  const isJudgedStep = job.judgePlan.steps.has(stepIndex) && !isHalved(job)
+  const isJudgedStep = job.judgePlan.steps.has(stepIndex) && !isLastOfHalving(job)
   // Where siblings are compared each of them needs an answer about this very step.
   const isClear = candidate.path.isClear && !isComparing(job)
   return questionsAt(job.request.parameters.strategy, { isLast, isJudgedStep, isClear })
@@ -44,12 +43,12 @@ export function questionsFor({ job, candidate, stepIndex, isLast }: Progress): r
 
 /** A fallback and a job whose time has run out finish one candidate, which has nobody to be compared with. */
 export function isComparing(job: Job): boolean {
-  return comparesSiblings(job.search) && job.state.phase === 'running' && !isHalved(job)
+  return comparesSiblings(job.search) && job.state.phase === 'running' && !isLastOfHalving(job)
 }
 
-/** Where none can be spared it does not matter what is said about them. */
-function isHalved({ search, candidates, stopping }: Job): boolean {
-  return search.kind === 'halving' && called(candidates, stopping).filter(isLive).length <= FINALISTS
+/** The better half of one is that one, whatever is said about it. */
+function isLastOfHalving({ search, candidates, stopping }: Job): boolean {
+  return search.kind === 'halving' && called(candidates, stopping).filter(isLive).length < 2
 }
 
 /** Whether the candidate waits here until it is known which of its siblings go on. */

@@ -124,7 +124,10 @@ describe('options of geneval', { timeout: 30_000 }, () => {
       '--task: expected single_object, two_object, counting, colors, position, color_attr, got "shapes"',
     ],
     [['--images', '0'], '--images: expected an integer from 1 to 1000, got "0"'],
-    [['--prompts', '/nowhere/x'], '--prompts: expected official, generated or a file, cannot read "/nowhere/x"'],
+    [
+      ['--prompts', '/nowhere/x'],
+      '--prompts: expected official, generated, development or a file, cannot read "/nowhere/x"',
+    ],
     [['--prompts', 'official,official'], '--prompts: two sets are named "official"'],
     [['--guided', '1,1.5'], '--guided: expected a number from 0 to 1, got "1.5"'],
     [['--search', 'plain,plain'], '--search: names one twice'],

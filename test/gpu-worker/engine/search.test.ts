@@ -208,7 +208,7 @@ describe('every search', () => {
       const engine = engineOf({ generator })
       return (await succeed(engine, submit(engine, { steps: STEPS, verifier, ...options }))).cost.judgeCalls
     }
-    expect(await calls({})).toBe(4 + 3)
+    expect(await calls({})).toBe(4 + 3 + 3)
     expect(await calls({ search: 'plain' })).toBe(4 + 4)
     expect(await calls({ strategy: 'orm' })).toBe(4)
     expect(await calls({ accept: 'first', candidates: 1 })).toBe(2)

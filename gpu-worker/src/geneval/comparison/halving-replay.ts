@@ -1,5 +1,5 @@
 import { InvariantError } from '../../../../shared/error-code.ts'
-import { FINALISTS, halve } from '../../engine/halving.ts'
+import { halve } from '../../engine/halving.ts'
 import { choose } from '../../engine/selection.ts'
 import { isEnough } from '../../engine/stopping.ts'
 import { type Method, stoppingIn } from './method.ts'
@@ -46,7 +46,7 @@ function halveDown(paths: readonly ReplayedPath[], method: Method): Halved {
   let alive: readonly Competitor[] = paths.map((source, index) => ({ index, source, path: { potential: undefined } }))
   let [rowSteps, judgeCalls] = [0, 0]
   for (const stepIndex of method.judgedSteps) {
-    if (alive.length <= FINALISTS) break
+    if (alive.length < 2) break
     judgeCalls += alive.length
     for (const { source, path } of alive) path.potential = potentialAt(source, stepIndex) ?? path.potential
     const { kept, dropped } = halve(alive)

@@ -15,10 +15,13 @@ describe('drawnExpectation', () => {
     // The best of four is in half of the pairs, and wins wherever it is.
     const pair = drawnExpectation(pool, method, 2, 0, 1)
     expect(Math.abs(pair.score - 0.5)).toBeLessThan(0.1)
-    // Two have nobody to spare, so they are asked about their ends only.
-    expect(pair).toMatchObject({ rowSteps: 2 * 4, judgeCalls: 2, fallback: 0 })
+    expect(pair).toMatchObject({ rowSteps: 2 * 4, judgeCalls: 3 * 2, fallback: 0 })
     expect(drawnExpectation(pool, method, 2, 0, 1)).toEqual(pair)
-    expect(drawnExpectation(pool, method, 4, 0, 1)).toMatchObject({ score: 1, rowSteps: 2 + 3 * 4, judgeCalls: 4 + 3 })
+    expect(drawnExpectation(pool, method, 4, 0, 1)).toMatchObject({
+      score: 1,
+      rowSteps: 2 + 3 * 4,
+      judgeCalls: 4 + 3 + 3,
+    })
     expect(drawnExpectation(pool, method, 1, 0, 1)).toMatchObject({ rowSteps: 4, judgeCalls: 1 })
   })
 

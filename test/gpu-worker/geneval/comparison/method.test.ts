@@ -20,6 +20,7 @@ describe('chooseMethods', () => {
       ['baseline', 'baseline', 'best'],
       ['parm', 'parm', 'best'],
       ['parm-first', 'parm', 'first'],
+      ['parm-first-patient', 'parm', 'first'],
       ['parm-halving', 'parm', 'best'],
       ['parm-unpruned', 'orm', 'best'],
     ])

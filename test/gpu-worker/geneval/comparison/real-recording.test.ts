@@ -208,7 +208,14 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     const { path, summary } = await writeComparison(out, recording, parts)
     const text = await readFile(path, 'utf8')
     expect(summary.candidates).toBe(4)
-    expect(Object.keys(summary.methods)).toEqual(['baseline', 'parm', 'parm-first', 'parm-halving', 'parm-unpruned'])
+    expect(Object.keys(summary.methods)).toEqual([
+      'baseline',
+      'parm',
+      'parm-first',
+      'parm-first-patient',
+      'parm-halving',
+      'parm-unpruned',
+    ])
     const { baseline } = summary.methods
     expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls'])
     expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS, judgeCalls: 0 })
