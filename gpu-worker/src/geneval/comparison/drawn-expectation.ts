@@ -7,7 +7,13 @@ import { SeededDraws } from './seeded-draws.ts'
 
 const DRAWS = 400
 
-/** Of a job of `count` candidates: in closed form where there is one, otherwise the mean of drawn selections. */
+/**
+ * Of a job of `count` candidates: in closed form where there is one, otherwise the mean of drawn selections.
+ *
+ * @param pool    all candidates of one prompt, replayed by `method`
+ * @param prompt  its index; another one draws others
+ * @param seed    uint32
+ */
 export function expectationOf(
   pool: readonly ReplayedPath[],
   method: Method,
@@ -16,25 +22,21 @@ export function expectationOf(
   seed: number,
 ): Expectation {
   const isDrawn = method.search === 'halving' || stoppingIn(method, count).leastGain > 0
-  return isDrawn ? drawnExpectation(pool, method, count, prompt, seed) : expectedJob(pool, method, count)
+  return isDrawn
+    ? drawnExpectation(pool, method, count, new SeededDraws(seed, prompt))
+    : expectedJob(pool, method, count)
 }
 
 /**
  * The mean over 400 drawn ordered selections of `count` candidates, on one slot, for methods where who goes on or when the job
  * ends depends on several candidates together, so that there is no closed form.
- *
- * @param pool    all candidates of one prompt, replayed by `method`
- * @param prompt  its index; another one draws others
- * @param seed    uint32
  */
 export function drawnExpectation(
   pool: readonly ReplayedPath[],
   method: Method,
   count: number,
-  prompt: number,
-  seed: number,
+  draws: SeededDraws,
 ): Expectation {
-  const draws = new SeededDraws(seed, prompt)
   const total = { score: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
   for (let draw = 0; draw < DRAWS; draw++) {
     const selection = draws.sample(pool, count)
