@@ -4,6 +4,8 @@
 `evaluation/generated.jsonl`: more prompts of the same six forms. Where the world has few (single objects, counts, colours)
 they include official ones; elsewhere none is official.
 `evaluation/development.jsonl`: the last ones a task of those, by which settings are chosen; no report or benchmark comes as far.
+`evaluation/scored-a.jsonl`, `scored-b.jsonl`: 40 prompts a task each, disjoint, of the facts between the first ones (which earlier
+reports scored) and the development ones. Each is for one clean look: nothing may be chosen by it.
 
 All are committed. Drawing other ones makes every trained weight invalid as a subject of evaluation: see `world/held_out.py`.
 """
@@ -16,7 +18,7 @@ from training.world.classes import CLASS_INDEX, CLASSES, TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import EVALUATION_DIRECTORY, HeldOut, facts_of
 from training.world.official_prompts import official_prompts
-from training.world.prompts import geneval_prompt
+from training.world.prompts import geneval_prompt, paraphrase
 from training.world.spec import Spec
 from training.world.world import World
 
@@ -25,6 +27,11 @@ _SEED = 2611
 _SIZES = {"single_object": len(CLASSES), "two_object": 200, "counting": 80, "colors": 120, "position": 200, "color_attr": 200}
 _DEVELOPMENT = 24
 _REUSES_OFFICIAL = ("counting", "colors")
+# Prompts a task that reports have scored again and again before there were sets for one look.
+_SCORED_BEFORE = 16
+_CLEAN = 40
+_CLEAN_SEED = 2612
+CLEAN_SETS = ("scored-a", "scored-b")
 
 
 def world_prompts() -> list[Spec]:
@@ -59,6 +66,39 @@ def development_prompts(generated: list[Spec]) -> list[Spec]:
     return [spec for task in TASKS for spec in [other for other in generated if other["tag"] == task][-_DEVELOPMENT:]]
 
 
+def clean_prompts(generated: list[Spec]) -> dict[str, list[Spec]]:
+    """The prompts of each of `CLEAN_SETS`: `_CLEAN` a task, no fact in both, none scored before, none of development.
+
+    There are 40 counting facts left, so each set has 20 of them in two wordings. Single objects have no facts that could be held
+    out: each prompt is a wording that training never draws, and the sets have different ones.
+    """
+    rng = np.random.default_rng(_CLEAN_SEED)
+    sets: dict[str, list[Spec]] = {name: [] for name in CLEAN_SETS}
+    taken = {spec["prompt"] for spec in generated}
+    for task in TASKS:
+        specs = [spec for spec in generated if spec["tag"] == task]
+        pool = specs if task == "single_object" else specs[_SCORED_BEFORE:-_DEVELOPMENT]
+        order = rng.permutation(len(pool))
+        for place, chosen in enumerate(sets.values()):
+            if task == "single_object":
+                ours = [_other_wording(rng, pool[int(index)], taken) for index in rng.permutation(len(pool))[:_CLEAN]]
+            elif task == "counting":
+                half = [pool[int(index)] for index in order[place::2][: _CLEAN // 2]]
+                ours = half + [_other_wording(rng, spec, taken) for spec in half]
+            else:
+                ours = [pool[int(index)] for index in order[place::2][:_CLEAN]]
+            chosen += ours
+    return sets
+
+
+def _other_wording(rng: np.random.Generator, spec: Spec, taken: set[str]) -> Spec:
+    """The spec in a paraphrase that is not taken yet."""
+    while (prompt := paraphrase(rng, spec)) in taken:
+        pass
+    taken.add(prompt)
+    return {**spec, "prompt": prompt}
+
+
 def _worded(spec: Spec) -> Spec:
     return {**spec, "prompt": geneval_prompt(spec)}
 
@@ -66,7 +106,8 @@ def _worded(spec: Spec) -> Spec:
 def main() -> None:
     official = world_prompts()
     generated = generated_prompts(official)
-    for name, specs in (("official", official), ("generated", generated), ("development", development_prompts(generated))):
+    sets = {"official": official, "generated": generated, "development": development_prompts(generated)}
+    for name, specs in (sets | clean_prompts(generated)).items():
         path = EVALUATION_DIRECTORY / f"{name}.jsonl"
         path.write_text("".join(json.dumps(spec) + "\n" for spec in specs))
         print(path, len(specs))

@@ -7,6 +7,8 @@ from tokenizers import Tokenizer
 
 from training.scene_codes import SceneCodes
 from training.tokenizer import encode_prompt
+from training.world.prompts import SET_WORDS, TINT_WORDS, count_only, styled
+from training.world.spec import Spec
 from training.world.world import World
 
 
@@ -30,8 +32,17 @@ class TokenBatch:
 class TokenScenes:
     """Draws specs from a world and returns them as prompts and code grids."""
 
-    def __init__(self, world: World, codes: SceneCodes, tokenizer: Tokenizer):
+    def __init__(self, world: World, codes: SceneCodes, tokenizer: Tokenizer, *, told_rate: float = 0.85, count_only_rate: float = 0.25):
+        """
+        Args:
+            world: of the scenes.
+            codes: their codes.
+            tokenizer: of the prompts.
+            told_rate: share of prompts, 0..1, that begin with the words of their pictures' style.
+            count_only_rate: share of counting prompts, 0..1, without their noun.
+        """
         self._world, self._codes, self._tokenizer = world, codes, tokenizer
+        self._told_rate, self._count_only_rate = told_rate, count_only_rate
 
     def batch(self, rng: np.random.Generator, size: int, per_prompt: int = 1) -> TokenBatch:
         """`size` fresh examples, `per_prompt` different pictures of each prompt; a function of the generator's state only."""
@@ -39,8 +50,16 @@ class TokenScenes:
         for row in range(size):
             if row % per_prompt == 0:
                 spec = self._world.sample_spec(rng)
-                prompts.append(encode_prompt(self._tokenizer, self._world.prompt(rng, spec)))
-            objects, background = self._world.arrange(rng, spec)
-            codes.append(self._codes.grid(objects, background).ravel())
-            on_object.append(codes[-1] != self._codes.plain(background))
+                set_index, tint = int(rng.integers(len(SET_WORDS))), int(rng.integers(len(TINT_WORDS)))
+                prompts.append(encode_prompt(self._tokenizer, self._prompt(rng, spec, set_index, tint)))
+            # Within a picture all drawings are of one set: where each patch chooses its own, objects come out as patchwork.
+            objects, _ = self._world.arrange(rng, spec, set_index)
+            codes.append(self._codes.grid(objects, tint).ravel())
+            on_object.append(codes[-1] != self._codes.plain(tint))
         return TokenBatch(np.stack(prompts), np.arange(size) // per_prompt, np.stack(codes), np.stack(on_object))
+
+    def _prompt(self, rng: np.random.Generator, spec: Spec, set_index: int, tint: int) -> str:
+        prompt = self._world.prompt(rng, spec)
+        if spec["tag"] == "counting" and rng.random() < self._count_only_rate:
+            prompt = count_only(prompt, spec)
+        return styled(prompt, set_index, tint) if rng.random() < self._told_rate else prompt

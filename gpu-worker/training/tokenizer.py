@@ -8,13 +8,14 @@ Run `python -m training.tokenizer --out FILE` to write the file.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
-from training.world.prompts import vocabulary
+from training.world.prompts import vocabulary, word_groups
 
 PAD, UNK, BOS, EOS = range(4)
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
@@ -45,6 +46,23 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str, length: int = MAX_PROMPT_TO
     words = [token for token in tokenizer.encode(prompt).ids if token != UNK][: length - 2]
     ids = [BOS, *words, EOS]
     return np.array(ids + [PAD] * (length - len(ids)), dtype=np.int64)
+
+
+def word_group_ids(tokenizer: Tokenizer) -> np.ndarray:
+    """The groups of each token (`training.world.prompts.word_groups`): int64 [2, vocabulary size].
+
+    First the stem that it shares with other words, 0 where it shares none, then the mark that tells it from its stem, or that there
+    is none; no number means both.
+    """
+    groups = np.zeros((2, tokenizer.get_vocab_size()), dtype=np.int64)
+    stem_of = dict(zip(vocabulary(), word_groups(), strict=True))
+    counts = Counter(stem for stem, _ in stem_of.values())
+    shared = {stem: index for index, stem in enumerate(sorted(stem for stem in counts if counts[stem] > 1), start=1)}
+    marks = {mark: len(shared) + 1 + index for index, mark in enumerate((None, "plural", "digit"))}
+    groups[1] = marks[None]
+    for word, (stem, mark) in stem_of.items():
+        groups[:, tokenizer.token_to_id(word)] = shared.get(stem, 0), marks[mark]
+    return groups
 
 
 def unconditional_prompt(length: int = MAX_PROMPT_TOKENS) -> np.ndarray:

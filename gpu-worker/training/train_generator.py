@@ -24,7 +24,7 @@ from training.scene_codes import SceneCodes
 from training.stage import Stage, TrainingSettings
 from training.stage_arguments import hardware_of, overridden, run_stage, stage_parser
 from training.token_scenes import TokenBatch, TokenScenes
-from training.tokenizer import build_tokenizer, unconditional_prompt
+from training.tokenizer import build_tokenizer, unconditional_prompt, word_group_ids
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.prompts import geneval_prompt
@@ -42,6 +42,10 @@ class GeneratorTraining(TrainingSettings):
         pictures_per_prompt: pictures of each prompt in a batch, at least 1; they share the work of its prefix.
         background_share: share of masked background tokens, 0..1, that enter the loss. All masked object tokens do, which
             weighs objects up and saves output-layer work that plain background would waste.
+        redrawn_rows: share of examples, 0..1, in which some hidden tokens are shown as the model itself draws them, so that it
+            learns to tell its own mistakes from what is right, and to mend them.
+        known_share: share of shown object tokens, 0..1, that enter the loss too; of background tokens a fifth of that.
+        told_rate, count_only_rate: see `TokenScenes`.
     """
 
     adam_lr: float = 0.0015
@@ -50,6 +54,10 @@ class GeneratorTraining(TrainingSettings):
     caption_dropout: float = 0.1
     pictures_per_prompt: int = 2
     background_share: float = 0.25
+    redrawn_rows: float = 0.5
+    known_share: float = 0.15
+    told_rate: float = 0.85
+    count_only_rate: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ class MaskedBatch:
     Attributes:
         prompt_ids: int64 [P, L].
         row_prompt: int64 [B], 0..P-1, the prompt of each example.
-        tokens: int64 [B, N], the mask id where hidden.
+        tokens: int64 [B, N], the mask id where hidden. The last `redrawn_rows` examples are those with tokens to redraw.
+        redrawn_rows: 0..B.
+        redrawn: int64 [F], hidden places in the flattened [redrawn_rows * N] that the model fills before it predicts.
+        uniform: float32 [F], 0..1, by which it draws.
         counted: int64 [K], places in the flattened [B * N] whose codes are to be predicted.
         targets: int64 [K], their codes.
         on_object: bool [K], True where the patch is not plain background.
@@ -68,6 +79,9 @@ class MaskedBatch:
     prompt_ids: Tensor
     row_prompt: Tensor
     tokens: Tensor
+    redrawn_rows: int
+    redrawn: Tensor
+    uniform: Tensor
     counted: Tensor
     targets: Tensor
     on_object: Tensor
@@ -93,32 +107,71 @@ def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tu
     return np.where(hidden, mask_id, codes), hidden
 
 
+# Hidden share of examples with redrawn tokens. From an almost empty grid the model can only guess another picture than the true one,
+# and what it would learn of that is to doubt everything.
+_REDRAWN_HIDDEN = (0.1, 0.75)
+
+
 def masked_batch(batch: TokenBatch, rng: np.random.Generator, mask_id: int, settings: GeneratorTraining) -> MaskedBatch:
-    """Hides tokens, chooses those that count, and takes some prompts' words away."""
+    """Hides tokens, chooses those to redraw and those that count, and takes some prompts' words away."""
     tokens, hidden = mask_tokens(rng, batch.codes, mask_id)
-    counted = hidden & (batch.on_object | (rng.random(hidden.shape) < settings.background_share))
-    counted[np.arange(len(hidden)), hidden.argmax(axis=1)] = True  # never an empty selection
+    rows, count = tokens.shape
+    redrawn_rows = round(rows * settings.redrawn_rows)
+    redrawn = np.zeros((redrawn_rows, count), dtype=bool)
+    if redrawn_rows:
+        part = slice(rows - redrawn_rows, None)
+        hidden[part] = rng.random((redrawn_rows, count)) < rng.uniform(*_REDRAWN_HIDDEN, (redrawn_rows, 1))
+        tokens[part] = np.where(hidden[part], mask_id, batch.codes[part])
+        redrawn = hidden[part] & (rng.random(redrawn.shape) < rng.random((redrawn_rows, 1)))
+    chances = np.where(hidden, 1.0, settings.known_share) * np.where(batch.on_object, 1.0, 0.2)
+    chances = np.where(hidden & ~batch.on_object, settings.background_share, chances)
+    counted = rng.random(hidden.shape) < chances
+    counted[np.arange(rows), hidden.argmax(axis=1)] = True  # never an empty selection
     prompts = batch.prompt_ids.copy()
     dropped = rng.random(len(prompts)) < settings.caption_dropout
     prompts[dropped] = unconditional_prompt(prompts.shape[1])
-    places = np.flatnonzero(counted)
-    arrays = (prompts, batch.row_prompt, tokens, places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
-    return MaskedBatch(*map(torch.from_numpy, arrays))
+    places, filled = np.flatnonzero(counted), np.flatnonzero(redrawn)
+    uniform = rng.random(len(filled), dtype=np.float32)
+    of_loss = (places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
+    return MaskedBatch(
+        *map(torch.from_numpy, (prompts, batch.row_prompt, tokens)), redrawn_rows, *map(torch.from_numpy, (filled, uniform, *of_loss))
+    )
+
+
+@torch.no_grad()
+def redraw_tokens(model: Generator, batch: MaskedBatch, prefix_kv: Tensor) -> Tensor:
+    """The batch's tokens, int64 [B, N], with the places to redraw filled by the model's own draws."""
+    if not batch.redrawn_rows:
+        return batch.tokens
+    kept = len(batch.tokens) - batch.redrawn_rows
+    part = batch.tokens[kept:]
+    states = model.hidden(part, prefix_kv.detach(), batch.row_prompt[kept:], batch.redrawn)
+    mass = model.logits(states).float().softmax(-1).cumsum(-1)
+    drawn = torch.searchsorted(mass, batch.uniform[:, None]).clamp(max=model.config.codebook_size - 1)
+    filled = part.flatten().index_copy(0, batch.redrawn, drawn[:, 0]).view_as(part)
+    return torch.cat([batch.tokens[:kept], filled])
 
 
 def generator_loss(model: Generator, batch: MaskedBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy of hidden tokens.
+    """Cross-entropy of hidden tokens, of those that the model itself has drawn, and of some that are shown.
 
     Returns:
-        (scalar loss in nats, {"object": mean loss of hidden object tokens, "background": of background tokens}); a mean of
-        none is not a number.
+        (scalar loss in nats, {"object": mean loss of hidden object tokens, "background": of background tokens, "drawn": of object
+        tokens that the model has drawn, "known": of shown object tokens}); a mean of none is not a number.
+
+    Source: training on the model's own draws as in ProSeCo and Token-Critic (arXiv 2209.04439), with one network for both.
     """
     prefix_kv = model.prefix(batch.prompt_ids)
-    states = model.hidden(batch.tokens, prefix_kv, batch.row_prompt, batch.counted)  # (K, width)
+    tokens = redraw_tokens(model, batch, prefix_kv)
+    states = model.hidden(tokens, prefix_kv, batch.row_prompt, batch.counted)  # (K, width)
     logits = model.logits(states).float()
     losses = F.cross_entropy(logits, batch.targets, reduction="none")
-    on_object = batch.on_object.float()
-    parts = {"object": on_object, "background": 1 - on_object}
+    mask_id = model.config.codebook_size
+    before, shown = batch.tokens.flatten()[batch.counted], tokens.flatten()[batch.counted]
+    hidden, known = (shown == mask_id).float(), (before != mask_id).float()
+    drawn, on_object = 1 - hidden - known, batch.on_object.float()
+    parts = {"object": on_object * hidden, "background": (1 - on_object) * hidden, "drawn": on_object * drawn}
+    parts["known"] = on_object * known
     return losses.mean(), {name: (losses * share).sum() / share.sum() for name, share in parts.items()}
 
 
@@ -146,10 +199,14 @@ class GeneratorStage(Stage):
 
     def start_from(self, path: Path) -> None:
         # The released form has no shared vectors: these start at zero, where the logits are equal.
-        weights = read_start(path, self.model.config, ignored=("code_features", "code_groups"))
+        weights = read_start(path, self.model.config, ignored=("code_features", "code_groups", "word_groups", "vocabulary_size"))
         vectors = {name: value for name, value in self.model.named_parameters() if name.endswith(SHARED)}
         weights |= {name: torch.zeros_like(value) for name, value in vectors.items()}
+        # Words that came after the start keep their first vectors; ids of older ones do not change.
+        words = weights["text_table.weight"]
+        weights["text_table.weight"] = torch.cat([words, self.model.text_table.weight.data[len(words) :]])
         self.model.load_state_dict(weights)
+        self.model.share_words()
 
     def released(self, model: Generator) -> Generator:
         return model.folded()
@@ -175,14 +232,18 @@ def main() -> None:
     world = World(WorldConfig.from_toml(arguments.world))
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     tokenizer = build_tokenizer()
+    word_groups = torch.from_numpy(word_group_ids(tokenizer))
     known = {"vocabulary_size": tokenizer.get_vocab_size(), "code_groups": quantizer.config.code_groups}
+    known["word_groups"] = int(word_groups.max()) + 1
     config = read_settings(arguments.config, GeneratorConfig, "generator", **known)
     settings = overridden(read_settings(arguments.config, GeneratorTraining, "training"), arguments)
     codes = SceneCodes(world, quantizer)
     if hardware_of(arguments).workers:
         codes.encode_all()
-    model = Generator(config, quantizer.code_features(config.code_features), quantizer.code_groups())
-    run_stage(GeneratorStage(model, settings, TokenScenes(world, codes, tokenizer), quantizer, world), settings, arguments)
+    model = Generator(config, quantizer.code_features(config.code_features), quantizer.code_groups(), word_groups)
+    rates = {"told_rate": settings.told_rate, "count_only_rate": settings.count_only_rate}
+    scenes = TokenScenes(world, codes, tokenizer, **rates)
+    run_stage(GeneratorStage(model, settings, scenes, quantizer, world), settings, arguments)
 
 
 if __name__ == "__main__":

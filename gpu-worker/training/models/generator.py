@@ -21,8 +21,9 @@ class GeneratorConfig:
 
     `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_features` > 0 input table and
     output layer also learn one vector per feature of a code, so that rare codes learn from codes that look alike, with
-    `code_groups` > 0 one per group of codes, so that a tone is learned in all colours at once. `Generator.folded` turns such a
-    model into an equal one where both are 0, which is the released form.
+    `code_groups` > 0 one per group of codes, so that a tone is learned in all colours at once; with `word_groups` > 0 prompt words
+    have one per group, so that a plural is its singular and one mark. `Generator.folded` turns such a model into an equal one
+    where all three are 0, which is the released form.
     """
 
     vocabulary_size: int
@@ -35,6 +36,7 @@ class GeneratorConfig:
     mlp_width: int = 1024
     code_features: int = 0
     code_groups: int = 0
+    word_groups: int = 0
 
     @property
     def head_dim(self) -> int:
@@ -140,20 +142,27 @@ def _at(x: Tensor, places: Tensor | None) -> Tensor:
 class Generator(nn.Module):
     """Predicts the codes of masked image tokens from the prompt and the codes that are known."""
 
-    def __init__(self, config: GeneratorConfig, features: Tensor | None = None, groups: Tensor | None = None):
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        features: Tensor | None = None,
+        groups: Tensor | None = None,
+        word_groups: Tensor | None = None,
+    ):
         """
         Args:
             config: sizes.
             features: float [codebook_size, code_features], what each code shows; None when `code_features` is 0.
             groups: int64 [any, codebook_size], 0..code_groups-1, the groups that each code is in; None when `code_groups` is 0.
+            word_groups: int64 [any, vocabulary_size], 0..word_groups-1, those that each word is in; None when `word_groups` is 0.
         """
         super().__init__()
         if config.code_features != (0 if features is None else features.shape[1]):
             given = "none" if features is None else features.shape[1]
             raise ValueError(f"expected {config.code_features} features a code, got {given}")
-        if config.code_groups != (0 if groups is None else int(groups.max()) + 1):
-            given = "none" if groups is None else int(groups.max()) + 1
-            raise ValueError(f"expected {config.code_groups} groups of codes, got {given}")
+        for kind, expected, given in (("codes", config.code_groups, groups), ("words", config.word_groups, word_groups)):
+            if expected != (0 if given is None else int(given.max()) + 1):
+                raise ValueError(f"expected {expected} groups of {kind}, got {'none' if given is None else int(given.max()) + 1}")
         if config.width % config.heads:
             raise ValueError(f"width {config.width} must be a multiple of heads {config.heads}")
         self.config = config
@@ -174,6 +183,9 @@ class Generator(nn.Module):
             self.register_buffer("groups", groups, persistent=False)
             self.input_groups = nn.Parameter(torch.zeros(config.code_groups, config.width))
             self.output_groups = nn.Parameter(torch.zeros(config.code_groups, config.width))
+        if word_groups is not None:
+            self.register_buffer("grouped_words", word_groups, persistent=False)
+            self.word_groups = nn.Parameter(torch.zeros(config.word_groups, config.width))
         self._initialize()
 
     def _initialize(self) -> None:
@@ -189,6 +201,12 @@ class Generator(nn.Module):
             else:
                 nn.init.normal_(weight, std=0.1 if "position" in name or "table" in name else self.config.width**-0.5)
         nn.init.normal_(self.head.weight, std=0.005)
+
+    def word_table(self) -> Tensor:
+        """Vectors of prompt tokens: float [vocabulary_size, width]."""
+        if not self.config.word_groups:
+            return self.text_table.weight
+        return self.text_table.weight + sum(F.embedding(group, self.word_groups) for group in self.grouped_words)
 
     def input_table(self) -> Tensor:
         """Input vectors of all codes and of the mask token: float [C + 1, width]."""
@@ -210,11 +228,32 @@ class Generator(nn.Module):
         return sum(parts) if parts else None
 
     @torch.no_grad()
+    def share_words(self) -> None:
+        """Moves what words of one stem have in common out of their own vectors, as a first guess.
+
+        A stem gets the mean of its unmarked words, a mark the mean of what its words add to their stems, and marked words keep nothing
+        of their own: so a word that training never showed begins as its stem and its mark. The text table stays equal for unmarked
+        words.
+        """
+        if not self.config.word_groups:
+            return
+        stems, marks = self.grouped_words
+        own, shared = self.text_table.weight, self.word_groups
+        plain, has_stem = marks == marks[0], stems > 0
+        for stem in stems[has_stem].unique():
+            shared[stem] = own[plain & (stems == stem)].mean(0)
+        own[has_stem] -= shared[stems[has_stem]]
+        for mark in marks[~plain].unique():
+            shared[mark] = own[marks == mark].mean(0)
+        own[~plain] = 0
+
+    @torch.no_grad()
     def folded(self) -> "Generator":
         """An equal generator without features and groups; its weights are copies."""
-        plain = Generator(replace(self.config, code_features=0, code_groups=0))
+        plain = Generator(replace(self.config, code_features=0, code_groups=0, word_groups=0))
         state = {name: value for name, value in self.state_dict().items() if not name.endswith(SHARED)}
         state |= {"image_table.weight": self.input_table(), "head.weight": self.output_matrix()}
+        state |= {"text_table.weight": self.word_table()}
         plain.load_state_dict(state)
         return plain.train(self.training)
 
@@ -227,7 +266,7 @@ class Generator(nn.Module):
         Returns:
             float [D, 2, P, H, L, head_dim]; index 0 of the second axis holds keys, 1 values.
         """
-        x = self.text_table(prompt_ids) + self.text_position
+        x = F.embedding(prompt_ids, self.word_table()) + self.text_position
         layers = []
         later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
         for block in self.blocks[:-1]:

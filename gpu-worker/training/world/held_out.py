@@ -1,7 +1,7 @@
 """What training must never be shown: the prompts that pictures are scored on.
 
-Two sets, in GenEval's metadata format, are scored and therefore held out (`evaluation/`): `official.jsonl`, GenEval's own
-prompts about the objects of this world, and `generated.jsonl`, a larger set of the same form.
+Sets in GenEval's metadata format are scored and therefore held out (`evaluation/`): `official.jsonl`, GenEval's own prompts about
+the objects of this world, `generated.jsonl`, a larger set of the same form, and two parts of its facts for one clean look each.
 Of two objects, counts, colours, positions and attributes the *facts* are held out, in every wording and either order. A single
 object cannot be: a world without dogs would have none to draw. There, the scored wording is held out.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from training.world.spec import Spec
 
 EVALUATION_DIRECTORY = Path(__file__).parent.parent.parent / "evaluation"
-EVALUATION_SETS = ("official", "generated")
+EVALUATION_SETS = ("official", "generated", "scored-a", "scored-b")
 
 Facts = tuple
 _MIRRORED = {"right of": "left of", "below": "above"}
@@ -67,5 +67,5 @@ def read_specs(path: Path) -> list[Spec]:
 
 @cache
 def evaluation_held_out() -> HeldOut:
-    """Everything that either set scores."""
+    """Everything that any set scores."""
     return HeldOut(spec for name in EVALUATION_SETS for spec in read_evaluation_set(name))

@@ -22,6 +22,9 @@ _RELATION_PHRASES = {
 }
 _OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 _JOINERS = ("and", "and", "with", "next to", "beside", "near")
+# What a picture's style is called: the set its drawings are taken from, then its background; in the order of the world's.
+SET_WORDS = ("fluent", "twemoji")
+TINT_WORDS = ("sky", "sand", "mint", "lilac")
 
 
 def with_article(noun: str) -> str:
@@ -66,15 +69,49 @@ def paraphrase(rng: np.random.Generator, spec: Spec) -> str:
     return f"{opening} {body}".strip()
 
 
+def styled(prompt: str, set_index: int, background: int) -> str:
+    """A prompt whose picture's style is told: the words of a set and of a background, then the prompt's own."""
+    return f"{SET_WORDS[set_index]} {TINT_WORDS[background]} {prompt}"
+
+
+def count_only(prompt: str, spec: Spec) -> str:
+    """A counting prompt without its noun ("a photo of three"), so that how many is learned from one word in all classes.
+
+    Raises:
+        ValueError: the prompt does not end with the plural of the spec's class.
+    """
+    for plural in (geneval_plural(spec["include"][0]["class"]), correct_plural(spec["include"][0]["class"])):
+        if prompt.endswith(f" {plural}"):
+            return prompt.removesuffix(f" {plural}")
+    raise ValueError(f"{prompt!r} does not end with what {spec} counts")
+
+
 def vocabulary() -> list[str]:
-    """Every word the grammar can produce, sorted."""
+    """Every word the grammar can produce: those of prompts, sorted, then those of styles."""
     from training.world.classes import COLORS, RELATIONS
 
     texts = [*CLASSES, *COLORS, *RELATIONS, *COUNT_WORDS, *_OPENINGS, *_JOINERS, *map(correct_plural, CLASSES)]
     texts += [*map(geneval_plural, CLASSES), *(str(number) for number in range(11))]
     texts += [phrase for phrases in _RELATION_PHRASES.values() for phrase in phrases]
     texts += ["a an the one photo of colored that is in are"]
-    return sorted({word for text in texts for word in text.split()})
+    # Styles came later: the ids of all other words, and with them the verifiers' tables, stay as they were.
+    return [*sorted({word for text in texts for word in text.split()}), *SET_WORDS, *TINT_WORDS]
+
+
+def word_groups() -> list[tuple[str, str | None]]:
+    """The stem of every word of `vocabulary`, and the mark that tells it from the stem, in the same order.
+
+    A plural has its singular's stem and the mark "plural"; a digit has its number word's stem and the mark "digit"; any other
+    word is its own stem and has no mark. So what is learned of "cat" and of "plural" is known of "cats", seen or not.
+    """
+    stems = {}
+    for name in CLASSES:
+        singular = name.split()[-1]
+        for plural in (geneval_plural(name), correct_plural(name)):
+            if (word := plural.split()[-1]) != singular:
+                stems[word] = (singular, "plural")
+    stems |= {str(number): (word, "digit") for number, word in enumerate(COUNT_WORDS)}
+    return [stems.get(word, (word, None)) for word in vocabulary()]
 
 
 def _choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:

@@ -79,8 +79,16 @@ class World:
         objects, background = self.arrange(rng, spec)
         return Scene(self.draw(objects, background), objects, background)
 
-    def arrange(self, rng: np.random.Generator, spec: Spec) -> tuple[tuple[SceneObject, ...], int]:
+    def arrange(
+        self, rng: np.random.Generator, spec: Spec, set_index: int | None = None
+    ) -> tuple[tuple[SceneObject, ...], int]:
         """Chooses drawings, places and background of a scene that satisfies a spec, without drawing it.
+
+        Args:
+            rng: source of randomness.
+            spec: what the scene must hold.
+            set_index: of `config.sets`, the set that all drawings are taken from, as far as it draws their classes; None draws
+                each object's by itself.
 
         Returns:
             (objects, index of the background in `config.backgrounds`).
@@ -94,7 +102,7 @@ class World:
         sizes = self.config.object_sizes
         smaller = rng.random() < self.config.smaller_rate and not any("color" in entry for entry in wanted)
         size = sizes[min(len(wanted) - 1 + smaller, len(sizes) - 1)]
-        drawings = [(self._pick_sprite(rng, entry), self._pick_color(rng, entry)) for entry in wanted]
+        drawings = [(self._pick_sprite(rng, entry, set_index), self._pick_color(rng, entry)) for entry in wanted]
         for _ in range(_PLACEMENT_ATTEMPTS):
             corners = self._place(rng, len(wanted), size)
             objects = tuple(
@@ -132,8 +140,11 @@ class World:
             prompt = paraphrase(rng, spec)
         return prompt
 
-    def _pick_sprite(self, rng: np.random.Generator, entry: dict):
+    def _pick_sprite(self, rng: np.random.Generator, entry: dict, set_index: int | None):
         choices = self.atlas.by_class[CLASS_INDEX[entry["class"]]]
+        if set_index is not None:
+            of_set = [sprite for sprite in choices if sprite.set == self.config.sets[set_index]]
+            choices = of_set or choices
         return choices[int(rng.integers(len(choices)))]
 
     def _pick_color(self, rng: np.random.Generator, entry: dict) -> str | None:
