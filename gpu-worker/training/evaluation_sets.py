@@ -4,8 +4,8 @@
 `evaluation/generated.jsonl`: more prompts of the same six forms. Where the world has few (single objects, counts, colours)
 they include official ones; elsewhere none is official.
 `evaluation/development.jsonl`: the last ones a task of those, by which settings are chosen; no report or benchmark comes as far.
-`evaluation/scored-a.jsonl`, `scored-b.jsonl`: 40 prompts a task each, disjoint, of the facts between the first ones (which earlier
-reports scored) and the development ones. Each is for one clean look: nothing may be chosen by it.
+`evaluation/scored-a.jsonl`, `scored-b.jsonl`: 40 prompts a task each, disjoint, of the facts between the first ones (which
+earlier reports scored) and the development ones. Each is for one clean look: nothing may be chosen by it.
 
 All are committed. Drawing other ones makes every trained weight invalid as a subject of evaluation: see `world/held_out.py`.
 """

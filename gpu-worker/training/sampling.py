@@ -24,16 +24,35 @@ class SamplingSettings:
         temperature: tau0 >= 0, scale of the Gumbel noise on the confidence before the first step's decay.
         code_temperature: tau > 0 that divides the logits before a code is drawn and its confidence read; below 1 the surer codes
             are drawn more often. A served graph has it inside its output layer (`export/generator_graphs.py`).
+        corrections: steps after these, at least 0, each of which draws anew the tokens that are least likely given all others.
+        correction_share: share of the tokens, 0..1, that the first of them draws; it falls linearly from there.
+        throughout: whether known tokens compete with new ones for being masked during the first steps already.
     """
 
     steps: int = 12
     guidance: float = 1.0
     temperature: float = 1.0
     code_temperature: float = 1.0
+    corrections: int = 0
+    correction_share: float = 0.2
+    throughout: bool = False
 
     def __post_init__(self) -> None:
         if self.code_temperature <= 0:
             raise ValueError(f"code_temperature is {self.code_temperature}; it must be above 0")
+        if self.corrections < 0:
+            raise ValueError(f"corrections is {self.corrections}; it must be at least 0")
+        if not 0 <= self.correction_share <= 1:
+            raise ValueError(f"correction_share is {self.correction_share}; it must be from 0 to 1")
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of a whole path."""
+        return self.steps + self.corrections
+
+    def competes(self, step: int) -> bool:
+        """Whether known tokens may be masked again after a step, 0..all_steps-1."""
+        return self.throughout or step >= self.steps - 1
 
 
 def mask_counts(token_count: int, steps: int) -> list[int]:
@@ -51,9 +70,41 @@ def mask_counts(token_count: int, steps: int) -> list[int]:
     return counts
 
 
+def masked_after(token_count: int, settings: SamplingSettings) -> list[int]:
+    """Tokens masked after each of all steps, the last of which draws a complete picture: what it leaves masked is never read.
+
+    The first steps have `mask_counts`. The corrections begin with their share of the tokens, and with fewer each time.
+    """
+    counts = mask_counts(token_count, settings.steps)
+    if not settings.corrections:
+        return counts
+    wanted = token_count * settings.correction_share
+    again = [max(1, round(wanted * (1 - index / settings.corrections))) for index in range(settings.corrections)]
+    return [*counts[:-1], *again, 0]
+
+
 def noise_scale(temperature: float, step: int, steps: int) -> float:
-    """Scale of the Gumbel noise at a step: tau0 (1 - (s+1)/T), 0 at the last step."""
-    return temperature * (1 - (step + 1) / steps)
+    """Scale of the Gumbel noise at a step: tau0 (1 - (s+1)/T), 0 at the last of the first steps and after it."""
+    return temperature * max(0.0, 1 - (step + 1) / steps)
+
+
+def mask_again(score: np.ndarray, noise: np.ndarray, unknown: np.ndarray, count: int, competes: bool) -> np.ndarray:
+    """Places to mask after a step: the `count` lowest of score plus noise, of equals the lower place.
+
+    Args:
+        score: float32 [R, N], log-probability of the code that stands in each place, nats.
+        noise: float32 [R, N], added where a code was drawn in this step.
+        unknown: bool [R, N], where one was drawn.
+        count: 0..N-1; where known tokens do not compete, fewer than are unknown.
+        competes: whether tokens that were known before the step may be masked.
+
+    Returns:
+        int64 [R, count].
+
+    Source: MaskGIT, arXiv 2202.04200; with competing tokens Token-Critic, arXiv 2209.04439, and ReMDM, arXiv 2503.00307.
+    """
+    confidence = np.where(unknown, score + noise, score if competes else np.inf)
+    return np.argsort(confidence, axis=1, kind="stable")[:, :count]
 
 
 def gumbel(uniform: Tensor) -> Tensor:
@@ -78,12 +129,12 @@ def sample(
         prompt_ids: int64 [P, L], the distinct prompts.
         unconditional_ids: int64 [L], the prompt of no words.
         row_prompt: int64 [R], the prompt of each row.
-        token_uniform: float [steps, R, N], 0..1, picks each position's code by inverse CDF.
-        mask_uniform: float [steps, R, N], 0..1, noise on the confidence.
-        settings: steps, guidance and temperature.
+        token_uniform: float [all steps, R, N], 0..1, picks each position's code by inverse CDF.
+        mask_uniform: float [all steps, R, N], 0..1, noise on the confidence.
+        settings: how to sample.
 
     Returns:
-        int64 [steps, R, N]: the complete prediction of the picture (x0) after each step; the last is the result.
+        int64 [all steps, R, N]: the complete prediction of the picture (x0) after each step; the last is the result.
     """
     config = generator.config
     rows, token_count = len(row_prompt), config.image_tokens
@@ -91,40 +142,29 @@ def sample(
     unconditional = torch.full_like(row_prompt, len(prompt_ids))
     tokens = torch.full((rows, token_count), config.codebook_size)
     predictions = []
-    for step, kept_masked in enumerate(mask_counts(token_count, settings.steps)):
-        unknown = tokens == config.codebook_size  # (R, N); every row has the same number of unknown tokens
-        logits = _unknown_logits(generator, tokens, unknown, prefix_kv, row_prompt)
+    for step, count in enumerate(masked_after(token_count, settings)):
+        unknown = tokens == config.codebook_size
+        logits = generator.image_logits(tokens, prefix_kv, row_prompt).float()
         if settings.guidance:
-            free = _unknown_logits(generator, tokens, unknown, prefix_kv, unconditional)
+            free = generator.image_logits(tokens, prefix_kv, unconditional).float()
             logits = (1 + settings.guidance) * logits - settings.guidance * free
-        probability = (logits / settings.code_temperature).softmax(-1)  # (R, unknown, C)
-        drawn = token_uniform[step][unknown].view(rows, -1, 1)
-        ids = torch.searchsorted(probability.cumsum(-1), drawn).clamp(max=config.codebook_size - 1)
-        confidence = probability.gather(-1, ids).squeeze(-1).clamp(min=1e-20).log()
-        noise = gumbel(mask_uniform[step][unknown].view(rows, -1))
-        confidence = confidence + noise_scale(settings.temperature, step, settings.steps) * noise
-        prediction = tokens.clone()
-        prediction[unknown] = ids.flatten()
+        probability = (logits / settings.code_temperature).softmax(-1)  # (R, N, C)
+        drawn = torch.searchsorted(probability.cumsum(-1), token_uniform[step][..., None]).clamp(max=config.codebook_size - 1)
+        prediction = torch.where(unknown, drawn[..., 0], tokens)
+        score = probability.gather(-1, prediction[..., None])[..., 0].clamp(min=1e-20).log()
+        noise = gumbel(mask_uniform[step]) * noise_scale(settings.temperature, step, settings.steps)
+        again = mask_again(score.numpy(), noise.numpy(), unknown.numpy(), count, settings.competes(step))
         predictions.append(prediction)
-        hidden_again = torch.full((rows, token_count), torch.inf)
-        hidden_again[unknown] = confidence.flatten()
-        lowest = hidden_again.argsort(dim=-1, stable=True)[:, :kept_masked]
-        tokens = prediction.scatter(1, lowest, config.codebook_size)
+        tokens = prediction.scatter(1, torch.from_numpy(again), config.codebook_size)
     return torch.stack(predictions)
 
 
-def _unknown_logits(generator: Generator, tokens: Tensor, unknown: Tensor, prefix_kv: Tensor, row_prompt: Tensor) -> Tensor:
-    """Logits float32 [R, unknown, C] at the unknown positions only; the output layer is most of the cost."""
-    states = generator.hidden(tokens, prefix_kv, row_prompt)
-    return generator.logits(states[unknown]).float().view(len(tokens), -1, generator.config.codebook_size)
-
-
 def random_uniforms(seed: int, settings: SamplingSettings, rows: int, token_count: int) -> tuple[Tensor, Tensor]:
-    """Uniforms for `sample`, float32 [steps, rows, token_count] each, a function of the seed only.
+    """Uniforms for `sample`, float32 [all steps, rows, token_count] each, a function of the seed only.
 
     Each step has a stream of its own, so that runs of different step counts begin with the same numbers.
     """
     shape = (2, rows, token_count)
-    drawn = [np.random.default_rng((seed, step)).random(shape, dtype=np.float32) for step in range(settings.steps)]
+    drawn = [np.random.default_rng((seed, step)).random(shape, dtype=np.float32) for step in range(settings.all_steps)]
     both = torch.from_numpy(np.stack(drawn, axis=1))
     return both[0], both[1]

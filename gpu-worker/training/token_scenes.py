@@ -32,7 +32,9 @@ class TokenBatch:
 class TokenScenes:
     """Draws specs from a world and returns them as prompts and code grids."""
 
-    def __init__(self, world: World, codes: SceneCodes, tokenizer: Tokenizer, *, told_rate: float = 0.85, count_only_rate: float = 0.25):
+    def __init__(
+        self, world: World, codes: SceneCodes, tokenizer: Tokenizer, *, told_rate: float = 0.85, count_only_rate: float = 0.25
+    ):
         """
         Args:
             world: of the scenes.

@@ -51,8 +51,8 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str, length: int = MAX_PROMPT_TO
 def word_group_ids(tokenizer: Tokenizer) -> np.ndarray:
     """The groups of each token (`training.world.prompts.word_groups`): int64 [2, vocabulary size].
 
-    First the stem that it shares with other words, 0 where it shares none, then the mark that tells it from its stem, or that there
-    is none; no number means both.
+    First the stem that it shares with other words, 0 where it shares none, then the mark that tells it from its stem, or that
+    there is none; no number means both.
     """
     groups = np.zeros((2, tokenizer.get_vocab_size()), dtype=np.int64)
     stem_of = dict(zip(vocabulary(), word_groups(), strict=True))

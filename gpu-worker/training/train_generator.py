@@ -107,8 +107,8 @@ def mask_tokens(rng: np.random.Generator, codes: np.ndarray, mask_id: int) -> tu
     return np.where(hidden, mask_id, codes), hidden
 
 
-# Hidden share of examples with redrawn tokens. From an almost empty grid the model can only guess another picture than the true one,
-# and what it would learn of that is to doubt everything.
+# Hidden share of examples with redrawn tokens. From an almost empty grid the model can only guess another picture than the true
+# one, and what it would learn of that is to doubt everything.
 _REDRAWN_HIDDEN = (0.1, 0.75)
 
 
@@ -133,9 +133,8 @@ def masked_batch(batch: TokenBatch, rng: np.random.Generator, mask_id: int, sett
     places, filled = np.flatnonzero(counted), np.flatnonzero(redrawn)
     uniform = rng.random(len(filled), dtype=np.float32)
     of_loss = (places, batch.codes.ravel()[places], batch.on_object.ravel()[places])
-    return MaskedBatch(
-        *map(torch.from_numpy, (prompts, batch.row_prompt, tokens)), redrawn_rows, *map(torch.from_numpy, (filled, uniform, *of_loss))
-    )
+    shown = map(torch.from_numpy, (prompts, batch.row_prompt, tokens))
+    return MaskedBatch(*shown, redrawn_rows, *map(torch.from_numpy, (filled, uniform, *of_loss)))
 
 
 @torch.no_grad()

@@ -56,8 +56,9 @@ def build_step_graph(
 
     Inputs: tokens int64 [R, N] (C where masked), prefix_kv float32 [D, 2, P, H, L, head_dim] whose prompt 0 is the
     unconditional one, row_prompt int64 [R] within 0..P-1, guidance float32 [R] (0 is none), uniform float32 [R, N] in
-    [0, 1). Outputs: ids int64 [R, N] within 0..C-1, prob float32 [R, N] of the sampled id. A row without guidance has no
-    unconditional twin and costs half of one with it; G rows are guided.
+    [0, 1). Outputs: ids int64 [R, N] within 0..C-1, the sampled code where masked and the present one elsewhere; prob float32
+    [R, N], the probability of each. A row without guidance has no unconditional twin and costs half of one with it; G rows are
+    guided.
     """
     config = model.config
     tokens_count, width = config.image_tokens, config.width
@@ -93,7 +94,11 @@ def build_step_graph(
     head, bias = model.output_matrix().detach() / code_temperature, model.head.bias / code_temperature
     logits = products.output_layer(hidden, head, bias)
     probability = graph.op("Softmax", logits, axis=-1)  # (R*N, C)
-    ids, prob = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
+    drawn = sample_categories(graph, probability, graph.reshape(uniform, [-1]), config.codebook_size)
+    present = graph.reshape(tokens, [-1])
+    is_known = graph.op("Less", present, graph.constant(np.int64(config.codebook_size)))
+    ids = graph.op("Where", is_known, present, drawn)
+    prob = graph.op("GatherElements", probability, graph.op("Unsqueeze", ids, graph.constant([1])), axis=1)
     graph.output(graph.reshape(ids, [-1, tokens_count]), "ids", "int64", ["R", tokens_count])
     graph.output(graph.reshape(prob, [-1, tokens_count]), "prob", "float32", ["R", tokens_count])
     if expose_probability:

@@ -19,7 +19,7 @@ def block_count(category_count: int) -> int:
     return next(n for n in range(root, category_count + 1) if category_count % n == 0)
 
 
-def sample_categories(graph: GraphBuilder, probability: str, uniform: str, category_count: int) -> tuple[str, str]:
+def sample_categories(graph: GraphBuilder, probability: str, uniform: str, category_count: int) -> str:
     """Samples one category per line by inverse CDF.
 
     The cumulative sum is taken over block sums first and then inside the one block that holds the sample: exact up to
@@ -34,7 +34,7 @@ def sample_categories(graph: GraphBuilder, probability: str, uniform: str, categ
         category_count: V.
 
     Returns:
-        Names of the sampled category, int64 [M], and of its probability, float32 [M].
+        Name of the sampled category, int64 [M].
 
     Source: inverse transform sampling; the two-level form was measured against Multinomial and a flat CumSum.
     """
@@ -48,9 +48,7 @@ def sample_categories(graph: GraphBuilder, probability: str, uniform: str, categ
     inside = graph.op("GatherND", table, block, batch_dims=1)  # [M, width]
     offset, _ = _search(graph, inside, graph.op("Sub", target, before))
     category = graph.op("Add", graph.op("Mul", block, graph.constant([width])), offset)
-    chosen = graph.op("GatherElements", inside, offset, axis=1)
-    line = graph.constant([-1])
-    return graph.op("Reshape", category, line), graph.op("Reshape", chosen, line)
+    return graph.op("Reshape", category, graph.constant([-1]))
 
 
 def _search(graph: GraphBuilder, mass: str, target: str) -> tuple[str, str]:

@@ -6,20 +6,23 @@ import numpy as np
 import torch
 
 from training.export.runtime import GraphSession
-from training.sampling import SamplingSettings, gumbel, mask_counts, noise_scale
+from training.sampling import SamplingSettings, gumbel, mask_again, masked_after, noise_scale
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """R rows over all steps.
+    """R rows over all steps, corrections included.
 
     Attributes:
         tokens: int64 [steps, R, N], tokens before each step; the codebook size where masked.
         predictions: int64 [steps, R, N], the complete prediction after each step; the last is the result.
+        coherence: float32 [steps, R], mean over the places of the log-probability of the code that stands there after each step,
+            nats: how likely the generator finds its own picture.
     """
 
     tokens: np.ndarray
     predictions: np.ndarray
+    coherence: np.ndarray
 
 
 def sample_trajectory(
@@ -35,8 +38,8 @@ def sample_trajectory(
     rows, count = token_uniform.shape[1:]
     tokens = np.full((rows, count), codebook_size, dtype=np.int64)
     guidance = np.full(rows, settings.guidance, dtype=np.float32)
-    before, predictions = [], []
-    for step, kept_masked in enumerate(mask_counts(count, settings.steps)):
+    before, predictions, coherence = [], [], []
+    for step, kept_masked in enumerate(masked_after(count, settings)):
         before.append(tokens)
         output = session.run(
             {
@@ -45,12 +48,13 @@ def sample_trajectory(
             }
         )  # fmt: skip
         unknown = tokens == codebook_size
-        prediction = np.where(unknown, output["ids"], tokens)
-        predictions.append(prediction)
-        noise = gumbel(torch.from_numpy(mask_uniform[step])).numpy()
-        confidence = np.log(np.maximum(output["prob"], 1e-20)) + noise_scale(settings.temperature, step, settings.steps) * noise
-        confidence = np.where(unknown, confidence, np.inf)
-        lowest = np.argsort(confidence, axis=1, kind="stable")[:, :kept_masked]
-        tokens = prediction.copy()
+        score = np.log(np.maximum(output["prob"], 1e-20))
+        predictions.append(output["ids"])
+        coherence.append(score.mean(1))
+        noise = gumbel(torch.from_numpy(mask_uniform[step])).numpy() * np.float32(
+            noise_scale(settings.temperature, step, settings.steps)
+        )
+        lowest = mask_again(score, noise, unknown, kept_masked, settings.competes(step))
+        tokens = output["ids"].copy()
         np.put_along_axis(tokens, lowest, codebook_size, axis=1)
-    return Trajectory(np.stack(before), np.stack(predictions))
+    return Trajectory(np.stack(before), np.stack(predictions), np.stack(coherence))

@@ -21,9 +21,9 @@ class GeneratorConfig:
 
     `vocabulary_size` counts prompt tokens, `grid` image tokens along one side. With `code_features` > 0 input table and
     output layer also learn one vector per feature of a code, so that rare codes learn from codes that look alike, with
-    `code_groups` > 0 one per group of codes, so that a tone is learned in all colours at once; with `word_groups` > 0 prompt words
-    have one per group, so that a plural is its singular and one mark. `Generator.folded` turns such a model into an equal one
-    where all three are 0, which is the released form.
+    `code_groups` > 0 one per group of codes, so that a tone is learned in all colours at once; with `word_groups` > 0 prompt
+    words have one per group, so that a plural is its singular and one mark. `Generator.folded` turns such a model into an equal
+    one where all three are 0, which is the released form.
     """
 
     vocabulary_size: int
@@ -231,9 +231,9 @@ class Generator(nn.Module):
     def share_words(self) -> None:
         """Moves what words of one stem have in common out of their own vectors, as a first guess.
 
-        A stem gets the mean of its unmarked words, a mark the mean of what its words add to their stems, and marked words keep nothing
-        of their own: so a word that training never showed begins as its stem and its mark. The text table stays equal for unmarked
-        words.
+        A stem gets the mean of its unmarked words, a mark the mean of what its words add to their stems, and marked words keep
+        nothing of their own: so a word that training never showed begins as its stem and its mark. The vectors of unmarked words
+        stay as they are.
         """
         if not self.config.word_groups:
             return
