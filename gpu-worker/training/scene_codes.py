@@ -55,7 +55,7 @@ class SceneCodes:
         codes = np.full((side, side), self.plain(background), dtype=np.int64)
         for known in objects:
             x0, y0, x1, y1 = (value // patch for value in known.cell)
-            block = self._block(Drawing(known.sprite, known.color, known.cell[2] - known.cell[0]))
+            block = self.block(Drawing(known.sprite, known.color, known.cell[2] - known.cell[0]))
             codes[y0:y1, x0:x1] = np.where(block >= 0, block, self.plain(background))
         return codes
 
@@ -69,11 +69,11 @@ class SceneCodes:
             for sprite in sprites:
                 for color in (None, *(COLORS if CLASSES[sprite.class_index] in COLORABLE else ())):
                     for size in set(self._world.config.object_sizes):
-                        self._block(Drawing(sprite.index, color, size))
+                        self.block(Drawing(sprite.index, color, size))
         return len(self._blocks)
 
-    def _block(self, drawing: Drawing) -> np.ndarray:
-        """Codes of a drawing: int64 [size / patch, size / patch], -1 where it leaves a patch empty."""
+    def block(self, drawing: Drawing) -> np.ndarray:
+        """Codes of a drawing: int64 [size / patch, size / patch], -1 where it leaves a patch empty; not to be written to."""
         if drawing not in self._blocks:
             self._blocks[drawing] = self._own(drawing) if drawing.color is None else self._colored(drawing)
         return self._blocks[drawing]
