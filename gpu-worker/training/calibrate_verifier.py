@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from training.checkpoint import load_weights, save_weights
+from training.coherence import CoherenceFit, fit_fusion
 from training.export.decode_graph import build_decode_graph
 from training.export.generator_graphs import build_prefix_graph, build_step_graph
 from training.export.runtime import GraphSession
@@ -29,10 +30,11 @@ from training.geneval_rules import DetectionThresholds
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import TASKS, Verifier, VerifierConfig
-from training.probability_quality import fit_scale_and_shift
+from training.probability_quality import area_under_curve, fit_scale_and_shift
 from training.pruning_choice import ALIGNMENT, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
 from training.ranking_data import released_files, sampling_of, source_of
 from training.ranking_shards import RankingData
+from training.sampling import SamplingSettings
 from training.verifier_kinds import KINDS, RELEASED, trained_weights
 from training.verifier_measurement import Answers, measure, read_answers
 
@@ -64,6 +66,22 @@ def fit_answers(answers: Answers, asks_steps: bool) -> list[tuple[float, float]]
     return fits
 
 
+def fit_fusions(answers: Answers, fits: list[tuple[float, float]], tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """What coherence adds to each question that decides: alignment at the last step, potential before it.
+
+    Of a verifier that knows potential alone the last answer ranks and accepts, so there it is the last that is fitted.
+    """
+    logits, fusion = answers.calibrated(fits), {}
+    for task in ("potential", "alignment"):
+        if task not in tasks:
+            continue
+        is_last = task == "alignment" or "alignment" not in tasks
+        places, index = slice(-1, None) if is_last else slice(None, -1), TASKS.index(task)
+        own, labels = (values[:, places, index].ravel() for values in (logits, answers.labels))
+        fusion[task] = fit_fusion(own, answers.coherence[:, places].ravel(), labels)
+    return fusion
+
+
 @torch.no_grad()
 def fold_into_head(model: Verifier, fits: list[tuple[float, float]]) -> None:
     """Makes the head's logits the calibrated ones."""
@@ -92,7 +110,7 @@ def release(
     model: Verifier,
     read: Callable[[str], Answers],
     tasks: tuple[str, ...],
-    step_count: int,
+    sampling: SamplingSettings,
     call_row_steps: float,
     given: OperatingPoint | None = None,
 ) -> dict:
@@ -101,7 +119,7 @@ def release(
     Args:
         read: the model's answers about a split, before calibration.
         tasks: the questions that it will be asked.
-        step_count: steps of a whole run.
+        sampling: of the trajectories.
         call_row_steps: from `measure_call_row_steps`.
         given: of a verifier that prunes: what to use instead of choosing it here.
 
@@ -112,7 +130,8 @@ def release(
     if given and (unknown := set(given.rule.steps) - set(known.steps[:-1])):
         raise ValueError(f"judged steps {sorted(unknown)} were not recorded; permitted are {list(known.steps[:-1])}")
     fits = fit_answers(known, prunes)
-    probability, good = known.probability(fits), known.labels[:, -1, ALIGNMENT] > 0.5
+    fusion, step_count = fit_fusions(known, fits, tasks), sampling.all_steps
+    probability, good = known.scores(fits, fusion), known.labels[:, -1, ALIGNMENT] > 0.5
     thresholds, rule, prune_rates = dict.fromkeys(TASKS, _NOT_ASKED), PruningRule((), _NOT_ASKED, _NOT_ASKED), ()
     if prunes:
         rule = given.rule if given else choose_pruning(probability, good, known.steps, step_count, call_row_steps)
@@ -128,8 +147,8 @@ def release(
     fold_into_head(model, fits)
 
     unseen = read("test")
-    tested = unseen.probability(fits)
-    measured = measure(unseen, tested, tasks)
+    tested = unseen.scores(fits, fusion)
+    measured = measure(unseen, tested, tasks) | {"parts": _parts(unseen, fits, tasks)}
     if prunes:
         unseen_good = unseen.labels[:, -1, ALIGNMENT] > 0.5
         outcome = replay_pruning(tested, unseen_good, unseen.steps, step_count, rule)
@@ -139,12 +158,21 @@ def release(
         "tasks": list(tasks),
         "thresholds": thresholds,
         "judgedSteps": list(rule.steps),
-        "judgedStepsOf": step_count,
+        "judgedStepsOf": sampling.steps,
+        "fusion": fusion,
         "callRowSteps": round(call_row_steps, 3),
         "pruneRates": [round(rate, 4) for rate in prune_rates],
         "calibratedOn": len(good),
         "measured": measured,
     }
+
+
+def _parts(answers: Answers, fits: list[tuple[float, float]], tasks: tuple[str, ...]) -> dict[str, float | None]:
+    """Area under the curve of final pictures by the verifier alone, and by coherence alone."""
+    right = answers.labels[:, -1, ALIGNMENT]
+    own = answers.calibrated(fits)[:, -1, TASKS.index("alignment" if "alignment" in tasks else "potential")]
+    areas = {"verifier": area_under_curve(own, right), "coherence": area_under_curve(answers.coherence[:, -1], right)}
+    return {name: None if area is None else round(area, 4) for name, area in areas.items()}
 
 
 def _operating_point(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> OperatingPoint | None:
@@ -182,6 +210,7 @@ def main() -> None:
     quantizer = load_weights(arguments.weights / "quantizer.pt", Quantizer, QuantizerConfig)
     thresholds = DetectionThresholds.from_toml(arguments.settings)
     source = source_of(released_files(arguments.weights), sampling_of(arguments.settings))
+    coherence = CoherenceFit.read(arguments.weights / "coherence.json")
     verifier = GraphSession(build_verifier_graph(model), arguments.threads)
     decoder = GraphSession(build_decode_graph(quantizer), arguments.threads)
     # A zero-shot verifier is measured as what it is used for.
@@ -189,10 +218,10 @@ def main() -> None:
 
     def read(split: str) -> Answers:
         data = RankingData.read(arguments.trajectories, split, source)
-        return read_answers(verifier, lambda ids: decoder.run({"ids": ids})["image"], data, thresholds, kind)
+        return read_answers(verifier, lambda ids: decoder.run({"ids": ids})["image"], data, thresholds, kind, coherence)
 
-    step_count = sampling_of(arguments.settings).steps
-    report = release(model, read, released.tasks, step_count, measure_call_row_steps(model, generator, quantizer), given)
+    cost = measure_call_row_steps(model, generator, quantizer)
+    report = release(model, read, released.tasks, sampling_of(arguments.settings), cost, given)
     save_weights(arguments.weights / f"{arguments.name}.pt", model)
     (arguments.weights / f"{arguments.name}.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report))

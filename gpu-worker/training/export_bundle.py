@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from tokenizers import Tokenizer
 
 from training.export.bundle_models import BundleModels, Calibration, load_models, untrained_models
 from training.export.decode_graph import build_decode_graph
@@ -26,6 +27,7 @@ from training.export.shared_weights import share_weights
 from training.export.verifier_graph import build_verifier_graph
 from training.tokenizer import BOS, EOS, PAD, UNK, encode_prompt
 from training.world.classes import CLASSES, COLORS
+from training.world.prompts import SET_WORDS, TINT_WORDS
 
 _TRAINING_DIRECTORY = Path(__file__).parent
 _LARGEST_BUNDLE_BYTES = 40_000_000
@@ -119,6 +121,8 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "heads": generator.heads,
             "headDim": generator.head_dim,
             "defaults": settings["generator"]["defaults"],
+            "corrections": settings["generator"]["corrections"],
+            **({"coherence": {"points": models.coherence}} if models.coherence else {}),
             "maxSteps": settings["generator"]["max_steps"],
         },
         "prompt": {
@@ -130,6 +134,7 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "padSide": "right",
             "unknown": UNK,
             "unconditional": encode_prompt(models.tokenizer, "", generator.max_prompt_tokens).tolist(),
+            "styles": _styles(models.tokenizer),
             "examples": settings["prompt"]["examples"],
         },
         "verifiers": {
@@ -156,7 +161,14 @@ def _verifier_entry(name: str, calibration: Calibration, call_ms: float) -> dict
         "judgedStepsOf": calibration.judged_steps_of,
         "callMs": round(call_ms, 2),
         "economics": {"callRowSteps": calibration.call_row_steps, "pruneRates": list(calibration.prune_rates)},
+        **({"fusion": calibration.fusion} if calibration.fusion else {}),
     }
+
+
+def _styles(tokenizer: Tokenizer) -> list[dict]:
+    """The words of a picture's style, by what they choose, in the order in which `training.world.prompts.styled` puts them."""
+    axes = (("set", SET_WORDS), ("tint", TINT_WORDS))
+    return [{"name": name, "tokens": [[tokenizer.token_to_id(word)] for word in words]} for name, words in axes]
 
 
 def _served(name: str, verifiers: dict) -> dict:

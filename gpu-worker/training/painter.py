@@ -7,6 +7,7 @@ from training.models.quantizer import Quantizer
 from training.precision import mixed_precision
 from training.sampling import SamplingSettings, random_uniforms, sample
 from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
+from training.world.prompts import drawn_styles
 
 _ROWS = 32  # rows a batch: 32 * 64 * 8192 float32 logits are 64 MiB
 
@@ -19,9 +20,9 @@ class Painter:
 
     @torch.no_grad()
     def paint(self, prompts: list[str], settings: SamplingSettings, seed: int) -> torch.Tensor:
-        """One picture per prompt, uint8 [R, H, W, 3]; a function of prompts, settings and seed."""
+        """One picture per prompt, each in a style drawn for it: uint8 [R, H, W, 3]; a function of prompts, settings and seed."""
         config = self._generator.config
-        ids = torch.from_numpy(encode_prompts(self._tokenizer, prompts, config.max_prompt_tokens))
+        ids = torch.from_numpy(encode_prompts(self._tokenizer, drawn_styles(prompts, seed), config.max_prompt_tokens))
         free = torch.from_numpy(unconditional_prompt(config.max_prompt_tokens))
         uniforms = random_uniforms(seed, settings, len(prompts), config.image_tokens)
         pictures = []
@@ -30,6 +31,6 @@ class Painter:
             part = ids[rows]
             noise = (uniforms[0][:, rows], uniforms[1][:, rows])
             with mixed_precision():
-                codes = sample(self._generator, part, free, torch.arange(len(part)), *noise, settings)[-1]
+                codes = sample(self._generator, part, free, torch.arange(len(part)), *noise, settings).predictions[-1]
             pictures.append(self._quantizer.decode(codes))
         return torch.cat(pictures)

@@ -21,7 +21,7 @@ import torch
 from training.budget import Budget
 from training.checkpoint import load_weights
 from training.fact_splits import SPLITS
-from training.geneval_rules import DetectionThresholds, is_correct
+from training.geneval_rules import DetectionThresholds
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
@@ -29,8 +29,10 @@ from training.ranking_shards import Detections, RankingData, read_shard, write_s
 from training.sampling import SamplingSettings, random_uniforms
 from training.tokenizer import build_tokenizer, encode_prompts
 from training.trajectory_sampler import GraphPainter, Painter, TorchPainter
+from training.wholeness import Wholeness
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
+from training.world.prompts import drawn_style
 from training.world.spec import Spec
 from training.world.world import World
 
@@ -46,7 +48,7 @@ class RankingConfig:
     Attributes:
         pictures_per_prompt: at least 1.
         task_weights: relative frequency of prompts of each task in `TASKS` order.
-        first_step: the first step whose picture is kept; all later ones are.
+        first_step: the first step whose picture is kept. All later ones are, but of the corrections only the last.
     """
 
     pictures_per_prompt: int
@@ -64,42 +66,48 @@ class RankingConfig:
         table = tomllib.loads(path.read_text())["ranking"]
         return cls(table["pictures_per_prompt"], tuple(table["task_weights"]), table["first_step"])
 
-    def recorded_steps(self, step_count: int) -> tuple[int, ...]:
+    def recorded_steps(self, settings: SamplingSettings) -> tuple[int, ...]:
         """Steps whose pictures are kept, the last included."""
-        return tuple(range(min(self.first_step, step_count - 1), step_count))
+        first = range(min(self.first_step, settings.steps - 1), settings.steps)
+        return (*first, settings.all_steps - 1) if settings.corrections else tuple(first)
 
 
 class TrajectorySampler:
     """Samples shards of pictures for random specs and keeps what each step showed."""
 
     def __init__(
-        self, world: World, painter: Painter, settings: SamplingSettings, config: RankingConfig, token_count: int, source: str
-    ):
+        self, world: World, painter: Painter, wholeness: Wholeness, settings: SamplingSettings, config: RankingConfig,
+        token_count: int, source: str,
+    ):  # fmt: skip
         """
         Args:
             world: where specs and prompts come from.
             painter: makes the pictures.
+            wholeness: tells which of them are whole.
             settings: steps, guidance and temperature of the painter.
             config: how many of what.
             token_count: N of the generator.
             source: identifies models and settings (`source_of`).
         """
-        self._world, self._painter, self._settings, self._config = world, painter, settings, config
+        self._world, self._painter, self._wholeness, self._settings, self._config = world, painter, wholeness, settings, config
         self._token_count, self.source, self._tokenizer = token_count, source, build_tokenizer()
 
     def sample(self, rng: np.random.Generator, rows: int) -> RankingData:
-        """`rows` trajectories, `pictures_per_prompt` of each prompt; a function of the generator's state only."""
+        """`rows` trajectories, `pictures_per_prompt` of each prompt in styles of their own; a function of `rng`'s state only."""
         repeats = self._config.pictures_per_prompt
         prompts = [self._draw(rng) for _ in range(-(-rows // repeats))]
         row_prompt = np.arange(rows) // repeats
-        prompt_ids = encode_prompts(self._tokenizer, [spec["prompt"] for spec in prompts])
-        uniforms = random_uniforms(int(rng.integers(2**62)), self._settings, rows, self._token_count)
-        predictions = self._painter.predict(prompt_ids, row_prompt, uniforms)
-        steps = self._config.recorded_steps(self._settings.steps)
-        seen = [self._painter.detect(self._painter.decode(predictions[step])) for step in steps]
-        codes = np.stack([predictions[step] for step in steps], axis=1).astype(np.uint16)
         specs = [prompts[index] for index in row_prompt]
-        return RankingData(self.source, specs, steps, self._settings.steps, codes, Detections.of(seen))
+        styled_ids = encode_prompts(self._tokenizer, [drawn_style(rng, spec["prompt"]) for spec in specs])
+        uniforms = random_uniforms(int(rng.integers(2**62)), self._settings, rows, self._token_count)
+        predictions, coherence = self._painter.predict(styled_ids, np.arange(rows), uniforms)
+        steps = list(self._config.recorded_steps(self._settings))
+        pictures = [self._painter.decode(predictions[step]) for step in steps]
+        seen = [self._painter.detect(images) for images in pictures]
+        codes = np.stack([predictions[step] for step in steps], axis=1).astype(np.uint16)
+        whole = np.stack([self._wholeness.of(images, specs) for images in pictures], axis=1)
+        of_steps = (codes, Detections.of(seen), whole, coherence[steps].T)
+        return RankingData(self.source, specs, tuple(steps), self._settings.all_steps, *of_steps)
 
     def _draw(self, rng: np.random.Generator) -> Spec:
         weights = np.asarray(self._config.task_weights)
@@ -114,8 +122,7 @@ def released_files(weights: Path) -> list[Path]:
 
 def sampling_of(settings: Path) -> SamplingSettings:
     """Sampling defaults of `configs/bundle.toml`."""
-    generator = tomllib.loads(settings.read_text())["generator"]
-    return SamplingSettings(**generator["defaults"], code_temperature=generator["code_temperature"])
+    return SamplingSettings.of_bundle(tomllib.loads(settings.read_text()))
 
 
 def source_of(weights: list[Path], settings: SamplingSettings) -> str:
@@ -155,10 +162,10 @@ def shard_path(out: Path, seed: int, index: int) -> Path:
 
 
 def share_correct(data: RankingData, thresholds: DetectionThresholds) -> dict[str, float]:
-    """Share of final pictures that satisfy their prompt, of each task."""
+    """Share of final pictures that satisfy their prompt and are whole, of each task."""
     verdicts: dict[str, list[bool]] = {}
     for row, spec in enumerate(data.specs):
-        verdicts.setdefault(spec["tag"], []).append(is_correct(data.objects(row, -1), spec, thresholds))
+        verdicts.setdefault(spec["tag"], []).append(data.is_right(row, -1, spec, thresholds))
     return {task: round(float(np.mean(verdicts[task])), 3) for task in TASKS if task in verdicts}
 
 
@@ -184,7 +191,7 @@ def main() -> None:
     painter = TorchPainter(*models, sampling, torch.device("cuda")) if is_cuda else GraphPainter(*models, sampling)
     world, config = World(WorldConfig.from_toml(arguments.config)), RankingConfig.from_toml(arguments.ranking)
     source = source_of(files, sampling)
-    sampler = TrajectorySampler(world, painter, sampling, config, models[0].config.image_tokens, source)
+    sampler = TrajectorySampler(world, painter, Wholeness(), sampling, config, models[0].config.image_tokens, source)
     rows = _CUDA_ROWS if is_cuda else _CPU_ROWS
     if arguments.trajectories is None:
         budget = Budget(minutes=arguments.minutes)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from training.fact_splits import split_of
-from training.geneval_rules import DetectedObject
+from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct
 from training.models.detector import DetectorOutput
 from training.world.classes import COLORS
 from training.world.spec import Spec
@@ -66,6 +66,8 @@ class RankingData:
         step_count: steps of a whole run.
         codes: uint16 [n, S, N], the complete prediction after each recorded step.
         detections: what the detector saw in each of these pictures.
+        whole: bool [n, S], whether a picture is whole drawings of what was asked for and nothing else (`training.wholeness`).
+        coherence: float32 [n, S], how likely the generator found its picture, nats (`training.sampling.Sampled`).
     """
 
     source: str
@@ -74,6 +76,8 @@ class RankingData:
     step_count: int
     codes: np.ndarray
     detections: Detections
+    whole: np.ndarray
+    coherence: np.ndarray
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -90,11 +94,16 @@ class RankingData:
         """What the detector saw after the `place`-th recorded step."""
         return self.detections.objects(row, place)
 
+    def is_right(self, row: int, place: int, spec: Spec, thresholds: DetectionThresholds) -> bool:
+        """Whether a recorded picture satisfies a spec by GenEval's rules and is whole: the strict verdict."""
+        return bool(self.whole[row, place]) and is_correct(self.objects(row, place), spec, thresholds)
+
     def select(self, rows: list[int]) -> "RankingData":
         """Some of the trajectories."""
         detections = Detections(*(getattr(self.detections, name)[rows] for name in _DETECTIONS))
         specs = [self.specs[row] for row in rows]
-        return RankingData(self.source, specs, self.steps, self.step_count, self.codes[rows], detections)
+        arrays = (self.codes[rows], detections, self.whole[rows], self.coherence[rows])
+        return RankingData(self.source, specs, self.steps, self.step_count, *arrays)
 
     @classmethod
     def read(cls, folder: Path, split: str, source: str | None = None) -> "RankingData":
@@ -119,6 +128,8 @@ class RankingData:
             first.step_count,
             np.concatenate([shard.codes for shard in shards]),
             Detections(*(np.concatenate([getattr(shard.detections, name) for shard in shards]) for name in _DETECTIONS)),
+            np.concatenate([shard.whole for shard in shards]),
+            np.concatenate([shard.coherence for shard in shards]),
         )
         rows = [row for row, spec in enumerate(joined.specs) if split_of(spec) == split]
         if not rows:
@@ -133,7 +144,8 @@ def write_shard(data: RankingData, path: Path) -> None:
     partial = path.with_suffix(".partial")
     detections = {name: getattr(data.detections, name) for name in _DETECTIONS}
     with partial.open("wb") as file:
-        np.savez(file, codes=data.codes, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **detections)
+        arrays = {"codes": data.codes, "whole": data.whole, "coherence": data.coherence, **detections}
+        np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
     partial.rename(path)
 
 
@@ -142,4 +154,5 @@ def read_shard(path: Path) -> RankingData:
     with np.load(path) as shard:
         meta = json.loads(shard["meta"].tobytes())
         detections = Detections(*(shard[name] for name in _DETECTIONS))
-        return RankingData(meta["source"], meta["specs"], tuple(meta["steps"]), meta["stepCount"], shard["codes"], detections)
+        arrays = (shard["codes"], detections, shard["whole"], shard["coherence"])
+        return RankingData(meta["source"], meta["specs"], tuple(meta["steps"]), meta["stepCount"], *arrays)

@@ -45,6 +45,16 @@ class SamplingSettings:
         if not 0 <= self.correction_share <= 1:
             raise ValueError(f"correction_share is {self.correction_share}; it must be from 0 to 1")
 
+    @classmethod
+    def of_bundle(cls, settings: dict) -> "SamplingSettings":
+        """The defaults that a bundle is served with; `settings` is the content of `configs/bundle.toml`."""
+        generator = settings["generator"]
+        corrections = generator["corrections"]
+        return cls(
+            **generator["defaults"], code_temperature=generator["code_temperature"],
+            corrections=corrections["steps"], correction_share=corrections["share"], throughout=corrections["throughout"],
+        )  # fmt: skip
+
     @property
     def all_steps(self) -> int:
         """Steps of a whole path."""
@@ -112,6 +122,20 @@ def gumbel(uniform: Tensor) -> Tensor:
     return -torch.log((-torch.log(uniform.clamp(min=1e-20))).clamp(min=1e-20))
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """R rows over all steps, corrections included.
+
+    Attributes:
+        predictions: int64 [all steps, R, N], the complete prediction of the picture (x0) after each step; the last is the result.
+        coherence: float32 [all steps, R], nats, at most 0: how likely the generator finds its own picture, as the mean over the
+            places of the log-probability of the code that stands there after the step.
+    """
+
+    predictions: Tensor
+    coherence: Tensor
+
+
 @torch.no_grad()
 def sample(
     generator: Generator,
@@ -121,7 +145,7 @@ def sample(
     token_uniform: Tensor,
     mask_uniform: Tensor,
     settings: SamplingSettings,
-) -> Tensor:
+) -> Sampled:
     """Samples one picture per row and keeps every step's full prediction.
 
     Args:
@@ -132,16 +156,13 @@ def sample(
         token_uniform: float [all steps, R, N], 0..1, picks each position's code by inverse CDF.
         mask_uniform: float [all steps, R, N], 0..1, noise on the confidence.
         settings: how to sample.
-
-    Returns:
-        int64 [all steps, R, N]: the complete prediction of the picture (x0) after each step; the last is the result.
     """
     config = generator.config
     rows, token_count = len(row_prompt), config.image_tokens
     prefix_kv = generator.prefix(torch.cat([prompt_ids, unconditional_ids[None]]))
     unconditional = torch.full_like(row_prompt, len(prompt_ids))
     tokens = torch.full((rows, token_count), config.codebook_size)
-    predictions = []
+    predictions, coherence = [], []
     for step, count in enumerate(masked_after(token_count, settings)):
         unknown = tokens == config.codebook_size
         logits = generator.image_logits(tokens, prefix_kv, row_prompt).float()
@@ -155,8 +176,9 @@ def sample(
         noise = gumbel(mask_uniform[step]) * noise_scale(settings.temperature, step, settings.steps)
         again = mask_again(score.numpy(), noise.numpy(), unknown.numpy(), count, settings.competes(step))
         predictions.append(prediction)
+        coherence.append(score.mean(1))
         tokens = prediction.scatter(1, torch.from_numpy(again), config.codebook_size)
-    return torch.stack(predictions)
+    return Sampled(torch.stack(predictions), torch.stack(coherence))
 
 
 def random_uniforms(seed: int, settings: SamplingSettings, rows: int, token_count: int) -> tuple[Tensor, Tensor]:

@@ -22,22 +22,23 @@ _SMALLEST_SCORE = 0.05
 
 
 def label(
-    now: list[DetectedObject], final: list[DetectedObject], spec: Spec, thresholds: DetectionThresholds, kind: VerifierKind
+    data: RankingData, row: int, place: int, spec: Spec, thresholds: DetectionThresholds, kind: VerifierKind
 ) -> tuple[float, float, float]:
     """Answers 0 or 1 about one picture under a spec: clarity, potential, alignment.
 
-    Alignment: this picture satisfies the spec. Potential: the final one does, or for a kind that does not judge the outcome, this
-    one. Clarity: `training.clarity.is_clear`.
+    Alignment: this picture satisfies the spec and is whole. Potential: the final one does, or for a kind that does not judge the
+    outcome, this one. Clarity: `training.clarity.is_clear`, by GenEval's rules alone: hardly any unfinished picture is whole.
 
     Args:
-        now: detections in the picture.
-        final: detections in the picture that its path ends with.
+        data: trajectories.
+        row, place: which of them, and after which recorded step.
         spec: what is asked.
         thresholds: which detections count.
         kind: what potential means.
     """
-    alignment, outcome = (float(is_correct(objects, spec, thresholds)) for objects in (now, final))
-    return float(is_clear(now, final, spec, thresholds)), outcome if kind.judges_outcome else alignment, alignment
+    alignment, outcome = (float(data.is_right(row, at, spec, thresholds)) for at in (place, -1))
+    clarity = is_clear(data.objects(row, place), data.objects(row, -1), spec, thresholds)
+    return float(clarity), outcome if kind.judges_outcome else alignment, alignment
 
 
 class TrajectoryExamples:
@@ -85,7 +86,7 @@ class TrajectoryExamples:
         """Rows that end well, and rows that do not."""
         parts: tuple[list[int], list[int]] = ([], [])
         for row in rows:
-            parts[not is_correct(self._data.objects(row, -1), self._data.specs[row], self._thresholds)].append(row)
+            parts[not self._data.is_right(row, -1, self._data.specs[row], self._thresholds)].append(row)
         return parts
 
     def _draw_pair_at_a_step(self, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -127,8 +128,9 @@ class TrajectoryExamples:
         own = self._data.specs[row]
         now, final = (self._seen(row, at, has_colors=any("color" in entry for entry in own["include"])) for at in (place, -1))
         # What is shown, and the wrong answer to look for, is taken from either of the two pictures.
-        described = now if rng.random() < 0.5 else final
+        described, at = (now, place) if rng.random() < 0.5 else (final, -1)
         counted = [known for known in described if known.score > self._thresholds.score]
-        is_right = partial(is_correct, described, thresholds=self._thresholds)
+        is_right = partial(self._data.is_right, row, at, thresholds=self._thresholds)
         asked = self._questioner.ask(rng, own, counted, is_right, questions, self._shows(row, place))
-        return Example(now, final, asked, [label(now, final, spec, self._thresholds, self._kind) for spec in asked])
+        answers = [label(self._data, row, place, spec, self._thresholds, self._kind) for spec in asked]
+        return Example(now, final, asked, answers)

@@ -22,20 +22,22 @@ from training.precision import mixed_precision
 from training.sampling import SamplingSettings, sample
 from training.tokenizer import unconditional_prompt
 
+Paths = tuple[np.ndarray, np.ndarray]
+
 
 class Painter(Protocol):
     """Three stages of a picture; every method may be called from several threads."""
 
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> np.ndarray:
-        """Complete predictions after each step.
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
+        """Samples pictures.
 
         Args:
             prompt_ids: int64 [P, L].
             row_prompt: int64 [R], 0..P-1.
-            uniforms: float32 [steps, R, N] each, as `training.sampling.random_uniforms`.
+            uniforms: float32 [all steps, R, N] each, as `training.sampling.random_uniforms`.
 
         Returns:
-            int64 [steps, R, N].
+            As `training.sampling.Sampled`, on the CPU: int64 [all steps, R, N] predictions and float32 [all steps, R] coherence.
         """
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
@@ -55,14 +57,14 @@ class GraphPainter:
         self._decode = GraphSession(build_decode_graph(quantizer), 1)
         self._detect = GraphSession(build_detector_graph(detector), 1)
 
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> np.ndarray:
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
         free = unconditional_prompt(self._config.max_prompt_tokens)
         prefix_kv = self._prefix.run({"prompt_ids": np.concatenate([free[None], prompt_ids])})["prefix_kv"]
         token_uniform, mask_uniform = (uniform.numpy() for uniform in uniforms)
         trajectory = sample_trajectory(
             self._step, prefix_kv, row_prompt + 1, token_uniform, mask_uniform, self._settings, self._config.codebook_size
         )
-        return trajectory.predictions
+        return trajectory.predictions, trajectory.coherence
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
         return self._decode.run({"ids": ids})["image"]
@@ -81,12 +83,12 @@ class TorchPainter:
         self._generator, self._quantizer, self._detector = (model.to(device) for model in (generator, quantizer, detector))
 
     @torch.inference_mode()
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> np.ndarray:
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
         free = torch.from_numpy(unconditional_prompt(self._generator.config.max_prompt_tokens))
         inputs = (torch.from_numpy(prompt_ids), free, torch.from_numpy(row_prompt), *uniforms)
         with self._device, mixed_precision(self._device.type):
-            predictions = sample(self._generator, *(value.to(self._device) for value in inputs), self._settings)
-        return predictions.cpu().numpy()
+            sampled = sample(self._generator, *(value.to(self._device) for value in inputs), self._settings)
+        return sampled.predictions.cpu().numpy(), sampled.coherence.cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, ids: np.ndarray) -> np.ndarray:

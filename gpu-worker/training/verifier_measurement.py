@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.coherence import CoherenceFit, fused
 from training.export.runtime import GraphSession
 from training.geneval_rules import DetectionThresholds
 from training.models.verifier import TASKS
@@ -26,6 +27,7 @@ class Answers:
     Attributes:
         logits: float64 [n, S, 3] in the order of `TASKS`.
         labels: float64 [n, S, 3], 0 or 1.
+        coherence: float64 [n, S], logits of the generator's own opinion (`training.coherence`).
         tags: str [n], GenEval task of each.
         siblings: rows of each prompt.
         steps: step indices of the second axis.
@@ -33,13 +35,21 @@ class Answers:
 
     logits: np.ndarray
     labels: np.ndarray
+    coherence: np.ndarray
     tags: np.ndarray
     siblings: list[list[int]]
     steps: tuple[int, ...]
 
-    def probability(self, fits: list[tuple[float, float]]) -> np.ndarray:
-        """P(yes) float64 [n, S, 3] under a scale and a shift for each question."""
-        return 1 / (1 + np.exp(-(self.logits * [scale for scale, _ in fits] + [shift for _, shift in fits])))
+    def calibrated(self, fits: list[tuple[float, float]]) -> np.ndarray:
+        """Logits float64 [n, S, 3] under a scale and a shift for each question."""
+        return self.logits * [scale for scale, _ in fits] + [shift for _, shift in fits]
+
+    def scores(self, fits: list[tuple[float, float]], fusion: dict[str, dict[str, float]]) -> np.ndarray:
+        """What decisions go by, float64 [n, S, 3], 0..1: calibrated answers, those in `fusion` fused with coherence."""
+        logits = self.calibrated(fits)
+        for task, weights in fusion.items():
+            logits[..., TASKS.index(task)] = fused(logits[..., TASKS.index(task)], self.coherence, weights)
+        return 1 / (1 + np.exp(-logits))
 
 
 def read_answers(
@@ -48,6 +58,7 @@ def read_answers(
     data: RankingData,
     thresholds: DetectionThresholds,
     kind: VerifierKind,
+    coherence: CoherenceFit,
 ) -> Answers:
     """Asks the exported verifier about every recorded picture.
 
@@ -57,19 +68,20 @@ def read_answers(
         data: trajectories.
         thresholds: which detections count for the labels.
         kind: what potential means in the labels.
+        coherence: fitted after all recorded steps.
     """
     tokenizer, logits, labels = build_tokenizer(), [], []
     for row, spec in enumerate(data.specs):
-        seen = [data.objects(row, place) for place in range(len(data.steps))]
-        labels.append([label(now, seen[-1], spec, thresholds, kind) for now in seen])
-        prompt_ids = np.repeat(encode_prompt(tokenizer, spec["prompt"])[None], len(seen), axis=0)
+        labels.append([label(data, row, place, spec, thresholds, kind) for place in range(len(data.steps))])
+        prompt_ids = np.repeat(encode_prompt(tokenizer, spec["prompt"])[None], len(data.steps), axis=0)
         yes = verifier.run({"image": decode(data.codes[row].astype(np.int64)), "prompt_ids": prompt_ids})["yes"].astype(
             np.float64
         )
         with np.errstate(divide="ignore"):
             logits.append(np.clip(np.log(yes) - np.log1p(-yes), -_LARGEST_LOGIT, _LARGEST_LOGIT))
     tags = np.array([spec["tag"] for spec in data.specs])
-    return Answers(np.stack(logits), np.asarray(labels, np.float64), tags, data.siblings, data.steps)
+    own_opinion = coherence.logits(data.coherence, data.steps)
+    return Answers(np.stack(logits), np.asarray(labels, np.float64), own_opinion, tags, data.siblings, data.steps)
 
 
 def measure(answers: Answers, probability: np.ndarray, tasks: tuple[str, ...]) -> dict:

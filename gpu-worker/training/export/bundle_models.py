@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ class Calibration:
         judged_steps_of: number of steps of that run.
         call_row_steps: what a judgement and the decoding of its picture cost, in row-steps.
         prune_rates: for each judged step, pruned among those asked there, at `thresholds`.
+        fusion: by task, the weights of its answer and of coherence in what decisions go by; empty where the answer alone decides.
     """
 
     tasks: tuple[str, ...]
@@ -37,6 +38,7 @@ class Calibration:
     judged_steps_of: int
     call_row_steps: float
     prune_rates: tuple[float, ...]
+    fusion: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
@@ -55,6 +57,7 @@ class Calibration:
             content["judgedStepsOf"],
             content["callRowSteps"],
             tuple(content["pruneRates"]),
+            content.get("fusion", {}),
         )
 
 
@@ -68,20 +71,24 @@ class CalibratedVerifier:
 
 @dataclass(frozen=True)
 class BundleModels:
-    """All models in evaluation mode, float32; verifiers by name."""
+    """All models in evaluation mode, float32; verifiers by name.
+
+    `coherence` holds the points of `training.coherence`, none where the generator's opinion was not calibrated.
+    """
 
     tokenizer: Tokenizer
     quantizer: Quantizer
     generator: Generator
     verifiers: dict[str, CalibratedVerifier]
     detector: Detector
+    coherence: list[dict[str, float]] = field(default_factory=list)
 
 
 def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
     """Reads the released weights of every model; a verifier's are `NAME.pt` and `NAME.json`.
 
     Raises:
-        FileNotFoundError: one is missing; the message names it.
+        FileNotFoundError: one is missing, or `coherence.json` is; the message names it.
     """
     return BundleModels(
         tokenizer=build_tokenizer(),
@@ -94,6 +101,7 @@ def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
             for name in verifier_names
         },
         detector=load_weights(weights / "detector.pt", Detector, DetectorConfig),
+        coherence=json.loads((weights / "coherence.json").read_text())["points"],
     )
 
 

@@ -37,8 +37,7 @@ def add_golden_cases(golden: GoldenVectors, sessions: dict[str, GraphSession], m
         settings: content of `configs/bundle.toml`.
     """
     config = models.generator.config
-    defaults = settings["generator"]["defaults"]
-    sampling = SamplingSettings(defaults["steps"], defaults["guidance"], defaults["temperature"])
+    sampling = SamplingSettings.of_bundle(settings)
     prompts = ["", *settings["prompt"]["examples"][:2]]
     prompt_ids = encode_prompts(models.tokenizer, prompts, config.max_prompt_tokens)
     row_prompt = np.array([1, 2], dtype=np.int64)

@@ -16,6 +16,7 @@ from training.models.generator import Generator
 from training.models.quantizer import Quantizer
 from training.sampling import SamplingSettings, random_uniforms
 from training.tokenizer import build_tokenizer, encode_prompts
+from training.world.prompts import drawn_styles
 
 _ROWS = 16  # rows a batch: 16 * 64 * 8192 float32 probabilities are 32 MiB
 
@@ -61,7 +62,7 @@ class GraphPainter:
         )  # fmt: skip
 
     def paint(self, prompts: list[str], settings: SamplingSettings, seed: int) -> Tensor:
-        """One picture per prompt, uint8 [R, H, W, 3]; a function of prompts, settings and seed.
+        """One picture per prompt, each in a style drawn for it: uint8 [R, H, W, 3]; a function of prompts, settings and seed.
 
         Raises:
             ValueError: the settings' code temperature is not the one in the graphs.
@@ -73,7 +74,7 @@ class GraphPainter:
         token_uniform, mask_uniform = (
             uniform.numpy() for uniform in random_uniforms(seed, settings, len(prompts), self._image_tokens)
         )
-        pictures = []
+        prompts, pictures = drawn_styles(prompts, seed), []
         for start in range(0, len(prompts), _ROWS):
             rows = slice(start, start + _ROWS)
             codes = self._sample(prompts[rows], token_uniform[:, rows], mask_uniform[:, rows], settings)

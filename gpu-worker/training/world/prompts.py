@@ -25,6 +25,8 @@ _JOINERS = ("and", "and", "with", "next to", "beside", "near")
 # What a picture's style is called: the set its drawings are taken from, then its background; in the order of the world's.
 SET_WORDS = ("fluent", "twemoji")
 TINT_WORDS = ("sky", "sand", "mint", "lilac")
+# Apart from the streams of a picture's steps, which count from 0.
+_STYLE_STREAM = 1_000_000
 
 
 def with_article(noun: str) -> str:
@@ -72,6 +74,17 @@ def paraphrase(rng: np.random.Generator, spec: Spec) -> str:
 def styled(prompt: str, set_index: int, background: int) -> str:
     """A prompt whose picture's style is told: the words of a set and of a background, then the prompt's own."""
     return f"{SET_WORDS[set_index]} {TINT_WORDS[background]} {prompt}"
+
+
+def drawn_style(rng: np.random.Generator, prompt: str) -> str:
+    """A prompt with the words of a style drawn for its picture; a function of the generator's state only."""
+    return styled(prompt, int(rng.integers(len(SET_WORDS))), int(rng.integers(len(TINT_WORDS))))
+
+
+def drawn_styles(prompts: list[str], seed: int) -> list[str]:
+    """`drawn_style` of each prompt; a function of prompts and seed."""
+    rng = np.random.default_rng((seed, _STYLE_STREAM))
+    return [drawn_style(rng, prompt) for prompt in prompts]
 
 
 def count_only(prompt: str, spec: Spec) -> str:
