@@ -14,7 +14,7 @@ reliability tables are by step all the same.
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,13 @@ from training.export.verifier_graph import build_verifier_graph
 from training.geneval_rules import DetectionThresholds
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.models.verifier import TASKS, Verifier, VerifierConfig
+from training.models.verifier import TASKS, Verifier, VerifierConfig, with_vocabulary
 from training.probability_quality import area_under_curve, fit_scale_and_shift
 from training.pruning_choice import ALIGNMENT, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
 from training.ranking_data import released_files, sampling_of, source_of
 from training.ranking_shards import RankingData
 from training.sampling import SamplingSettings
+from training.tokenizer import build_tokenizer
 from training.verifier_kinds import KINDS, RELEASED, trained_weights
 from training.verifier_measurement import Answers, measure, read_answers
 
@@ -205,7 +206,10 @@ def main() -> None:
 
     released = RELEASED[arguments.name]
     trained = arguments.trained or trained_weights(released.trained_as)
-    model = load_weights(trained, Verifier, VerifierConfig)
+    found = load_weights(trained, Verifier, VerifierConfig)
+    words = build_tokenizer().get_vocab_size()
+    model = Verifier(replace(found.config, vocabulary_size=words)).eval()
+    model.load_state_dict(with_vocabulary(found.state_dict(), words))
     generator = load_weights(arguments.weights / "generator.pt", Generator, GeneratorConfig)
     quantizer = load_weights(arguments.weights / "quantizer.pt", Quantizer, QuantizerConfig)
     thresholds = DetectionThresholds.from_toml(arguments.settings)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.checkpoint import load_weights
-from training.models.verifier import TASKS, Verifier, VerifierConfig, VerifierReading
+from training.checkpoint import load_weights, read_start
+from training.models.verifier import TASKS, Verifier, VerifierConfig, VerifierReading, with_vocabulary
 from training.object_targets import object_loss
 from training.reconstruction import Decoder
 from training.stage import Stage, TrainingSettings
@@ -135,7 +135,9 @@ class VerifierStage(Stage):
         return self._make_batch(rng, size)
 
     def start_from(self, path: Path) -> None:
-        super().start_from(path)
+        config = self.model.config
+        weights = read_start(path, config, ignored=("vocabulary_size",))
+        self.model.load_state_dict(with_vocabulary(weights, config.vocabulary_size))
         if self._perception is not None:
             self.model.perception.load_state_dict(
                 load_weights(self._perception, Verifier, VerifierConfig).perception.state_dict()

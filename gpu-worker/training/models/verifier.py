@@ -11,6 +11,7 @@ features themselves, and talks to the other words; the answer is read at the fir
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.models.detector import DetectorMaps
@@ -80,6 +81,18 @@ class VerifierReading:
     classes: Tensor
     colors: Tensor
     numbers: Tensor
+
+
+def with_vocabulary(weights: dict[str, Tensor], size: int) -> dict[str, Tensor]:
+    """A verifier's weights for a vocabulary of `size` words: words that came after its training mean nothing to it.
+
+    Raises:
+        ValueError: its vocabulary is larger.
+    """
+    table = weights["word_table.weight"]
+    if len(table) > size:
+        raise ValueError(f"the verifier knows {len(table)} words, the tokenizer only {size}; ids would change their meaning")
+    return weights | {"word_table.weight": F.pad(table, (0, 0, 0, size - len(table)))}
 
 
 class Verifier(nn.Module):
