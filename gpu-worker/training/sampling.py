@@ -88,9 +88,13 @@ def masked_after(token_count: int, settings: SamplingSettings) -> list[int]:
     counts = mask_counts(token_count, settings.steps)
     if not settings.corrections:
         return counts
-    wanted = token_count * settings.correction_share
-    again = [max(1, round(wanted * (1 - index / settings.corrections))) for index in range(settings.corrections)]
-    return [*counts[:-1], *again, 0]
+    return [*counts[:-1], *(_corrected_count(token_count, index, settings) for index in range(settings.corrections)), 0]
+
+
+def _corrected_count(token_count: int, index: int, settings: SamplingSettings) -> int:
+    """Tokens masked before a correction: rounded half up, as the engine does and Python's round does not."""
+    wanted = settings.correction_share * token_count * (1 - index / settings.corrections)
+    return min(token_count - 1, max(1, int(wanted + 0.5)))
 
 
 def noise_scale(temperature: float, step: int, steps: int) -> float:
