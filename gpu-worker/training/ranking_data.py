@@ -22,6 +22,7 @@ from training.budget import Budget
 from training.checkpoint import load_weights
 from training.fact_splits import SPLITS
 from training.geneval_rules import DetectionThresholds
+from training.matcher import load_matcher
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
@@ -191,7 +192,8 @@ def main() -> None:
     painter = TorchPainter(*models, sampling, torch.device("cuda")) if is_cuda else GraphPainter(*models, sampling)
     world, config = World(WorldConfig.from_toml(arguments.config)), RankingConfig.from_toml(arguments.ranking)
     source = source_of(files, sampling)
-    sampler = TrajectorySampler(world, painter, Wholeness(), sampling, config, models[0].config.image_tokens, source)
+    wholeness = Wholeness(load_matcher(arguments.weights / "quantizer.pt", arguments.config))
+    sampler = TrajectorySampler(world, painter, wholeness, sampling, config, models[0].config.image_tokens, source)
     rows = _CUDA_ROWS if is_cuda else _CPU_ROWS
     if arguments.trajectories is None:
         budget = Budget(minutes=arguments.minutes)

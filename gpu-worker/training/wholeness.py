@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.matcher import Matcher, load_matcher
+from training.matcher import Matcher
 from training.world.classes import CLASS_INDEX
 from training.world.spec import Spec
 
@@ -17,9 +17,9 @@ from training.world.spec import Spec
 class Wholeness:
     """Tells whole pictures from broken ones by the matcher of the world's drawings."""
 
-    def __init__(self, matcher: Matcher | None = None):
-        """`matcher` is that of the released weights unless given."""
-        self._matcher = matcher or load_matcher()
+    def __init__(self, matcher: Matcher):
+        """`matcher` is of the quantiser and the world that the pictures come from."""
+        self._matcher = matcher
 
     def of(self, images: np.ndarray, specs: Sequence[Spec]) -> np.ndarray:
         """Which of uint8 images [R, H, W, 3], made for R specs, are whole: bool [R]."""
