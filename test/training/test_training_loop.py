@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from one_device import OneDevice
 from tiny import TINY_CODES
 from tiny_stages import STAGES, tiny_stage
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from training.averaged_weights import AveragedWeights
 from training.budget import Budget
@@ -194,19 +193,6 @@ def test_batches_move_with_all_that_they_hold():
     assert moved.points.x.device.type == moved.points.y.device.type == "meta" and moved.noise == 7
     with pytest.raises(TypeError, match="got list"):
         to_device([torch.ones(1)], torch.device("meta"))
-
-
-class OneDevice(TorchDispatchMode):
-    """Refuses operators that bring tensors of two devices together, as a GPU would."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, torch.Tensor) and leaf.ndim]
-        result = function(*args, **(kwargs or {}))
-        tensors += [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor) and leaf.ndim]
-        devices = {tensor.device.type for tensor in tensors}
-        assert len(devices) < 2, f"{function} mixes {devices}"
-        assert "cpu" not in devices, f"{function} works on the CPU"
-        return result
 
 
 @pytest.mark.parametrize("name", STAGES)
