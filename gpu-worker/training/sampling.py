@@ -90,8 +90,8 @@ def mask_counts(token_count: int, steps: int) -> list[int]:
 def masked_after(token_count: int, settings: SamplingSettings) -> list[int]:
     """Tokens masked after each of all steps, the last of which draws a complete picture: what it leaves masked is never read.
 
-    The first steps have `mask_counts`. The corrections begin with their share of the tokens, and with fewer each time, at least one
-    and never all. Halves are rounded up, as in the engine; Python's own rounding takes the even neighbour.
+    The first steps have `mask_counts`. The corrections begin with their share of the tokens, and with fewer each time, at least
+    one and never all. Halves are rounded up, as in the engine; Python's own rounding takes the even neighbour.
     """
     counts = mask_counts(token_count, settings.steps)
     if not settings.corrections:

@@ -10,8 +10,15 @@ from tiny_bundle import bundle_settings
 
 from training.models.generator import Generator
 from training.sampling import (
-    SamplingSettings, gumbel, mask_again, mask_counts, masked_after, noise_scale, random_uniforms, sample,
-)  # fmt: skip
+    SamplingSettings,
+    gumbel,
+    mask_again,
+    mask_counts,
+    masked_after,
+    noise_scale,
+    random_uniforms,
+    sample,
+)
 from training.tokenizer import build_tokenizer, encode_prompts
 
 CODES = 128

@@ -36,7 +36,7 @@ def tiny_generator(vocabulary_size: int, codebook_size: int = TINY_CODES) -> Gen
 
 
 def sharing_generator() -> Generator:
-    """A tiny generator as it is trained: codes also learn from codes that look alike or share tone or colour, words from their stems."""
+    """A tiny generator as it is trained: codes also learn from codes that look alike or share tone or colour, words by stem."""
     quantizer, tokenizer = tiny_quantizer(), build_tokenizer()
     words = torch.from_numpy(word_group_ids(tokenizer))
     shared = {"code_features": 8, "code_groups": quantizer.config.code_groups, "word_groups": int(words.max()) + 1}

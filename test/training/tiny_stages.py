@@ -28,6 +28,7 @@ STAGES = ("quantizer", "generator", "detector", "verifier")
 
 def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
     """A stage with fresh weights, the same every time, and settings for a batch of 8."""
+    tiny_quantizer()  # making its codebook, once a process, draws numbers as well
     torch.manual_seed(0)
     match name:
         case "quantizer":
