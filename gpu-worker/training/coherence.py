@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.fact_splits import SPLITS
 from training.geneval_rules import DetectionThresholds
 from training.probability_quality import area_under_curve, fit_scale_and_shift
 from training.ranking_shards import RankingData
@@ -50,6 +49,13 @@ class CoherenceFit:
         places = [self.steps.index(step) for step in steps]
         logits = np.asarray(self.offsets)[places] + np.asarray(self.slopes)[places] * raw
         return np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+    def points(self) -> list[dict[str, float]]:
+        """One entry a step, as its file and the bundle's manifest hold them."""
+        return [
+            {"stepIndex": step, "offset": round(offset, 4), "slope": round(slope, 4)}
+            for step, offset, slope in zip(self.steps, self.offsets, self.slopes, strict=True)
+        ]
 
     @classmethod
     def read(cls, path: Path) -> "CoherenceFit":
@@ -122,18 +128,14 @@ def main() -> None:
     parser.add_argument("--trajectories", type=Path, default=_TRAINING_DIRECTORY / "runs/ranking")
     arguments = parser.parse_args()
     thresholds = DetectionThresholds.from_toml(arguments.settings)
-    _, calibration, test = (RankingData.read(arguments.trajectories, split) for split in SPLITS)
+    calibration, test = (RankingData.read(arguments.trajectories, split) for split in ("calibration", "test"))
     fit = fit_coherence(calibration, right_in_the_end(calibration, thresholds))
-    points = [
-        {"stepIndex": step, "offset": round(offset, 4), "slope": round(slope, 4)}
-        for step, offset, slope in zip(fit.steps, fit.offsets, fit.slopes, strict=True)
-    ]
     right = right_in_the_end(test, thresholds)
     areas = {
         f"step {step}": _rounded(area_under_curve(test.coherence[:, place], right)) for place, step in enumerate(test.steps)
     }
     measured = {"areaUnderCurve": areas, "trajectories": len(test)}
-    content = {"points": points, "calibratedOn": len(calibration), "measured": measured}
+    content = {"points": fit.points(), "calibratedOn": len(calibration), "measured": measured}
     (arguments.weights / "coherence.json").write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content))
 

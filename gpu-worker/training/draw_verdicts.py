@@ -1,7 +1,7 @@
 """Draws what a verifier thinks while pictures are made: `python -m training.draw_verdicts`.
 
 Each line of `figures/verdicts.png` is one path of the test split, good ones first. The numbers under a picture are clarity,
-potential and alignment in percent; the last column says what the detector found.
+potential and alignment in percent; the last column says whether the path ends right, by the strict verdict.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from training.checkpoint import load_weights
-from training.geneval_rules import DetectionThresholds, is_correct
+from training.coherence import right_in_the_end
+from training.geneval_rules import DetectionThresholds
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.pictures import save_grid
@@ -38,9 +39,9 @@ def main() -> None:
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
     data = RankingData.read(arguments.trajectories, "test")
     places = np.linspace(0, len(data.steps) - 1, _COLUMNS).round().astype(int)
-    correct = np.array([is_correct(data.objects(row, -1), spec, thresholds) for row, spec in enumerate(data.specs)])
+    right = right_in_the_end(data, thresholds)
     half = arguments.paths // 2
-    rows = [*np.flatnonzero(correct)[: arguments.paths - half], *np.flatnonzero(~correct)[:half]]
+    rows = [*np.flatnonzero(right)[: arguments.paths - half], *np.flatnonzero(~right)[:half]]
     images, captions = [], []
     for row in rows:
         prompt = data.specs[row]["prompt"]
@@ -50,7 +51,7 @@ def main() -> None:
             answers = model(shown, prompt_ids).numpy()
         images.append(shown.numpy())
         captions += [" ".join(f"{100 * value:.0f}" for value in answer) for answer in answers]
-        captions[-1] += " right" if correct[row] else " wrong"
+        captions[-1] += " right" if right[row] else " wrong"
         captions[-_COLUMNS] = prompt.removeprefix("a photo of ")
     save_grid(arguments.out, np.concatenate(images), _COLUMNS, captions, scale=2)
 

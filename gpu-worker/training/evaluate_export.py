@@ -179,7 +179,7 @@ def main() -> None:
     models = load_models(arguments.weights, settings["verifiers"]["names"])
     world, rng = World(WorldConfig.from_toml(arguments.config)), np.random.default_rng(_SEED)
     prompts = [world.prompt(rng, world.sample_spec(rng)) for _ in range(arguments.rows)]
-    sampling = SamplingSettings(**settings["generator"]["defaults"], code_temperature=settings["generator"]["code_temperature"])
+    sampling = SamplingSettings.of_bundle(settings)
     step, trajectory = compare_step(models, prompts, sampling)
     with tempfile.TemporaryDirectory() as folder:
         export_bundle(models, settings, Path(folder))

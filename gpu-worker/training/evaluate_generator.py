@@ -1,8 +1,8 @@
 """Scores the generator's unselected samples with the detector: `python -m training.evaluate_generator`.
 
 The prompts are those that GenEval runs score, or a file of others: settings are chosen by `training.validation_prompts`, not by
-what is reported. Several values of `--steps`, `--guidance`, `--temperature` or `--code-temperature` are compared on the same
-prompts and random numbers. Pictures come from the graphs that are served: exported in memory from the weights, or a bundle's.
+what is reported. Several values of a setting (`--steps`, `--corrections`, `--guidance`, ...) are compared on the same prompts and
+random numbers. Pictures come from the graphs that are served: exported in memory from the weights, or a bundle's.
 Prints a Markdown table and, as its last line, one JSON object; `--out` keeps both.
 """
 
@@ -12,6 +12,7 @@ import json
 import time
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ from training.world.spec import Spec
 _DIRECTORY = Path(__file__).parent
 _SEED = 770_001  # never a training seed
 _SHEET_COLUMNS = 16
+# Settings of which several values may be given, the first changing slowest.
+_COMPARED = {
+    "code_temperature": float, "steps": int, "corrections": int, "correction_share": float, "guidance": float,
+    "temperature": float,
+}  # fmt: skip
 
 
 def scored_specs(name: str, tasks: Sequence[str], per_task: int | None) -> dict[str, list[Spec]]:
@@ -85,10 +91,10 @@ def main() -> None:
     specs = scored_specs(arguments.prompts, arguments.tasks, arguments.per_task)
     thresholds = DetectionThresholds.from_toml(arguments.settings)
     scores: list[SettingScore] = []
-    grid = itertools.product(arguments.code_temperature, arguments.steps, arguments.guidance, arguments.temperature)
-    for code_temperature, steps, guidance, temperature in grid:
-        settings = SamplingSettings(steps, guidance, temperature, code_temperature)
-        score, images = score_setting(painters[code_temperature], detector, specs, settings, thresholds, arguments.pictures)
+    for values in itertools.product(*(getattr(arguments, name) for name in _COMPARED)):
+        settings = replace(arguments.defaults, **dict(zip(_COMPARED, values, strict=True)))
+        painter = painters[settings.code_temperature]
+        score, images = score_setting(painter, detector, specs, settings, thresholds, arguments.pictures)
         scores.append(score)
         if arguments.out:  # after every setting, so that an interrupted grid is not lost
             _write(arguments.out, arguments.prompts, specs, scores, images, arguments.pictures)
@@ -98,7 +104,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Scores unselected samples of the generator.")
-    parser.add_argument("--prompts", default="generated", help="official, generated, or a file of GenEval metadata (%(default)s)")
+    parser.add_argument("--prompts", default="generated", help="an evaluation set or a file of GenEval metadata (%(default)s)")
     parser.add_argument("--generator", type=Path, default=_DIRECTORY / "weights/generator.pt")
     parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt")
     parser.add_argument("--detector", type=Path, default=_DIRECTORY / "weights/detector.pt")
@@ -107,21 +113,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--per-task", type=int, help="only the first so many prompts of each task, at least 2")
     parser.add_argument("--pictures", type=int, default=1, help="samples of each prompt")
-    for name, kind in (("steps", int), ("guidance", float), ("temperature", float), ("code-temperature", float)):
-        parser.add_argument(f"--{name}", type=kind, nargs="+", help="one or several; default: the bundle's")
+    for name, kind in _COMPARED.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, nargs="+", help="one or several; default: the bundle's")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for scores.md, scores.json and the last setting's pictures, by task")
     arguments = parser.parse_args()
     if arguments.per_task is not None and arguments.per_task < 2:
         parser.error(f"--per-task is {arguments.per_task}; an interval needs at least 2 prompts of each task")
-    generator = tomllib.loads(arguments.settings.read_text())["generator"]
     if arguments.bundle and arguments.code_temperature not in (None, [1.0]):
         parser.error("a bundle's code temperature is inside its step graph: compare others by weights, without --bundle")
-    # A bundle's graphs carry theirs already.
-    defaults = {**generator["defaults"], "code_temperature": 1.0 if arguments.bundle else generator["code_temperature"]}
-    for name, value in defaults.items():
+    arguments.defaults = SamplingSettings.of_bundle(tomllib.loads(arguments.settings.read_text()))
+    if arguments.bundle:  # its graphs carry their code temperature already
+        arguments.defaults = replace(arguments.defaults, code_temperature=1.0)
+    for name in _COMPARED:
         if getattr(arguments, name) is None:
-            setattr(arguments, name, [value])
+            setattr(arguments, name, [getattr(arguments.defaults, name)])
     return arguments
 
 

@@ -53,6 +53,7 @@ class Detections:
 
 
 _DETECTIONS = ("boxes", "scores", "labels", "colors")
+_ARRAYS = ("codes", "whole", "coherence", *_DETECTIONS)
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,15 @@ def write_shard(data: RankingData, path: Path) -> None:
 
 
 def read_shard(path: Path) -> RankingData:
-    """Reads what `write_shard` wrote."""
+    """Reads what `write_shard` wrote.
+
+    Raises:
+        ValueError: an earlier version wrote it, which did not keep all that is needed.
+    """
     with np.load(path) as shard:
+        if absent := [name for name in _ARRAYS if name not in shard]:
+            lacking = ", ".join(absent)
+            raise ValueError(f"{path} was written by an earlier version, without {lacking}; empty {path.parent} and sample anew")
         meta = json.loads(shard["meta"].tobytes())
         detections = Detections(*(shard[name] for name in _DETECTIONS))
         arrays = (shard["codes"], detections, shard["whole"], shard["coherence"])

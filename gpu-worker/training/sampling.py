@@ -5,6 +5,7 @@ Source: MaskGIT, arXiv 2202.04200; guidance and schedule as in Show-o `models/mo
 but with a temperature that depends on the step only (there it compounds from step to step).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,15 @@ class SamplingSettings:
 
     @classmethod
     def of_bundle(cls, settings: dict) -> "SamplingSettings":
-        """The defaults that a bundle is served with; `settings` is the content of `configs/bundle.toml`."""
+        """The defaults that a bundle is served with; `settings` is the content of `configs/bundle.toml`.
+
+        Raises:
+            ValueError: its known tokens are scored otherwise than here, which is for generators that others have trained.
+        """
         generator = settings["generator"]
         corrections = generator["corrections"]
+        if corrections["scoring"] != "shown":
+            raise ValueError(f"corrections.scoring is {corrections['scoring']!r}; a generator trained here has 'shown'")
         return cls(
             **generator["defaults"], code_temperature=generator["code_temperature"],
             corrections=corrections["steps"], correction_share=corrections["share"], throughout=corrections["throughout"],
@@ -83,18 +90,15 @@ def mask_counts(token_count: int, steps: int) -> list[int]:
 def masked_after(token_count: int, settings: SamplingSettings) -> list[int]:
     """Tokens masked after each of all steps, the last of which draws a complete picture: what it leaves masked is never read.
 
-    The first steps have `mask_counts`. The corrections begin with their share of the tokens, and with fewer each time.
+    The first steps have `mask_counts`. The corrections begin with their share of the tokens, and with fewer each time, at least
+    one and never all. Halves are rounded up, as in the engine; Python's own rounding takes the even neighbour.
     """
     counts = mask_counts(token_count, settings.steps)
     if not settings.corrections:
         return counts
-    return [*counts[:-1], *(_corrected_count(token_count, index, settings) for index in range(settings.corrections)), 0]
-
-
-def _corrected_count(token_count: int, index: int, settings: SamplingSettings) -> int:
-    """Tokens masked before a correction: rounded half up, as the engine does and Python's round does not."""
-    wanted = settings.correction_share * token_count * (1 - index / settings.corrections)
-    return min(token_count - 1, max(1, int(wanted + 0.5)))
+    wanted = token_count * settings.correction_share
+    again = [math.floor(wanted * (1 - index / settings.corrections) + 0.5) for index in range(settings.corrections)]
+    return [*counts[:-1], *(min(token_count - 1, max(1, count)) for count in again), 0]
 
 
 def noise_scale(temperature: float, step: int, steps: int) -> float:
@@ -102,14 +106,14 @@ def noise_scale(temperature: float, step: int, steps: int) -> float:
     return temperature * max(0.0, 1 - (step + 1) / steps)
 
 
-def mask_again(score: np.ndarray, noise: np.ndarray, unknown: np.ndarray, count: int, competes: bool) -> np.ndarray:
-    """Places to mask after a step: the `count` lowest of score plus noise, of equals the lower place.
+def mask_again(score: Tensor, noise: Tensor, unknown: Tensor, count: int, competes: bool) -> Tensor:
+    """Places to mask after a step: the `count` lowest of score plus noise, of equals the lower place; on any device.
 
     Args:
         score: float32 [R, N], log-probability of the code that stands in each place, nats.
         noise: float32 [R, N], added where a code was drawn in this step.
         unknown: bool [R, N], where one was drawn.
-        count: 0..N-1; where known tokens do not compete, fewer than are unknown.
+        count: 0..N-1; where known tokens do not compete, no more than are unknown.
         competes: whether tokens that were known before the step may be masked.
 
     Returns:
@@ -117,8 +121,8 @@ def mask_again(score: np.ndarray, noise: np.ndarray, unknown: np.ndarray, count:
 
     Source: MaskGIT, arXiv 2202.04200; with competing tokens Token-Critic, arXiv 2209.04439, and ReMDM, arXiv 2503.00307.
     """
-    confidence = np.where(unknown, score + noise, score if competes else np.inf)
-    return np.argsort(confidence, axis=1, kind="stable")[:, :count]
+    known = score if competes else torch.full_like(score, torch.inf)
+    return torch.where(unknown, score + noise, known).argsort(dim=1, stable=True)[:, :count]
 
 
 def gumbel(uniform: Tensor) -> Tensor:
@@ -153,7 +157,7 @@ def sample(
     """Samples one picture per row and keeps every step's full prediction.
 
     Args:
-        generator: in evaluation mode.
+        generator: in evaluation mode, on the device of all tensors.
         prompt_ids: int64 [P, L], the distinct prompts.
         unconditional_ids: int64 [L], the prompt of no words.
         row_prompt: int64 [R], the prompt of each row.
@@ -165,7 +169,7 @@ def sample(
     rows, token_count = len(row_prompt), config.image_tokens
     prefix_kv = generator.prefix(torch.cat([prompt_ids, unconditional_ids[None]]))
     unconditional = torch.full_like(row_prompt, len(prompt_ids))
-    tokens = torch.full((rows, token_count), config.codebook_size)
+    tokens = torch.full((rows, token_count), config.codebook_size, device=row_prompt.device)
     predictions, coherence = [], []
     for step, count in enumerate(masked_after(token_count, settings)):
         unknown = tokens == config.codebook_size
@@ -178,10 +182,10 @@ def sample(
         prediction = torch.where(unknown, drawn[..., 0], tokens)
         score = probability.gather(-1, prediction[..., None])[..., 0].clamp(min=1e-20).log()
         noise = gumbel(mask_uniform[step]) * noise_scale(settings.temperature, step, settings.steps)
-        again = mask_again(score.numpy(), noise.numpy(), unknown.numpy(), count, settings.competes(step))
+        again = mask_again(score, noise, unknown, count, settings.competes(step))
         predictions.append(prediction)
         coherence.append(score.mean(1))
-        tokens = prediction.scatter(1, torch.from_numpy(again), config.codebook_size)
+        tokens = prediction.scatter(1, again, config.codebook_size)
     return Sampled(torch.stack(predictions), torch.stack(coherence))
 
 

@@ -61,11 +61,11 @@ def score_entries(scores: Sequence[SettingScore]) -> list[dict]:
 def score_table(scores: Sequence[SettingScore]) -> str:
     """One line for each setting; the last column compares it with the first."""
     tasks = list(scores[0].correct)
-    heads = ["steps", "guidance", "temperature", "code temperature", *tasks, "overall", "above the first setting"]
+    shown = ("steps", "corrections", "correction_share", "guidance", "temperature", "code_temperature")
+    heads = [*(name.replace("_", " ") for name in shown), *tasks, "overall", "above the first setting"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for index, score in enumerate(scores):
-        used = score.settings
-        cells = [f"{value:g}" for value in (used.steps, used.guidance, used.temperature, used.code_temperature)]
+        cells = [f"{getattr(score.settings, name):g}" for name in shown]
         for correct in score.correct.values():
             low, high = wilson_interval(int(correct.sum()), correct.size)
             cells.append(f"{correct.mean():.2f} ({low:.2f}-{high:.2f})")

@@ -42,7 +42,13 @@ class TokenScenes:
             tokenizer: of the prompts.
             told_rate: share of prompts, 0..1, that begin with the words of their pictures' style.
             count_only_rate: share of counting prompts, 0..1, without their noun.
+
+        Raises:
+            ValueError: the world has not as many sets or backgrounds as there are words for them.
         """
+        for what, words, known in (("sets", SET_WORDS, world.config.sets), ("backgrounds", TINT_WORDS, world.config.backgrounds)):
+            if len(words) != len(known):
+                raise ValueError(f"prompts have words for {len(words)} {what} ({', '.join(words)}), the world has {len(known)}")
         self._world, self._codes, self._tokenizer = world, codes, tokenizer
         self._told_rate, self._count_only_rate = told_rate, count_only_rate
 

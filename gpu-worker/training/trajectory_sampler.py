@@ -86,7 +86,7 @@ class TorchPainter:
     def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
         free = torch.from_numpy(unconditional_prompt(self._generator.config.max_prompt_tokens))
         inputs = (torch.from_numpy(prompt_ids), free, torch.from_numpy(row_prompt), *uniforms)
-        with self._device, mixed_precision(self._device.type):
+        with mixed_precision(self._device.type):
             sampled = sample(self._generator, *(value.to(self._device) for value in inputs), self._settings)
         return sampled.predictions.cpu().numpy(), sampled.coherence.cpu().numpy()
 

@@ -18,6 +18,7 @@ class Wholeness:
     """Tells whole pictures from broken ones by the matcher of the world's drawings."""
 
     def __init__(self, matcher: Matcher):
+        """`matcher` is of the quantiser and the world that the pictures come from."""
         self._matcher = matcher
 
     def of(self, images: np.ndarray, specs: Sequence[Spec]) -> np.ndarray:

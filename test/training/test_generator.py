@@ -10,8 +10,12 @@ from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_generator, tiny
 from training.models.generator import SHARED, Generator
 from training.scene_codes import SceneCodes
 from training.token_scenes import TokenScenes
-from training.tokenizer import build_tokenizer, encode_prompts, unconditional_prompt
-from training.train_generator import GeneratorTraining, generator_loss, mask_tokens, masked_batch
+from training.tokenizer import BOS, EOS, PAD, build_tokenizer, encode_prompts, unconditional_prompt
+from training.train_generator import GeneratorTraining, MaskedBatch, generator_loss, mask_tokens, masked_batch, redraw_tokens
+from training.world.classes import COUNT_WORDS
+from training.world.config import WorldConfig
+from training.world.prompts import SET_WORDS, TINT_WORDS, vocabulary, word_groups
+from training.world.scene import SceneObject
 from training.world.spec import satisfies
 from training.world.world import World
 
@@ -20,8 +24,7 @@ MASK = TINY_CODES
 
 def make_generator(*, sharing: bool = False) -> Generator:
     torch.manual_seed(0)
-    words = build_tokenizer().get_vocab_size()
-    model = sharing_generator(words) if sharing else Generator(tiny_generator(words))
+    model = sharing_generator() if sharing else Generator(tiny_generator(build_tokenizer().get_vocab_size()))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith(("output.weight", "narrow.weight", *SHARED, "position")):
@@ -95,11 +98,12 @@ def test_the_prefix_has_the_contracts_shape() -> None:
 def test_the_folded_model_gives_the_same_logits_without_shared_vectors() -> None:
     model = make_generator(sharing=True)
     plain = model.folded()
-    assert plain.config.code_features == plain.config.code_groups == 0
+    assert plain.config.code_features == plain.config.code_groups == plain.config.word_groups == 0
     assert not any(name.endswith(SHARED) for name in plain.state_dict())
     tokens = torch.randint(0, MASK + 1, (2, 16), generator=torch.Generator().manual_seed(1))
-    ids = prompt_ids("a dog", "a cat")
+    ids = prompt_ids("a dog", "fluent sky 3 cats")
     torch.testing.assert_close(plain(ids, tokens), model(ids, tokens), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(plain.text_table.weight, model.text_table.weight), "words have vectors of their groups too"
 
 
 def test_masking_hides_at_least_one_token_and_all_counts_occur() -> None:
@@ -111,9 +115,9 @@ def test_masking_hides_at_least_one_token_and_all_counts_occur() -> None:
     assert abs(counts.mean() / 64 - 2 / np.pi) < 0.02  # mean of cos(pi/2 u)
 
 
-def test_what_counts_is_hidden_and_mostly_on_objects(scenes: TokenScenes) -> None:
+def test_without_redrawing_what_counts_is_hidden_and_mostly_on_objects(scenes: TokenScenes) -> None:
     batch = scenes.batch(np.random.default_rng(0), 64)
-    settings = GeneratorTraining(caption_dropout=0.5, background_share=0.0)
+    settings = GeneratorTraining(caption_dropout=0.5, background_share=0.0, redrawn_rows=0.0, known_share=0.0)
     masked = masked_batch(batch, np.random.default_rng(1), MASK, settings)
     counted = masked.counted.numpy()
     assert (masked.tokens.flatten()[masked.counted] == MASK).all()
@@ -130,11 +134,74 @@ def test_a_loss_is_the_mean_over_what_counts(scenes: TokenScenes) -> None:
     drawn = scenes.batch(np.random.default_rng(0), 4, per_prompt=2)
     batch = masked_batch(drawn, np.random.default_rng(1), MASK, GeneratorTraining())
     loss, parts = generator_loss(model, batch)
-    logits = model(batch.prompt_ids[batch.row_prompt], batch.tokens).flatten(0, 1)[batch.counted]
+    with torch.no_grad():
+        tokens = redraw_tokens(model, batch, model.prefix(batch.prompt_ids))
+        logits = model(batch.prompt_ids[batch.row_prompt], tokens).flatten(0, 1)[batch.counted]
     expected = -logits.log_softmax(-1).gather(1, batch.targets[:, None])[:, 0]
-    torch.testing.assert_close(loss, expected.mean())
-    torch.testing.assert_close(parts["object"], expected[batch.on_object].mean())
-    torch.testing.assert_close(parts["background"], expected[~batch.on_object].mean())
+    torch.testing.assert_close(loss.detach(), expected.mean())
+    before, after = (shown.flatten()[batch.counted] == MASK for shown in (batch.tokens, tokens))
+    of_part = {
+        "object": after & batch.on_object, "background": after & ~batch.on_object,
+        "drawn": before & ~after & batch.on_object, "known": ~before & batch.on_object,
+    }  # fmt: skip
+    assert set(parts) == set(of_part) and all(places.any() for places in of_part.values())
+    for name, places in of_part.items():
+        torch.testing.assert_close(parts[name].detach(), expected[places].mean())
+
+
+def test_redrawn_tokens_are_hidden_ones_of_the_last_rows(scenes: TokenScenes) -> None:
+    batch = scenes.batch(np.random.default_rng(0), 64)
+    masked = masked_batch(batch, np.random.default_rng(1), MASK, GeneratorTraining(redrawn_rows=0.25))
+    assert masked.redrawn_rows == 16 and len(masked.redrawn) == len(masked.uniform) > 16
+    part = masked.tokens[48:].flatten()
+    assert (part[masked.redrawn] == MASK).all(), "only what is hidden is drawn"
+    assert (part == MASK).sum() > len(masked.redrawn), "some of it stays hidden"
+    shown = masked.tokens != MASK
+    assert (masked.tokens[shown] == torch.from_numpy(batch.codes)[shown]).all(), "what is shown is true"
+    hidden = (masked.tokens[48:] == MASK).float().mean(1)
+    assert hidden.max() < 0.95 and 0.3 < hidden.mean() < 0.55, "never an almost empty grid, from which nothing could be known"
+
+
+def test_known_tokens_count_as_often_as_asked(scenes: TokenScenes) -> None:
+    batch = scenes.batch(np.random.default_rng(0), 256)
+    settings = GeneratorTraining(redrawn_rows=0.0, known_share=0.4)
+    masked = masked_batch(batch, np.random.default_rng(1), MASK, settings)
+    known = (masked.tokens != MASK).flatten()
+    counted = torch.zeros_like(known)
+    counted[masked.counted] = True
+    on_object = torch.from_numpy(batch.on_object).flatten()
+    assert abs(counted[known & on_object].float().mean() - 0.4) < 0.06
+    assert abs(counted[known & ~on_object].float().mean() - 0.08) < 0.03, "of background a fifth of that"
+
+
+@torch.no_grad()
+def test_redrawing_fills_the_places_asked_for_and_no_others(scenes: TokenScenes) -> None:
+    model, batch = make_generator(), scenes.batch(np.random.default_rng(0), 8)
+    masked = masked_batch(batch, np.random.default_rng(1), MASK, GeneratorTraining(redrawn_rows=0.5))
+    before, after = masked.tokens.flatten(), redraw_tokens(model, masked, model.prefix(masked.prompt_ids)).flatten()
+    asked = torch.zeros_like(before, dtype=torch.bool)
+    asked[4 * 16 + masked.redrawn] = True
+    assert (after[asked] < MASK).all() and (before[asked] == MASK).all()
+    assert torch.equal(after[~asked], before[~asked])
+    nothing = masked_batch(batch, np.random.default_rng(1), MASK, GeneratorTraining(redrawn_rows=0.0))
+    assert torch.equal(redraw_tokens(model, nothing, model.prefix(nothing.prompt_ids)), nothing.tokens)
+
+
+@torch.no_grad()
+def test_redrawn_tokens_follow_the_models_own_distribution() -> None:
+    """One place of one picture, at many uniforms: the inverse CDF reproduces the probabilities."""
+    model, rows, place = make_generator(), 4000, 5
+    tokens = torch.arange(16).repeat(rows + 1, 1)
+    tokens[:, place:] = MASK
+    uniform = (torch.arange(rows) + 0.5) / rows
+    nothing = torch.empty(0, dtype=torch.int64)
+    prompts, row_prompt = prompt_ids("two cats", "a dog"), torch.ones(rows + 1, dtype=torch.int64)
+    redrawn = torch.arange(rows) * 16 + place
+    batch = MaskedBatch(prompts, row_prompt, tokens, rows, redrawn, uniform, nothing, nothing, nothing.bool())
+    drawn = redraw_tokens(model, batch, model.prefix(prompts))[1:, place]
+    expected = model(prompts[1:], tokens[:1])[0, place].softmax(-1)
+    counted = torch.bincount(drawn, minlength=TINY_CODES) / rows
+    assert (counted - expected).abs().max() < 2 / rows
 
 
 def test_features_and_groups_of_another_size_are_refused() -> None:
@@ -147,28 +214,125 @@ def test_features_and_groups_of_another_size_are_refused() -> None:
         Generator(replace(config, code_groups=4), groups=groups)
     with pytest.raises(ValueError, match="expected 4 groups of codes, got none"):
         Generator(replace(config, code_groups=4))
+    with pytest.raises(ValueError, match="expected 4 groups of words, got none"):
+        Generator(replace(config, word_groups=4))
+    with pytest.raises(ValueError, match="expected 0 groups of words, got 7"):
+        Generator(config, word_groups=torch.arange(100)[None] % 7)
+
+
+class WatchedWorld(World):
+    """Remembers what it arranged."""
+
+    def __init__(self, config: WorldConfig = TINY_WORLD):
+        super().__init__(config)
+        self.arranged: list[tuple[dict, tuple[SceneObject, ...], int | None]] = []
+
+    def arrange(self, rng, spec, set_index=None):
+        objects, background = super().arrange(rng, spec, set_index)
+        self.arranged.append((spec, objects, set_index))
+        return objects, background
+
+
+def watched_scenes(**rates: float) -> tuple[WatchedWorld, SceneCodes, TokenScenes]:
+    world = WatchedWorld()
+    codes = SceneCodes(world, tiny_quantizer())
+    return world, codes, TokenScenes(world, codes, build_tokenizer(), **rates)
+
+
+def words_of(ids: np.ndarray) -> list[str]:
+    tokenizer = build_tokenizer()
+    return [tokenizer.id_to_token(int(value)) for value in ids if value not in (PAD, BOS, EOS)]
 
 
 def test_examples_are_the_codes_of_scenes_that_satisfy_their_prompts() -> None:
-    world, tokenizer = World(TINY_WORLD), build_tokenizer()
-    codes = SceneCodes(world, tiny_quantizer())
-    batch = TokenScenes(world, codes, tokenizer).batch(np.random.default_rng(4), 24, per_prompt=2)
-    assert batch.prompt_ids.shape == (12, 24) and len(batch.codes) == 24
-    rng = np.random.default_rng(4)
-    for row, (prompt, grid, on_object) in enumerate(zip(batch.row_prompt, batch.codes, batch.on_object, strict=True)):
-        if row % 2 == 0:
-            spec = world.sample_spec(rng)
-            wanted = encode_prompts(tokenizer, [world.prompt(rng, spec)])[0]
-        objects, background = world.arrange(rng, spec)
-        assert satisfies(objects, spec)
-        assert (batch.prompt_ids[prompt] == wanted).all()
-        assert (codes.grid(objects, background).ravel() == grid).all()
-        assert (on_object == (grid != codes.plain(background))).all() and on_object.any()
+    world, codes, scenes = watched_scenes(told_rate=1.0)
+    batch = scenes.batch(np.random.default_rng(4), 48, per_prompt=2)
+    assert batch.prompt_ids.shape == (24, 24) and len(batch.codes) == len(world.arranged) == 48
+    assert batch.row_prompt.tolist() == [row // 2 for row in range(48)]
+    for row, (spec, objects, set_index) in enumerate(world.arranged):
+        set_word, tint_word, *words = words_of(batch.prompt_ids[batch.row_prompt[row]])
+        tint = TINT_WORDS.index(tint_word)
+        assert satisfies(objects, spec) and SET_WORDS.index(set_word) == set_index
+        assert (codes.grid(objects, tint).ravel() == batch.codes[row]).all(), "in the style that its prompt tells"
+        assert (batch.on_object[row] == (batch.codes[row] != codes.plain(tint))).all() and batch.on_object[row].any()
+        asked = {word for entry in spec["include"] for word in entry["class"].split()}
+        assert spec["tag"] == "counting" or asked <= set(words)
+
+
+def test_drawings_of_a_picture_are_of_one_set_as_far_as_it_draws_them() -> None:
+    world, _, scenes = watched_scenes()
+    scenes.batch(np.random.default_rng(5), 200)
+    sprites, sets = world.atlas.sprites, world.config.sets
+    mixed = 0
+    for _, objects, set_index in world.arranged:
+        for known in objects:
+            drawn_by = {sprite.set for sprite in world.atlas.by_class[known.class_index]}
+            assert sprites[known.sprite].set == sets[set_index] or sets[set_index] not in drawn_by
+        mixed += len({sprites[known.sprite].set for known in objects}) > 1
+    assert {set_index for *_, set_index in world.arranged} == {0, 1} and mixed < 10
+
+
+def test_styles_and_nouns_are_left_out_as_often_as_asked() -> None:
+    world, _, scenes = watched_scenes(told_rate=0.6, count_only_rate=0.5)
+    batch = scenes.batch(np.random.default_rng(6), 400)
+    prompts = [words_of(ids) for ids in batch.prompt_ids]
+    told = [words[0] in SET_WORDS for words in prompts]
+    tinted = [bool(set(words[1:2]) & set(TINT_WORDS)) for words in prompts]
+    assert tinted == told
+    assert abs(np.mean(told) - 0.6) < 0.08
+    counting = [words for words, (spec, *_) in zip(prompts, world.arranged, strict=True) if spec["tag"] == "counting"]
+    numbers = {*COUNT_WORDS, *map(str, range(11))}
+    assert abs(np.mean([words[-1] in numbers for words in counting]) - 0.5) < 0.25
+    others = [words for words, (spec, *_) in zip(prompts, world.arranged, strict=True) if spec["tag"] != "counting"]
+    assert not any(words[-1] in numbers for words in others)
+
+
+def test_a_world_with_other_sets_or_backgrounds_than_there_are_words_for_is_refused() -> None:
+    quantizer = tiny_quantizer()
+    world = World(replace(TINY_WORLD, sets=TINY_WORLD.sets[:1]))
+    with pytest.raises(ValueError, match=r"words for 2 sets \(fluent, twemoji\), the world has 1"):
+        TokenScenes(world, SceneCodes(world, quantizer), build_tokenizer())
+
+
+def word_vector(model: Generator, word: str) -> torch.Tensor:
+    return model.word_table()[build_tokenizer().token_to_id(word)].detach()
+
+
+def test_sharing_words_keeps_those_without_a_mark_and_makes_the_others_of_stem_and_mark() -> None:
+    model, tokenizer = make_generator(sharing=True), build_tokenizer()
+    with torch.no_grad():
+        model.word_groups.zero_()
+        words = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
+        plurals = [(word, stem) for word, (stem, mark) in zip(vocabulary(), word_groups(), strict=True) if mark == "plural"]
+        # Plurals as training leaves them: their stem, what all have in common, and something of their own.
+        table = model.text_table.weight
+        common = torch.randn(table.shape[1])
+        for word, stem in plurals:
+            table[words.index(word)] = table[words.index(stem)] + common + 0.01 * torch.randn(table.shape[1])
+        never = table[words.index("cats")] = torch.randn(table.shape[1])  # of a plural that training never showed
+        before = model.word_table().clone()
+        model.share_words()
+    marked = {word for word, (_, mark) in zip(vocabulary(), word_groups(), strict=True) if mark}
+    plain = [index for index, word in enumerate(words) if word not in marked]
+    torch.testing.assert_close(model.word_table()[plain], before[plain])
+    assert (model.text_table.weight[[words.index(word) for word in marked]] == 0).all()
+    shift = word_vector(model, "dogs") - word_vector(model, "dog")
+    torch.testing.assert_close(word_vector(model, "cats") - word_vector(model, "cat"), shift)
+    assert (shift - common).abs().max() < 0.2 < (never - word_vector(model, "cats")).abs().max()
+    assert not torch.allclose(word_vector(model, "3") - word_vector(model, "three"), shift), "digits have a mark of their own"
+
+
+def test_what_is_learned_of_a_word_is_learned_of_its_plural() -> None:
+    model = make_generator(sharing=True)
+    model.prefix(prompt_ids("two cats")).square().sum().backward()
+    stems, _ = model.grouped_words
+    cat, dog = (stems[build_tokenizer().token_to_id(word)] for word in ("cat", "dog"))
+    assert model.word_groups.grad[cat].abs().sum() > 0 == model.word_groups.grad[dog].abs().sum()
 
 
 def test_a_small_generator_learns_one_batch_by_heart(scenes: TokenScenes) -> None:
     torch.manual_seed(0)
-    model = sharing_generator(build_tokenizer().get_vocab_size())
+    model = sharing_generator()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     batch = scenes.batch(np.random.default_rng(0), 4)
     losses = []

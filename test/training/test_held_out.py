@@ -2,16 +2,29 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import TINY_WORLD, tiny_quantizer
 
+from training import evaluation_sets
 from training.detector_scenes import detector_worlds
-from training.evaluation_sets import development_prompts, generated_prompts, world_prompts
-from training.world.classes import TASKS
+from training.evaluation_sets import CLEAN_SETS, clean_prompts, development_prompts, generated_prompts, world_prompts
+from training.scene_codes import SceneCodes
+from training.token_scenes import TokenScenes
+from training.tokenizer import build_tokenizer
+from training.world.classes import CLASSES, TASKS
 from training.world.config import WorldConfig
-from training.world.held_out import EVALUATION_SETS, HeldOut, evaluation_held_out, facts_of, read_evaluation_set
+from training.world.held_out import (
+    EVALUATION_DIRECTORY,
+    EVALUATION_SETS,
+    HeldOut,
+    evaluation_held_out,
+    facts_of,
+    read_evaluation_set,
+)
 from training.world.official_prompts import official_prompts
 from training.world.prompts import geneval_prompt
 from training.world.world import World
@@ -32,6 +45,47 @@ def test_the_committed_sets_are_what_the_command_writes() -> None:
     generated = generated_prompts(official)
     assert read_evaluation_set("generated") == generated
     assert read_evaluation_set("development") == development_prompts(generated)
+    for name, specs in clean_prompts(generated).items():
+        assert read_evaluation_set(name) == specs
+
+
+def test_writing_the_sets_anew_gives_the_committed_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(evaluation_sets, "EVALUATION_DIRECTORY", tmp_path)
+    evaluation_sets.main()
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(written) == {f"{name}.jsonl" for name in (*EVALUATION_SETS, "development")}
+    for name, content in written.items():
+        assert (EVALUATION_DIRECTORY / name).read_bytes() == content, name
+
+
+def of_task(name: str, task: str) -> list[dict]:
+    return [spec for spec in read_evaluation_set(name) if spec["tag"] == task]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_clean_sets_share_no_facts_and_hold_none_that_anything_was_chosen_or_scored_by(task: str) -> None:
+    generated = of_task("generated", task)
+    looked_at = [*generated[:16], *of_task("development", task)]
+    if task == "single_object":
+        # These have no facts that could be held out: there the wording counts, and no other set has it.
+        seen = [{spec["prompt"] for spec in specs} for specs in (*(of_task(name, task) for name in CLEAN_SETS), generated)]
+    else:
+        facts = [{facts_of(spec) for spec in of_task(name, task)} for name in CLEAN_SETS]
+        assert set.union(*facts) <= {facts_of(spec) for spec in generated}
+        seen = [*facts, {facts_of(spec) for spec in looked_at}]
+    for index, one in enumerate(seen):
+        for other in seen[index + 1 :]:
+            assert not one & other
+    for name in CLEAN_SETS:
+        prompts = [spec["prompt"] for spec in of_task(name, task)]
+        assert len(prompts) == len(set(prompts)) == 40
+
+
+def test_counting_facts_of_a_clean_set_come_in_two_wordings() -> None:
+    for name in CLEAN_SETS:
+        counted = [facts_of(spec) for spec in of_task(name, "counting")]
+        assert len(set(counted)) == 20 and counted[:20] == counted[20:]
+        assert {spec["include"][0]["count"] for spec in of_task(name, "counting")} == {2, 3, 4}
 
 
 def test_generated_prompts_are_distinct_in_what_they_ask() -> None:
@@ -50,6 +104,31 @@ def test_training_draws_no_scored_prompt_and_no_scored_facts(task: str) -> None:
             spec = world.sample_spec(rng, task)
             assert facts_of(spec) not in facts
             assert world.prompt(rng, spec) not in prompts
+
+
+def test_a_prompt_without_its_noun_never_comes_with_a_picture_of_what_is_held_out() -> None:
+    shown = []
+
+    class Watched(World):
+        def arrange(self, rng, spec, set_index=None):
+            objects, background = super().arrange(rng, spec, set_index)
+            shown.append(objects)
+            return objects, background
+
+    world = Watched(replace(TINY_WORLD, task_weights=(0, 0, 1, 0, 0, 0)))
+    tokenizer = build_tokenizer()
+    scenes = TokenScenes(world, SceneCodes(world, tiny_quantizer()), tokenizer, count_only_rate=1.0)
+    batch = scenes.batch(np.random.default_rng(1), 800)
+    nouns = {tokenizer.token_to_id(word) for name in CLASSES for word in name.split()}
+    assert not nouns & set(batch.prompt_ids.ravel().tolist())
+    held_out, counted = evaluation_held_out(), set()
+    for objects in shown:
+        [class_index] = {known.class_index for known in objects}
+        counted.add((class_index, len(objects)))
+    assert len(counted) > 60
+    for class_index, count in counted:
+        spec = {"tag": "counting", "include": [{"class": CLASSES[class_index], "count": count}]}
+        assert not held_out.holds(spec), (CLASSES[class_index], count)
 
 
 def test_without_the_rule_training_would_draw_them() -> None:

@@ -19,7 +19,14 @@ from training.models.generator import Generator
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import TASKS as QUESTIONS
 from training.questions import Questioner, describe
-from training.ranking_data import RankingConfig, TrajectorySampler, shard_path, source_of, write_missing_shards
+from training.ranking_data import (
+    RankingConfig,
+    TrajectorySampler,
+    shard_path,
+    share_correct,
+    source_of,
+    write_missing_shards,
+)
 from training.ranking_shards import RankingData, read_shard, write_shard
 from training.reconstruction import CodedScenes
 from training.sampling import SamplingSettings, random_uniforms
@@ -34,6 +41,7 @@ from training.word_targets import WordTargets
 from training.world.classes import CLASSES, COLORS, TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import HeldOut, evaluation_held_out, facts_of
+from training.world.prompts import SET_WORDS, TINT_WORDS
 from training.world.scene import Scene
 from training.world.spec import satisfies
 from training.world.world import World
@@ -62,12 +70,30 @@ def test_what_will_vanish_matters_only_where_it_decides():
     assert has_final_verdict([], [seen("dog")], CATS, THRESHOLDS), "the rule that calls blank pictures of bad paths clear"
 
 
+def label_of(now: list, final: list, kind: str, *, whole: tuple[bool, bool] = (True, True)) -> tuple[float, float, float]:
+    """Labels of a path's picture `now` under the prompt for a red cat."""
+    data = trajectories([{**RED_CAT, "prompt": "a photo of a red cat"}], [[now, final]], whole=[whole])
+    return label(data, 0, 0, RED_CAT, THRESHOLDS, KINDS[kind])
+
+
 def test_the_final_picture_answers_for_the_earlier_ones():
     shown = [seen("cat", LEFT)]
-    assert label([], shown, RED_CAT, THRESHOLDS, KINDS["parm"]) == (0.0, 1.0, 0.0)
-    assert label(shown, shown, RED_CAT, THRESHOLDS, KINDS["parm"]) == (1.0, 1.0, 1.0)
-    assert label(shown, [], RED_CAT, THRESHOLDS, KINDS["parm"]) == (0.0, 0.0, 1.0)
-    assert label([], shown, RED_CAT, THRESHOLDS, KINDS["prm"])[1] == 0.0, "a process reward judges the step before it"
+    assert label_of([], shown, "parm") == (0.0, 1.0, 0.0)
+    assert label_of(shown, shown, "parm") == (1.0, 1.0, 1.0)
+    assert label_of(shown, [], "parm") == (0.0, 0.0, 1.0)
+    assert label_of([], shown, "prm")[1] == 0.0, "a process reward judges the step before it"
+
+
+def test_a_broken_picture_is_not_right_but_can_be_clear():
+    shown = [seen("cat", LEFT)]
+    assert label_of(shown, shown, "parm", whole=(False, True)) == (1.0, 1.0, 0.0), "hardly any unfinished picture is whole"
+    assert label_of(shown, shown, "parm", whole=(True, False)) == (1.0, 0.0, 1.0)
+    assert label_of(shown, shown, "prm", whole=(False, True))[1] == 0.0
+    data = trajectories([{**RED_CAT, "prompt": "a photo of a red cat"}], [[shown, shown]], whole=[[True, False]])
+    assert [data.is_right(0, place, RED_CAT, THRESHOLDS) for place in (0, 1)] == [True, False]
+    blue = {"tag": "colors", "include": [{"class": "cat", "count": 1, "color": "blue"}]}
+    assert not data.is_right(0, 0, blue, THRESHOLDS), "whole, but another colour"
+    assert share_correct(data, THRESHOLDS) == {"colors": 0.0}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -241,19 +267,37 @@ def test_a_parm_example_holds_the_objects_of_now_and_of_the_end():
     assert (potential == 1).all() and (clarity == 0).all() and (alignment == 0).all()
 
 
+def test_a_picture_that_looks_right_but_is_broken_is_paired_as_one_that_ends_badly():
+    cat = {**RED_CAT, "prompt": "a photo of a red cat"}
+    shown = [seen("cat", LEFT)]
+    facts = TrainingFacts()
+    questioner = Questioner(World(WorldConfig(), facts), facts)
+    data = trajectories([cat, cat], [[shown], [shown]], whole=[[False], [True]])
+    examples = TrajectoryExamples(data, questioner, BatchMaker(TOKENIZER, TINY), THRESHOLDS, KINDS["orm"])
+    batch = examples.batch(np.random.default_rng(0), 8, 1)
+    assert batch.codes[:, 0].tolist() == [1, 0] * 4 and batch.answers[:, 2].tolist() == [1, 0] * 4
+
+
 def test_shards_read_back_as_written_and_split_by_facts(tmp_path):
-    data = cat_paths()
+    data = replace(cat_paths(), whole=np.array([[True, False], [False, True], [True, True], [False, False]]))
     write_shard(data, tmp_path / "000.npz")
     again = read_shard(tmp_path / "000.npz")
     assert again.specs == data.specs and again.steps == data.steps and again.step_count == data.step_count
     assert np.array_equal(again.codes, data.codes) and again.siblings == [[0, 1], [2, 3]]
+    assert np.array_equal(again.whole, data.whole) and again.whole.dtype == bool
+    assert np.array_equal(again.coherence, data.coherence) and again.coherence.dtype == np.float32
+    assert [(part.whole.tolist(), part.coherence[:, 0].tolist()) for part in [again.select([2, 1])]] == [
+        ([[True, True], [False, True]], [-3.0, -2.0])
+    ]
     [known] = again.objects(0, -1)
     assert known == replace(seen("cat", LEFT), score=known.score) and known.score == pytest.approx(0.9)
     parts = []
     for split in SPLITS:
         expected = [row for row, spec in enumerate(data.specs) if split_of(spec) == split]
         if expected:
-            parts += [spec["prompt"] for spec in RankingData.read(tmp_path, split).specs]
+            part = RankingData.read(tmp_path, split)
+            parts += [spec["prompt"] for spec in part.specs]
+            assert np.array_equal(part.whole, data.whole[expected]) and np.array_equal(part.coherence, data.coherence[expected])
         else:
             with pytest.raises(ValueError, match=f"split '{split}'"):
                 RankingData.read(tmp_path, split)
@@ -265,6 +309,16 @@ def test_shards_read_back_as_written_and_split_by_facts(tmp_path):
         RankingData.read(tmp_path, "train")
 
 
+def test_trajectories_of_an_earlier_version_are_refused(tmp_path):
+    write_shard(cat_paths(), tmp_path / "000.npz")
+    with np.load(tmp_path / "000.npz") as shard:
+        kept = {name: shard[name] for name in shard if name not in ("whole", "coherence")}
+    np.savez(tmp_path / "000.npz", **kept)
+    wanted = r"000\.npz was written by an earlier version, without whole, coherence; empty .* and sample anew"
+    with pytest.raises(ValueError, match=wanted):
+        RankingData.read(tmp_path, "train")
+
+
 class GreyPainter:
     """Draws the cat that the first prompt asked for, and counts what it was asked."""
 
@@ -273,7 +327,8 @@ class GreyPainter:
     def predict(self, prompt_ids, row_prompt, uniforms):
         GreyPainter.calls += 1
         steps, rows, tokens = uniforms[0].shape
-        return np.broadcast_to(np.arange(rows)[None, :, None], (steps, rows, tokens)).copy()
+        coherence = -np.arange(steps, dtype=np.float32)[:, None] - np.arange(rows, dtype=np.float32) / 100
+        return np.broadcast_to(np.arange(rows)[None, :, None], (steps, rows, tokens)).copy(), coherence
 
     def decode(self, ids):
         return np.broadcast_to(ids[:, :1, None, None].astype(np.uint8), (len(ids), 96, 96, 3))
@@ -282,12 +337,20 @@ class GreyPainter:
         return output_of([[seen("cat", LEFT)]] * len(images))
 
 
+class DarkIsWhole:
+    """Calls pictures of less than three grey levels whole."""
+
+    def of(self, images, specs):
+        assert len(images) == len(specs)
+        return images[:, 0, 0, 0] < 3
+
+
 def test_sampling_goes_on_where_it_stopped_and_refuses_other_weights(tmp_path):
     config = RankingConfig(pictures_per_prompt=3, task_weights=(0, 0, 1, 0, 0, 1), first_step=2)
     world = World(WorldConfig())
 
     def sampler(source="a"):
-        return TrajectorySampler(world, GreyPainter(), SETTINGS, config, 64, source)
+        return TrajectorySampler(world, GreyPainter(), DarkIsWhole(), SETTINGS, config, 64, source)
 
     GreyPainter.calls = 0
     options = {"seed": 5, "rows": 6, "threads": 2}
@@ -298,10 +361,35 @@ def test_sampling_goes_on_where_it_stopped_and_refuses_other_weights(tmp_path):
     assert first.steps == (2, 3) and first.codes.shape == (6, 2, 64) and first.codes.dtype == np.uint16
     assert [len(rows) for rows in first.siblings] == [3, 3]
     assert {spec["tag"] for spec in first.specs} <= {"counting", "color_attr"}
+    assert first.whole.tolist() == [[True, True]] * 3 + [[False, False]] * 3
+    assert first.coherence.tolist() == pytest.approx(np.array([[-2, -3]] * 6) - np.arange(6)[:, None] / 100)
     again = sampler().sample(np.random.default_rng((5, 1)), 6)
     assert again.specs == first.specs
     with pytest.raises(ValueError, match="other weights or settings"):
         write_missing_shards(sampler("b"), tmp_path, budget=Budget(steps=5), **options)
+
+
+def test_a_prompts_pictures_are_painted_in_styles_of_their_own_that_its_spec_does_not_know():
+    asked = []
+
+    class Listening(GreyPainter):
+        def predict(self, prompt_ids, row_prompt, uniforms):
+            asked.append((prompt_ids, row_prompt))
+            return super().predict(prompt_ids, row_prompt, uniforms)
+
+    config, corrected = RankingConfig(8, (1, 1, 1, 1, 1, 1), 2), replace(SETTINGS, corrections=3)
+    sampler = TrajectorySampler(World(WorldConfig()), Listening(), DarkIsWhole(), corrected, config, 64, "a")
+    data = sampler.sample(np.random.default_rng(3), 16)
+    assert data.steps == (2, 3, 6) and data.step_count == 7 and data.coherence[:, -1].max() <= -6
+    [(prompt_ids, row_prompt)] = asked
+    assert row_prompt.tolist() == list(range(16)) and [len(rows) for rows in data.siblings] == [8, 8]
+    styles = set()
+    for ids, spec in zip(prompt_ids, data.specs, strict=True):
+        set_word, tint_word = (TOKENIZER.id_to_token(int(value)) for value in ids[1:3])
+        assert (ids == encode_prompts(TOKENIZER, [f"{set_word} {tint_word} {spec['prompt']}"])[0]).all()
+        assert set_word in SET_WORDS and tint_word in TINT_WORDS and not spec["prompt"].startswith(SET_WORDS)
+        styles.add((set_word, tint_word))
+    assert len(styles) > 4
 
 
 def test_the_source_of_trajectories_is_weights_and_settings(tmp_path):
@@ -309,14 +397,16 @@ def test_the_source_of_trajectories_is_weights_and_settings(tmp_path):
     first = source_of([tmp_path / "a.pt"], SETTINGS)
     assert first == source_of([tmp_path / "a.pt"], SamplingSettings(steps=4))
     assert first != source_of([tmp_path / "a.pt"], SamplingSettings(steps=5))
+    assert first != source_of([tmp_path / "a.pt"], SamplingSettings(steps=4, corrections=1))
     (tmp_path / "a.pt").write_bytes(b"2")
     assert first != source_of([tmp_path / "a.pt"], SETTINGS)
 
 
-def test_the_last_step_is_always_recorded():
+def test_the_last_step_is_always_recorded_and_of_the_corrections_no_other():
     config = RankingConfig(1, (1, 1, 1, 1, 1, 1), first_step=2)
-    assert config.recorded_steps(12) == tuple(range(2, 12))
-    assert config.recorded_steps(1) == (0,)
+    assert config.recorded_steps(SamplingSettings(12)) == tuple(range(2, 12))
+    assert config.recorded_steps(SamplingSettings(12, corrections=6)) == (*range(2, 12), 17)
+    assert config.recorded_steps(SamplingSettings(1)) == (0,)
     with pytest.raises(ValueError, match="task_weights needs 6 numbers"):
         RankingConfig(1, (1, 1), 2)
 
@@ -334,12 +424,15 @@ def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
     kinds = {"class_count": len(CLASSES), "color_count": len(COLORS)}
     detector = Detector(DetectorConfig(**kinds, channels=(8, 16, 16), blocks=(0, 0, 1)))
     models = [model.eval() for model in (generator, quantizer, detector)]
-    painters = [GraphPainter(*models, SETTINGS), TorchPainter(*models, SETTINGS, torch.device("cpu"))]
+    settings = replace(SETTINGS, corrections=2)
+    painters = [GraphPainter(*models, settings), TorchPainter(*models, settings, torch.device("cpu"))]
     prompt_ids = encode_prompts(TOKENIZER, ["a photo of a cat", "two red dogs"])
-    uniforms = random_uniforms(0, SETTINGS, 6, 64)
+    uniforms = random_uniforms(0, settings, 6, 64)
     row_prompt = np.array([0, 0, 0, 1, 1, 1])
-    graphs, twin = (painter.predict(prompt_ids, row_prompt, uniforms) for painter in painters)
-    assert graphs.shape == twin.shape == (4, 6, 64)
+    painted = [painter.predict(prompt_ids, row_prompt, uniforms) for painter in painters]
+    (graphs, graphs_coherence), (twin, twin_coherence) = painted
+    assert graphs.shape == twin.shape == (6, 6, 64) and graphs_coherence.shape == twin_coherence.shape == (6, 6)
+    assert np.abs(graphs_coherence - twin_coherence)[0].max() < 0.1 and twin_coherence.max() < 0
     # Uniforms beside a category's edge may fall on its other side, and what follows another code may be another.
     assert (graphs[0] == twin[0]).mean() > 0.97
     assert (graphs[-1] == twin[-1]).mean() > 0.8

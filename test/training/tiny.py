@@ -4,9 +4,12 @@ import copy
 from dataclasses import replace
 from functools import cache
 
+import torch
+
 from training.codebook import CodebookSettings, find_codebook
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
+from training.tokenizer import build_tokenizer, word_group_ids
 from training.world.config import WorldConfig
 from training.world.world import World
 
@@ -32,8 +35,10 @@ def tiny_generator(vocabulary_size: int, codebook_size: int = TINY_CODES) -> Gen
     return GeneratorConfig(vocabulary_size, codebook_size, grid=4, width=32, layers=2, heads=2, mlp_width=64)
 
 
-def sharing_generator(vocabulary_size: int) -> Generator:
-    """A tiny generator as it is trained: its codes also learn from codes that look alike or share tone or colour."""
-    quantizer = tiny_quantizer()
-    config = replace(tiny_generator(vocabulary_size), code_features=8, code_groups=quantizer.config.code_groups)
-    return Generator(config, quantizer.code_features(8), quantizer.code_groups())
+def sharing_generator() -> Generator:
+    """A tiny generator as it is trained: codes also learn from codes that look alike or share tone or colour, words by stem."""
+    quantizer, tokenizer = tiny_quantizer(), build_tokenizer()
+    words = torch.from_numpy(word_group_ids(tokenizer))
+    shared = {"code_features": 8, "code_groups": quantizer.config.code_groups, "word_groups": int(words.max()) + 1}
+    config = replace(tiny_generator(tokenizer.get_vocab_size()), **shared)
+    return Generator(config, quantizer.code_features(8), quantizer.code_groups(), words)

@@ -17,6 +17,8 @@ from training.world.config import WorldConfig
 
 TRAINING = Path(bundle_models.__file__).parent.parent
 CODES = 256
+FUSION = {"alignment": {"own": 0.75, "coherence": 0.5, "bias": -0.25}}
+POINTS = [{"stepIndex": 1, "offset": 2.0, "slope": 1.5}, {"stepIndex": 17, "offset": 3.0, "slope": 2.0}]
 VERIFIER_TASKS = {"parm": ("clarity", "potential", "alignment"), "orm-zs": ("alignment",)}
 
 
@@ -32,8 +34,10 @@ def tiny_bundle_models() -> BundleModels:
     trunk = {"channels": (16, 16, 32), "blocks": (0, 1, 1)}
     sizes = {"decoder_width": 32, "decoder_blocks": 1, "detail_width": 8, "detail_blocks": 1}
     quantizer = Quantizer(QuantizerConfig(WorldConfig().backgrounds, codebook_size=CODES, components=16, **sizes))
-    config = GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, code_features=8, code_groups=3)
-    generator = Generator(config, torch.randn(CODES, 8).half().float(), torch.arange(CODES)[None] % 3)
+    shared = {"code_features": 8, "code_groups": 3, "word_groups": 5}
+    config = GeneratorConfig(words, CODES, width=64, layers=2, heads=2, mlp_width=96, **shared)
+    groups = (torch.arange(CODES)[None] % 3, torch.arange(words)[None] % 5)
+    generator = Generator(config, torch.randn(CODES, 8).half().float(), *groups)
     verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
     detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
     for model in (quantizer, generator, detector, *verifiers):
@@ -51,7 +55,7 @@ def tiny_bundle_models() -> BundleModels:
     quantizer.decoder[-2].weight.data *= 0.25
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
     calibrated = {
-        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4, 0.5, (0.1, 0.25)))
+        name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4, 0.5, (0.1, 0.25), FUSION))
         for (name, tasks), verifier in zip(VERIFIER_TASKS.items(), verifiers, strict=True)
     }
-    return BundleModels(tokenizer, quantizer, generator, calibrated, detector)
+    return BundleModels(tokenizer, quantizer, generator, calibrated, detector, POINTS)

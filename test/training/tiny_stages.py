@@ -28,6 +28,7 @@ STAGES = ("quantizer", "generator", "detector", "verifier")
 
 def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
     """A stage with fresh weights, the same every time, and settings for a batch of 8."""
+    tiny_quantizer()  # making its codebook, once a process, draws numbers as well
     torch.manual_seed(0)
     match name:
         case "quantizer":
@@ -36,7 +37,7 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
             return QuantizerStage(quantizer, settings, world, SceneCodes(world, quantizer), held_out=16), settings
         case "generator":
             settings, world, quantizer = GeneratorTraining(batch=8), World(TINY_WORLD), tiny_quantizer()
-            model = sharing_generator(TOKENIZER.get_vocab_size())
+            model = sharing_generator()
             scenes = TokenScenes(world, SceneCodes(world, quantizer), TOKENIZER)
             return GeneratorStage(model, settings, scenes, quantizer, world), settings
         case "detector":

@@ -61,9 +61,16 @@ def output_of(pictures: list[list[DetectedObject]]) -> DetectorOutput:
     return DetectorOutput(boxes, scores, labels, colors)
 
 
-def trajectories(specs: list[dict], paths: list[list[list[DetectedObject]]], source: str = "a") -> RankingData:
-    """One trajectory a path, whose steps, the last ones of six, show these objects; codes are the trajectory's number."""
+def trajectories(
+    specs: list[dict], paths: list[list[list[DetectedObject]]], source: str = "a", whole: np.ndarray | None = None
+) -> RankingData:
+    """One trajectory a path, whose steps, the last ones of six, show these objects; codes are the trajectory's number.
+
+    Pictures are whole unless `whole` bool [n, S] says otherwise; coherence is -1 of the first path, -2 of the second and so on.
+    """
     steps = tuple(range(6 - len(paths[0]), 6))
     detections = Detections.of([output_of([path[place] for path in paths]) for place in range(len(steps))])
     codes = np.broadcast_to(np.arange(len(paths), dtype=np.uint16)[:, None, None], (len(paths), len(steps), 64))
-    return RankingData(source, specs, steps, 6, codes.copy(), detections)
+    whole = np.ones(codes.shape[:2], bool) if whole is None else np.asarray(whole)
+    coherence = np.broadcast_to(-1 - np.arange(len(paths), dtype=np.float32)[:, None], codes.shape[:2])
+    return RankingData(source, specs, steps, 6, codes.copy(), detections, whole, coherence.copy())

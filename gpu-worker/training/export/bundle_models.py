@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from training.checkpoint import load_weights
+from training.coherence import CoherenceFit
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
@@ -88,7 +89,7 @@ def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
     """Reads the released weights of every model; a verifier's are `NAME.pt` and `NAME.json`.
 
     Raises:
-        FileNotFoundError: one is missing, or `coherence.json` is; the message names it.
+        FileNotFoundError: one is missing, or `coherence.json` is; the message names it and says what writes it.
     """
     return BundleModels(
         tokenizer=build_tokenizer(),
@@ -101,7 +102,7 @@ def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
             for name in verifier_names
         },
         detector=load_weights(weights / "detector.pt", Detector, DetectorConfig),
-        coherence=json.loads((weights / "coherence.json").read_text())["points"],
+        coherence=CoherenceFit.read(weights / "coherence.json").points(),
     )
 
 
@@ -129,6 +130,6 @@ def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleMode
     quantizer, generator, detector, *verifiers = models
     quantizer.basis.normal_(std=quantizer.config.patch_values**-0.5)
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
-    calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12)
+    calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12, call_row_steps=1.0, prune_rates=(0.0, 0.0, 0.0))
     calibrated = {name: CalibratedVerifier(model, calibration) for name, model in zip(verifier_names, verifiers, strict=True)}
     return BundleModels(tokenizer, quantizer, generator, calibrated, detector)

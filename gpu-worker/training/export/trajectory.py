@@ -51,10 +51,9 @@ def sample_trajectory(
         score = np.log(np.maximum(output["prob"], 1e-20))
         predictions.append(output["ids"])
         coherence.append(score.mean(1))
-        noise = gumbel(torch.from_numpy(mask_uniform[step])).numpy() * np.float32(
-            noise_scale(settings.temperature, step, settings.steps)
-        )
-        lowest = mask_again(score, noise, unknown, kept_masked, settings.competes(step))
+        noise = gumbel(torch.from_numpy(mask_uniform[step])) * noise_scale(settings.temperature, step, settings.steps)
+        compared = (torch.from_numpy(score), noise, torch.from_numpy(unknown))
+        lowest = mask_again(*compared, kept_masked, settings.competes(step)).numpy()
         tokens = output["ids"].copy()
         np.put_along_axis(tokens, lowest, codebook_size, axis=1)
     return Trajectory(np.stack(before), np.stack(predictions), np.stack(coherence))
