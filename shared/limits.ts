@@ -9,6 +9,8 @@ export const LIMITS = {
   candidates: { min: 1, max: 32 },
   /** Mask-predict gains little past 50 steps, and one token a step needs no more than the grid has. */
   steps: { min: 1, max: 50 },
+  /** Steps after these in which unlikely tokens are drawn anew; as many as a run of 50 steps has before the picture stands still. */
+  corrections: { min: 0, max: 32 },
   /** Weight of the conditional logits, `(1+g)*cond - g*uncond`; past 20 every sample saturates. */
   guidance: { min: 0, max: 20 },
   /** uint32: survives JSON, SQL and typed arrays unchanged. */
