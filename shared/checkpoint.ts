@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { LIMITS } from './limits.ts'
+import { LIMITS, MOST_PATH_STEPS } from './limits.ts'
 import { Probability, Verdict } from './verdict.ts'
 
 /**
@@ -8,13 +8,15 @@ import { Probability, Verdict } from './verdict.ts'
  */
 export const CandidateCheckpoint = z.strictObject({
   phase: z.enum(['waiting', 'held', 'pruned', 'finished', 'stopped']),
-  stepsDone: z.int().min(0).max(LIMITS.steps.max),
+  stepsDone: z.int().min(0).max(MOST_PATH_STEPS),
   /** Whether clarity has passed at some step. */
   isClear: z.boolean(),
-  /** The last answer about a clear picture. */
+  /** The last answer about a clear picture, fused where the bundle says so. */
   potential: Probability.optional(),
   /** The token grid: base64 of little-endian integers, of 2 bytes where the mask token fits into them, else of 4. Absent before the first step. */
   tokens: z.base64().optional(),
+  /** Probability under which each token was drawn: base64 of little-endian float32; where the generator goes by it and steps are left. */
+  confidence: z.base64().optional(),
   /** Of a finished one; absent where nobody was asked. */
   score: Probability.optional(),
   alignment: Probability.optional(),
@@ -41,6 +43,6 @@ export const Checkpoint = z.strictObject({
     workMs: z.number().min(0),
   }),
   /** All that were given so far, in order. */
-  verdicts: z.array(Verdict).max(LIMITS.candidates.max * LIMITS.steps.max),
+  verdicts: z.array(Verdict).max(LIMITS.candidates.max * MOST_PATH_STEPS),
 })
 export type Checkpoint = z.infer<typeof Checkpoint>

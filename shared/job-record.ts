@@ -99,8 +99,15 @@ export type CandidateAccount = z.infer<typeof CandidateAccount>
 export const VerdictLedger = z.strictObject({
   jobId: JobId,
   status: z.enum(JOB_STATUSES),
-  ...JobParameters.pick({ model: true, revision: true, strategy: true, accept: true, verifier: true, steps: true })
-    .shape,
+  ...JobParameters.pick({
+    model: true,
+    revision: true,
+    strategy: true,
+    accept: true,
+    verifier: true,
+    steps: true,
+    corrections: true,
+  }).shape,
   /** All that were asked for, by number. */
   candidates: z.array(CandidateAccount),
   /** Present when `succeeded`. */

@@ -15,6 +15,7 @@ export type Strategy = (typeof STRATEGIES)[number]
 /**
  * When a job ends. best: all survivors are judged, the highest alignment wins (the paper).
  * first: at the first finished candidate whose alignment, under `prm` its potential, passes the verifier's threshold.
+ * Where the bundle fuses an answer with the generator's coherence, both go by the fused score.
  * Under `parm` both end earlier where one more candidate cannot be expected to be better by much, if the bundle says by how much.
  */
 export const ACCEPT_RULES = ['best', 'first'] as const
@@ -46,6 +47,8 @@ export const JobParameters = z.strictObject({
   strategy: z.enum(STRATEGIES),
   accept: z.enum(ACCEPT_RULES),
   steps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
+  /** Steps after `steps` in which the least likely tokens are drawn anew. */
+  corrections: z.int().min(LIMITS.corrections.min).max(LIMITS.corrections.max).default(0),
   guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
   /** Name of the verifier inside the bundle. */
   verifier: z.string().min(1).max(100),
@@ -55,6 +58,11 @@ export type JobParameters = z.infer<typeof JobParameters>
 /** Candidates that are run at most: in a baseline nobody is asked, so its first wins whatever the others would have been. */
 export function runnableCandidates({ strategy, candidates }: Pick<JobParameters, 'strategy' | 'candidates'>): number {
   return strategy === 'baseline' ? 1 : candidates
+}
+
+/** Steps of one candidate that is run to its end. */
+export function pathSteps({ steps, corrections }: Pick<JobParameters, 'steps' | 'corrections'>): number {
+  return steps + corrections
 }
 
 /** The SQS message. Versioned; a worker refuses versions it does not know (`message_invalid`). */
@@ -117,7 +125,7 @@ export const JobCost = z.strictObject({
   /** Known from an earlier job that differed in its number of candidates only, and not done again; absent where there was none. */
   rowStepsReused: z.int().positive().optional(),
   /**
-   * candidates x steps - rowSteps - rowStepsReused: what finishing every candidate would have cost on top. 0 for `baseline`, which
+   * candidates x (steps + corrections) - rowSteps - rowStepsReused: what finishing every candidate would have cost on top. 0 for `baseline`, which
    * runs one.
    */
   rowStepsSaved: z.int().min(0),

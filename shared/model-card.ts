@@ -16,6 +16,8 @@ export const ModelCard = z.strictObject({
   defaults: z.strictObject({
     steps: z.int().min(LIMITS.steps.min).max(LIMITS.steps.max),
     guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
+    /** Absent where the model never goes back on a token, so that no job can ask it to. */
+    corrections: z.int().min(LIMITS.corrections.min).max(LIMITS.corrections.max).optional(),
   }),
   verifiers: z.array(z.string().min(1).max(100)).min(1),
   defaultVerifier: z.string().min(1).max(100),
@@ -39,7 +41,11 @@ export function modelCard(manifest: BundleManifest): ModelCard {
     revision: manifest.revision,
     imageSize: generator.imageSize,
     maxSteps: generator.maxSteps,
-    defaults: { steps: generator.defaults.steps, guidance: generator.defaults.guidance },
+    defaults: {
+      steps: generator.defaults.steps,
+      guidance: generator.defaults.guidance,
+      ...(generator.corrections && { corrections: generator.corrections.steps }),
+    },
     verifiers: Object.keys(verifiers),
     defaultVerifier: manifest.defaultVerifier,
     ...(told.length > 0 ? { callRowSteps: Object.fromEntries(told) } : {}),

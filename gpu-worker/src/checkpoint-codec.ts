@@ -3,20 +3,22 @@ import { AppError } from '../../shared/error-code.ts'
 import { type JobParameters, runnableCandidates } from '../../shared/job.ts'
 import type { Verdict } from '../../shared/verdict.ts'
 import { stepCountOf } from './engine/mask-schedule.ts'
-import type { Generator } from './engine/ports.ts'
-import { checkSaved, type SavedCandidate, type SavedJob } from './engine/saved-job.ts'
-
-type Sizes = Pick<Generator, 'tokenCount' | 'codebookSize'>
+import { checkSaved, type GeneratorForm, type SavedCandidate, type SavedJob } from './engine/saved-job.ts'
 
 /** @param verdicts  all that were given for the job so far, in order */
-export function encodeCheckpoint(saved: SavedJob, verdicts: readonly Verdict[], { codebookSize }: Sizes): Checkpoint {
+export function encodeCheckpoint(
+  saved: SavedJob,
+  verdicts: readonly Verdict[],
+  { codebookSize }: Pick<GeneratorForm, 'codebookSize'>,
+): Checkpoint {
   const { phase, spent } = saved
   const candidates = saved.candidates.map((candidate) => encodeCandidate(candidate, codebookSize))
   return { version: 1, phase, candidates, spent, verdicts: [...verdicts] }
 }
 
 export function encodeCandidate(candidate: SavedCandidate, codebookSize: number): CandidateCheckpoint {
-  const { phase, stepsDone, isClear, potential, tokens } = candidate
+  const { phase, stepsDone, isClear, potential, tokens, confidence } = candidate
+  const isBegun = stepsDone > 0
   const grid = Grid(codebookSize).from(tokens)
   return {
     phase,
@@ -24,7 +26,10 @@ export function encodeCandidate(candidate: SavedCandidate, codebookSize: number)
     isClear,
     ...(potential === undefined ? {} : { potential }),
     // What never runs again needs no grid, nor does what has not begun.
-    ...(stepsDone === 0 || phase === 'stopped' ? {} : { tokens: Buffer.from(grid.buffer).toString('base64') }),
+    ...(isBegun && phase !== 'stopped' ? { tokens: base64Of(grid) } : {}),
+    ...(isBegun && phase !== 'stopped' && phase !== 'finished' && confidence
+      ? { confidence: base64Of(Float32Array.from(confidence)) }
+      : {}),
     ...(phase === 'finished' ? finishOf(candidate) : {}),
   }
 }
@@ -36,21 +41,26 @@ const finishOf = ({ score, alignment, isAccepted }: Extract<SavedCandidate, { ph
 })
 
 /** @throws AppError  invalid_request, when the checkpoint is not one of a job with these parameters on this model */
-export function decodeCheckpoint(checkpoint: Checkpoint, parameters: JobParameters, sizes: Sizes): SavedJob {
+export function decodeCheckpoint(checkpoint: Checkpoint, parameters: JobParameters, form: GeneratorForm): SavedJob {
   const { phase, spent } = checkpoint
-  const candidates = checkpoint.candidates.map((candidate) => decodeCandidate(candidate, sizes))
+  const candidates = checkpoint.candidates.map((candidate) => decodeCandidate(candidate, form))
   const saved = { phase, candidates, spent: { ...spent, rowStepsReused: spent.rowStepsReused ?? 0 } }
-  checkSaved(saved, runnableCandidates(parameters), stepCountOf(sizes.tokenCount, parameters.steps), sizes)
+  const stepCount = stepCountOf(form.tokenCount, parameters.steps, parameters.corrections)
+  checkSaved(saved, runnableCandidates(parameters), stepCount, form)
   return saved
 }
 
-export function decodeCandidate(candidate: CandidateCheckpoint, { tokenCount, codebookSize }: Sizes): SavedCandidate {
+export function decodeCandidate(
+  candidate: CandidateCheckpoint,
+  { tokenCount, codebookSize }: GeneratorForm,
+): SavedCandidate {
   const { phase, stepsDone, isClear, potential, score, alignment, isAccepted = false } = candidate
   const tokens =
     candidate.tokens === undefined
       ? new Int32Array(tokenCount).fill(codebookSize)
       : decodeGrid(candidate.tokens, codebookSize)
-  const common = { stepsDone, isClear, potential, tokens }
+  const confidence = candidate.confidence === undefined ? undefined : decodeFloats(candidate.confidence)
+  const common = { stepsDone, isClear, potential, tokens, confidence }
   switch (phase) {
     case 'waiting':
     case 'held':
@@ -77,6 +87,16 @@ function decodeGrid(text: string, codebookSize: number): Int32Array {
   }
   return Int32Array.from(new grid(bytes.buffer))
 }
+
+function decodeFloats(text: string): Float32Array {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'))
+  if (bytes.length % Float32Array.BYTES_PER_ELEMENT !== 0) {
+    throw new AppError('invalid_request', `checkpoint: probabilities of ${bytes.length} bytes`)
+  }
+  return new Float32Array(bytes.buffer)
+}
+
+const base64Of = ({ buffer }: Uint16Array | Int32Array | Float32Array): string => Buffer.from(buffer).toString('base64')
 
 /** The machines that run this are little-endian, as all that onnxruntime runs on are. */
 const Grid = (codebookSize: number) => (codebookSize <= 0xffff ? Uint16Array : Int32Array)

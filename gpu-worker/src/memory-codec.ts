@@ -4,14 +4,14 @@ import type { JobMemory } from '../../shared/job-memory.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import { decodeCandidate, encodeCandidate } from './checkpoint-codec.ts'
 import { stepCountOf } from './engine/mask-schedule.ts'
-import type { Generator } from './engine/ports.ts'
-import { checkCandidate } from './engine/saved-job.ts'
+import { checkCandidate, type GeneratorForm } from './engine/saved-job.ts'
 import type { JobMemory as EngineMemory, Waypoint } from './engine/trail.ts'
 
-type Sizes = Pick<Generator, 'tokenCount' | 'codebookSize'>
-
 /** @returns undefined for a memory that leads nowhere, cannot be served, or is larger than the edge keeps */
-export function encodeMemory(memory: EngineMemory, { codebookSize }: Sizes): JobMemory | undefined {
+export function encodeMemory(
+  memory: EngineMemory,
+  { codebookSize }: Pick<GeneratorForm, 'codebookSize'>,
+): JobMemory | undefined {
   const search = SERVED_SEARCHES.find((served) => served === memory.search)
   if (search === undefined || memory.trails.every(({ length }) => length === 0)) return undefined
   const { judgedSteps, thresholds } = memory
@@ -27,12 +27,12 @@ export function encodeMemory(memory: EngineMemory, { codebookSize }: Sizes): Job
 }
 
 /** @throws AppError  invalid_request, when a candidate does not fit the job or the model */
-export function decodeMemory(memory: JobMemory, parameters: JobParameters, sizes: Sizes): EngineMemory {
-  const stepCount = stepCountOf(sizes.tokenCount, parameters.steps)
+export function decodeMemory(memory: JobMemory, parameters: JobParameters, form: GeneratorForm): EngineMemory {
+  const stepCount = stepCountOf(form.tokenCount, parameters.steps, parameters.corrections)
   const trails = memory.trails.map((trail, index) =>
     trail.map(({ verdicts, ...checkpoint }): Waypoint => {
-      const saved = decodeCandidate(checkpoint, sizes)
-      checkCandidate(saved, index, stepCount, sizes)
+      const saved = decodeCandidate(checkpoint, form)
+      checkCandidate(saved, index, stepCount, form)
       return { ...saved, verdicts } as Waypoint
     }),
   )

@@ -149,4 +149,10 @@ function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   return verifier
 }
 
-const sizes = ({ candidates, steps, strategy, accept }: JobParameters) => ({ candidates, steps, strategy, accept })
+const sizes = ({ candidates, steps, corrections, strategy, accept }: JobParameters) => ({
+  candidates,
+  steps,
+  corrections,
+  strategy,
+  accept,
+})

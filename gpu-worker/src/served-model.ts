@@ -6,13 +6,16 @@ export interface ServedModel {
   readonly id: string
   readonly revision: string
   readonly maxSteps: number
-  readonly generator: Pick<Generator, 'imageSize' | 'tokenCount' | 'codebookSize' | 'read' | 'prepare' | 'release'>
+  readonly generator: Pick<
+    Generator,
+    'imageSize' | 'tokenCount' | 'codebookSize' | 'corrections' | 'read' | 'prepare' | 'release'
+  >
   readonly verifiers: ReadonlyMap<string, Verifier>
 }
 
 /** @returns why `model` cannot draw, or score, what the job asks for, in words that name both sides, or undefined. */
 export function bundleMismatch(parameters: WorkParameters, model: ServedModel): string | undefined {
-  const { verifiers, maxSteps } = model
+  const { verifiers, maxSteps, generator } = model
   if (parameters.model !== model.id || parameters.revision !== model.revision) {
     return `the job asks for ${name(parameters.model, parameters.revision)}, this worker has ${name(model.id, model.revision)}`
   }
@@ -23,6 +26,9 @@ export function bundleMismatch(parameters: WorkParameters, model: ServedModel): 
   }
   if (!isScoring(parameters) && parameters.steps > maxSteps) {
     return `bundle ${model.id} makes at most ${maxSteps} steps, the job asks for ${parameters.steps}`
+  }
+  if (!isScoring(parameters) && parameters.corrections > 0 && generator.corrections === undefined) {
+    return `bundle ${model.id} makes no corrections, the job asks for ${parameters.corrections}`
   }
   return undefined
 }

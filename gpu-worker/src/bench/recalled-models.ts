@@ -39,7 +39,9 @@ export class RecalledModels {
 
   async #step(rows: readonly StepRow[]): Promise<StepOutput[]> {
     this.#pass('step', rows.length)
-    const keys = rows.map(({ tokens, prompt, guidance, uniform }) => digest(prompt.key, `${guidance}`, tokens, uniform))
+    const keys = rows.map(({ tokens, prompt, style, guidance, uniform }) =>
+      digest(prompt.key, `${style}`, `${guidance}`, tokens, uniform),
+    )
     const outputs = await recall(this.#steps, keys, rows, (missing) => this.#models.generator.step(missing))
     // The engine owns and overwrites what it is given.
     return outputs.map(({ ids, prob }) => ({ ids: ids.slice(), prob: prob.slice() }))

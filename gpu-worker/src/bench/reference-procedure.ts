@@ -1,7 +1,9 @@
+import { createCandidate, type Path } from '../engine/candidate.ts'
 import { createMaskSchedule, type MaskSchedule } from '../engine/mask-schedule.ts'
 import type { EngineJob, Generator, Judgement, Pixels, PreparedPrompt } from '../engine/ports.ts'
 import { fillUniform } from '../engine/random.ts'
-import { completeX0, Remasker } from '../engine/sampling.ts'
+import { Sampler } from '../engine/sampling.ts'
+import { styleOf } from '../engine/style.ts'
 
 export interface ReferenceResult {
   readonly pixels: Pixels
@@ -47,17 +49,19 @@ class ReferenceRun {
   readonly #generator: Generator
   readonly #prompt: PreparedPrompt
   readonly #schedule: MaskSchedule
-  readonly #remasker: Remasker
+  readonly #sampler: Sampler
   #rowSteps = 0
   #judgeCalls = 0
 
   constructor(job: EngineJob, generator: Generator, prompt: PreparedPrompt) {
-    const { tokenCount, codebookSize, temperature } = generator
+    const { tokenCount, codebookSize, temperature, corrections } = generator
+    const { steps, corrections: correctionSteps = corrections?.steps ?? 0 } = job.parameters
     this.#job = job
     this.#generator = generator
     this.#prompt = prompt
-    this.#schedule = createMaskSchedule(tokenCount, job.parameters.steps, temperature, 'linear')
-    this.#remasker = new Remasker(tokenCount, codebookSize)
+    const correcting = corrections && { ...corrections, steps: correctionSteps }
+    this.#schedule = createMaskSchedule(tokenCount, steps, temperature, 'linear', correcting)
+    this.#sampler = new Sampler(tokenCount, codebookSize)
   }
 
   async finish(): Promise<ReferenceResult> {
@@ -72,11 +76,12 @@ class ReferenceRun {
   async #samplePath(candidate: number): Promise<FinishedPath> {
     const { stepCount } = this.#schedule
     const { thresholds } = this.#job.verifier
-    const tokens = new Int32Array(this.#generator.tokenCount).fill(this.#generator.codebookSize)
+    const { tokenCount, codebookSize, corrections } = this.#generator
+    const { path } = createCandidate(candidate, tokenCount, codebookSize, corrections?.scoring === 'commit')
     let firstClear: Judgement | undefined
     let pixels: Pixels | undefined
     for (let stepIndex = 0; stepIndex < stepCount; stepIndex++) {
-      const x0 = await this.#step(tokens, candidate, stepIndex)
+      const x0 = await this.#step(path, stepIndex)
       const isLast = stepIndex === stepCount - 1
       if (firstClear !== undefined && !isLast) continue
       pixels = await this.#decode(x0)
@@ -104,20 +109,18 @@ class ReferenceRun {
     return (best as { path: FinishedPath }).path
   }
 
-  /** Advances the path in `tokens` by one step. */
-  async #step(tokens: Int32Array, candidate: number, stepIndex: number): Promise<Int32Array> {
+  /** Advances the path by one step. */
+  async #step(path: Path, stepIndex: number): Promise<Int32Array> {
     const { seed, guidance } = this.#job.parameters
-    const { tokenCount, codebookSize } = this.#generator
-    const uniform = new Float32Array(tokenCount)
+    const { tokens, beganAs: candidate } = path
+    const uniform = new Float32Array(this.#generator.tokenCount)
     fillUniform(uniform, seed, candidate, stepIndex, 'code')
-    const [output] = await this.#generator.step([{ tokens, prompt: this.#prompt, guidance, uniform }])
+    const style = styleOf(this.#prompt, seed, candidate)
+    const [output] = await this.#generator.step([{ tokens, prompt: this.#prompt, style, guidance, uniform }])
     if (output === undefined) throw new Error('the generator answered no row')
     this.#rowSteps += 1
-    const x0 = completeX0(tokens, output, codebookSize)
     fillUniform(uniform, seed, candidate, stepIndex, 'mask')
-    const masked = this.#schedule.maskedAfter[stepIndex] as number
-    this.#remasker.commit(tokens, x0, output.prob, masked, this.#schedule.noiseScale[stepIndex] as number, uniform)
-    return x0
+    return this.#sampler.step(path, output, this.#schedule, uniform).x0
   }
 
   async #decode(x0: Int32Array): Promise<Pixels> {

@@ -54,6 +54,8 @@ function counted(generator: Generator, onRows: (count: number) => void): Generat
     imageSize: generator.imageSize,
     temperature: generator.temperature,
     guidedShare: generator.guidedShare,
+    corrections: generator.corrections,
+    coherence: generator.coherence,
     read: (prompt) => generator.read(prompt),
     prepare: (prompt) => generator.prepare(prompt),
     release: (prompt) => generator.release(prompt),

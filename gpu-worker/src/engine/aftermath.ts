@@ -67,7 +67,7 @@ export class Aftermath {
     const ruling = verdict?.ruling
     const verifier = job.request.verifier.name
     if (ruling?.decision === 'prune') {
-      placement.move(row, (ended) => prune(ended, ruling.potential))
+      placement.move(row, (ended) => prune(ended, ruling.score ?? ruling.potential))
       measurements.noteEnd(verifier, false)
     } else if (isLast) {
       const result = resultOf(row)

@@ -1,14 +1,15 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import { type Path, slotOf } from './candidate.ts'
+import { slotOf } from './candidate.ts'
 import { promptOf } from './job.ts'
 import type { Measurements } from './measurements.ts'
 import type { BatchedCall, Clock, Generator, Judgement, Pixels, StepOutput, StepRow, Verifier } from './ports.ts'
 import { isPictureDue, type Progress, policyOf, questionsFor } from './progress.ts'
-import { decide, isClearAfter } from './pruning.ts'
+import { decide, isClearAfter, potentialOf } from './pruning.ts'
 import { fillUniform } from './random.ts'
-import { completeX0, Remasker } from './sampling.ts'
+import { Sampler } from './sampling.ts'
 import type { Question } from './scoring.ts'
 import type { Seat } from './seat.ts'
+import { styleOf } from './style.ts'
 
 export interface BatchParts {
   readonly generator: Generator
@@ -27,7 +28,7 @@ export class Batch {
   readonly #clock: Clock
   readonly #measurements: Measurements
   readonly #onModelCall: BatchParts['onModelCall']
-  readonly #remasker: Remasker
+  readonly #sampler: Sampler
   /** By slot, so that no tick allocates: float32 [slots][N]. */
   readonly #codeUniform: readonly Float32Array[]
   readonly #maskUniform: Float32Array
@@ -38,7 +39,7 @@ export class Batch {
     this.#clock = clock
     this.#measurements = measurements
     this.#onModelCall = onModelCall
-    this.#remasker = new Remasker(tokenCount, codebookSize)
+    this.#sampler = new Sampler(tokenCount, codebookSize)
     this.#codeUniform = Array.from({ length: slots }, () => new Float32Array(tokenCount))
     this.#maskUniform = new Float32Array(tokenCount)
   }
@@ -77,24 +78,23 @@ export class Batch {
     const guidance = stepIndex < job.guidedSteps ? strength : 0
     const uniform = this.#codeUniform[slotOf(candidate)] as Float32Array
     fillUniform(uniform, seed, candidate.index, stepIndex, 'code')
-    return { tokens: candidate.path.tokens, prompt: promptOf(job), guidance, uniform }
+    const { tokens, beganAs } = candidate.path
+    const prompt = promptOf(job)
+    return { tokens, prompt, style: styleOf(prompt, seed, beganAs), guidance, uniform }
   }
 
-  /** Takes a step's sample into the path: the surest codes are committed, the others masked again. */
+  /** Takes a step's sample into the path. */
   #commit(row: Progress, output: StepOutput): void {
     const { job, candidate, stepIndex } = row
-    const { path } = candidate
-    const x0 = attemptRow(row, () => completeX0(path.tokens, output, this.#generator.codebookSize))
-    if (x0 === undefined) return
-    row.x0 = x0
-    const noiseScale = job.schedule.noiseScale[stepIndex] as number
-    if (noiseScale > 0) {
-      fillUniform(this.#maskUniform, job.request.parameters.seed, candidate.index, stepIndex, 'mask')
+    const { schedule, request } = job
+    if ((schedule.noiseScale[stepIndex] as number) > 0) {
+      fillUniform(this.#maskUniform, request.parameters.seed, candidate.index, stepIndex, 'mask')
     }
-    const maskCount = job.schedule.maskedAfter[stepIndex] as number
-    noteConfidence(path, output.prob, this.#generator.codebookSize)
-    this.#remasker.commit(path.tokens, x0, output.prob, maskCount, noiseScale, this.#maskUniform)
-    path.stepsDone = stepIndex + 1
+    const step = attemptRow(row, () => this.#sampler.step(candidate.path, output, schedule, this.#maskUniform))
+    if (step === undefined) return
+    row.x0 = step.x0
+    const coherence = this.#generator.coherence?.(step.meanLogProb, stepIndex, schedule.stepCount)
+    if (coherence !== undefined) row.coherence = coherence
   }
 
   async #decode(rows: readonly Progress[]): Promise<void> {
@@ -145,19 +145,12 @@ export class Batch {
   #rule(row: Progress, judgement: Judgement, ms: number): void {
     const { job, stepIndex } = row
     const { path } = row.candidate
-    const ruling = decide(questionsFor(row), judgement, policyOf(job), row.isLast)
+    const ruling = decide(questionsFor(row), judgement, policyOf(job), row.isLast, row.coherence)
     path.isClear = isClearAfter(path.isClear, ruling)
-    path.potential = ruling.potential ?? path.potential
+    path.potential = potentialOf(ruling) ?? path.potential
     row.verdict = { ruling, ms }
     const share = (stepIndex + 1) / job.schedule.stepCount
     this.#measurements.noteJudgement(job.request.verifier.name, share, ruling, ms)
-  }
-}
-
-/** Of every token that may become known in this step; of those that stay masked a later step will say it anew. */
-function noteConfidence({ tokens, confidence }: Path, prob: Float32Array, maskToken: number): void {
-  for (let position = 0; position < tokens.length; position++) {
-    if (tokens[position] === maskToken) confidence[position] = prob[position] as number
   }
 }
 

@@ -6,13 +6,18 @@ import type { SlotId } from './slot-pool.ts'
 export interface Path {
   /** int32 [N], image codes; the mask token where nothing is committed yet. */
   readonly tokens: Int32Array
-  /** float32 [N], probability under which each known token was drawn, 0..1; says nothing where the token is masked. */
-  readonly confidence: Float32Array
+  /**
+   * float32 [N], probability under which each known token was drawn, 0..1; says nothing where the token is masked. Undefined where
+   * the generator does not go by it.
+   */
+  readonly confidence: Float32Array | undefined
+  /** Index of the candidate as which the path began: it keys the path's style. */
+  readonly beganAs: number
   /** Also the index of the next step. */
   stepsDone: number
   /** Whether clarity has passed at some step; plain search does not ask again after that. */
   isClear: boolean
-  /** The last answer about a clear picture, 0..1; undefined before there was one. */
+  /** The last score of a clear picture's potential, 0..1: the verifier's answer, or what it was fused to; undefined before there was one. */
   potential: number | undefined
 }
 
@@ -69,11 +74,19 @@ export interface Transition<Phase extends string> {
 }
 export type CandidateTransition = Transition<CandidatePhase>
 
-/** @param maskToken  fills the grid: nothing is known yet */
-export function createCandidate(index: number, tokenCount: number, maskToken: number): Candidate {
+/**
+ * @param maskToken          fills the grid: nothing is known yet
+ * @param remembersDrawing   whether the path keeps its tokens' `confidence`
+ */
+export function createCandidate(
+  index: number,
+  tokenCount: number,
+  maskToken: number,
+  remembersDrawing = false,
+): Candidate {
   const tokens = new Int32Array(tokenCount).fill(maskToken)
-  const confidence = new Float32Array(tokenCount)
-  const path = { tokens, confidence, stepsDone: 0, isClear: false, potential: undefined }
+  const confidence = remembersDrawing ? new Float32Array(tokenCount) : undefined
+  const path = { tokens, confidence, beganAs: index, stepsDone: 0, isClear: false, potential: undefined }
   return { index, path, state: { phase: 'waiting' } }
 }
 
@@ -103,7 +116,7 @@ export function letOn(candidate: Candidate): CandidateTransition {
   return change(candidate, ['held'], { phase: 'waiting' }, 'its siblings were compared')
 }
 
-/** @param potential  the answer that condemned it, 0..1; ranks it should the job fall back on pruned candidates */
+/** @param potential  the score that condemned it, 0..1; ranks it should the job fall back on pruned candidates */
 export function prune(candidate: Candidate, potential: number): CandidateTransition {
   const why = candidate.state.phase === 'held' ? 'potential in the lower half' : 'potential below its threshold'
   return change(candidate, ['running', 'held'], { phase: 'pruned', potential }, why)

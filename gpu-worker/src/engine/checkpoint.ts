@@ -28,7 +28,13 @@ export function saveJob(job: Job, nowMs: number): SavedJob | undefined {
 
 export function saveCandidate({ path, state }: Candidate): SavedCandidate {
   const { stepsDone, isClear, potential } = path
-  const common = { stepsDone, isClear, potential, tokens: path.tokens.slice() }
+  const common = {
+    stepsDone,
+    isClear,
+    potential,
+    tokens: path.tokens.slice(),
+    confidence: path.confidence?.slice(),
+  }
   switch (state.phase) {
     case 'waiting':
     case 'running':
@@ -100,6 +106,7 @@ export function restoreJob(job: Job, saved: SavedJob, pictures: ReadonlyMap<numb
 function restoreCandidate(candidate: Candidate, saved: SavedCandidate, pixels: Pixels | undefined): void {
   const { path } = candidate
   path.tokens.set(saved.tokens)
+  if (saved.confidence !== undefined) path.confidence?.set(saved.confidence)
   path.stepsDone = saved.stepsDone
   path.isClear = saved.isClear
   path.potential = saved.potential

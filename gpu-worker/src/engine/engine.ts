@@ -1,5 +1,5 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
-import { LIMITS } from '../../../shared/limits.ts'
+import { MOST_PATH_STEPS } from '../../../shared/limits.ts'
 import { Aftermath, type Prediction } from './aftermath.ts'
 import { Batch } from './batch.ts'
 import { type CandidateTransition, isLive, resume, stop } from './candidate.ts'
@@ -309,7 +309,7 @@ class StepEngine implements TickingEngine {
   /** Those whose time has run out, or would before another candidate of theirs could be finished. */
   #closeOverdue(nowMs: number): void {
     const tickMs = this.measurements.tickMsOf(Math.max(1, this.#placement.seats.length))
-    for (const job of this.#deadlines.near(nowMs + LIMITS.steps.max * tickMs)) {
+    for (const job of this.#deadlines.near(nowMs + MOST_PATH_STEPS * tickMs)) {
       if (!mustClose(job, nowMs, tickMs)) continue
       const candidate = isReady(job) ? lastResort(job) : undefined
       if (candidate !== undefined) this.#placement.move({ job, candidate }, resume)

@@ -16,7 +16,7 @@ export function fork(survivors: readonly Candidate[], places: number, nextIndex:
   if (parents.length === 0) return []
   return Array.from({ length: places }, (_, turn) => {
     const { path } = parents[turn % parents.length] as Candidate
-    const copy = { ...path, tokens: path.tokens.slice(), confidence: path.confidence.slice() }
+    const copy = { ...path, tokens: path.tokens.slice(), confidence: path.confidence?.slice() }
     return continuePath(nextIndex + turn, copy)
   })
 }

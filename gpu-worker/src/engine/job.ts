@@ -77,7 +77,7 @@ export interface Job {
 
 /** What of its engine a job needs to begin. */
 export interface Beginnings {
-  readonly generator: Pick<Generator, 'tokenCount' | 'codebookSize' | 'temperature' | 'guidedShare'>
+  readonly generator: Pick<Generator, 'tokenCount' | 'codebookSize' | 'temperature' | 'guidedShare' | 'corrections'>
   readonly temperatureMode: TemperatureMode
   readonly measurements: Measurements
   readonly number: number
@@ -92,11 +92,12 @@ export interface Beginnings {
 export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => void, given: Beginnings): Job {
   const { parameters, remainingMs, resumeFrom } = request
   const search = searchOf(request)
-  const { tokenCount, codebookSize, temperature } = given.generator
-  const schedule = createMaskSchedule(tokenCount, parameters.steps, temperature, given.temperatureMode)
+  const { tokenCount, codebookSize, corrections } = given.generator
+  const schedule = scheduleOf(request, given)
   const candidateCount = runnableCandidates(parameters)
   if (resumeFrom !== undefined) checkSaved(resumeFrom, candidateCount, schedule.stepCount, given.generator)
-  const judgePlan = planJudging({ ...request, search }, schedule.stepCount, given.measurements, given.number)
+  const judgePlan = planJudging({ ...request, search }, schedule, given.measurements, given.number)
+  const remembersDrawing = corrections?.scoring === 'commit'
   const known =
     request.recalls && !resumeFrom ? usableTrails(request.recalls, judgesOf(judgePlan, search), candidateCount) : []
   const state = beginSearch(search, parameters.strategy)
@@ -115,7 +116,9 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
       candidateCount,
       leastGain: request.judging?.leastGain ?? request.verifier.leastGain?.[parameters.accept] ?? 0,
     }),
-    candidates: Array.from({ length: candidateCount }, (_, index) => createCandidate(index, tokenCount, codebookSize)),
+    candidates: Array.from({ length: candidateCount }, (_, index) =>
+      createCandidate(index, tokenCount, codebookSize, remembersDrawing),
+    ),
     outcome: promise,
     onEvent,
     settle: resolve,
@@ -128,6 +131,17 @@ export function createJob(request: EngineJob, onEvent: (event: EngineEvent) => v
     submittedMs: given.nowMs,
     state: { phase: 'preparing' },
   }
+}
+
+/** @throws AppError  invalid_request, when the job asks for corrections of a generator that makes none */
+function scheduleOf({ parameters }: EngineJob, { generator, temperatureMode }: Beginnings): MaskSchedule {
+  const { tokenCount, temperature, corrections } = generator
+  const steps = parameters.corrections ?? corrections?.steps ?? 0
+  if (steps > 0 && corrections === undefined) {
+    throw new AppError('invalid_request', `corrections: expected 0, because the model makes none, got ${steps}`)
+  }
+  const correcting = corrections && { ...corrections, steps }
+  return createMaskSchedule(tokenCount, parameters.steps, temperature, temperatureMode, correcting)
 }
 
 /** How a job judges, in so far as trails depend on it. */
@@ -180,7 +194,7 @@ export function costOf(job: Job, nowMs: number): Cost {
   const { rowSteps, rowStepsReused, judgeCalls, candidatesStarted, sinceMs, earlierMs } = job.spent
   const rowStepsOfAll = runnableCandidates(job.request.parameters) * job.schedule.stepCount
   const workMs = earlierMs + nowMs - (sinceMs ?? nowMs)
-  // A repair comes on top of all candidates and may have cost more than was saved before.
+  // Forks come on top of all candidates and may have cost more than was saved before.
   const rowStepsSaved = Math.max(0, rowStepsOfAll - rowSteps - rowStepsReused)
   return { rowSteps, rowStepsReused, rowStepsSaved, judgeCalls, candidatesStarted, workMs }
 }

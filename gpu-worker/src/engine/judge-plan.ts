@@ -1,6 +1,7 @@
 import type { Search } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import { HALVED_SHARE } from './halving.ts'
+import type { MaskSchedule } from './mask-schedule.ts'
 import type { Measurements } from './measurements.ts'
 import type { EngineJob, JudgeEconomics, Judgement, Judging, Verifier } from './ports.ts'
 
@@ -29,32 +30,37 @@ const EXPLORATION_PERIOD = 16
  */
 export function planJudging(
   { verifier, judging = {}, search = 'plain' }: Pick<EngineJob, 'verifier' | 'judging' | 'search'>,
-  stepCount: number,
+  { firstPass, stepCount }: Pick<MaskSchedule, 'firstPass' | 'stepCount'>,
   measurements: Measurements,
   jobNumber: number,
 ): JudgePlan {
   checkOverrides(judging, stepCount)
   const thresholds = { ...verifier.thresholds, ...judging.thresholds }
   if (judging.steps !== undefined) return { steps: new Set(judging.steps), thresholds }
-  const listed = verifier.judgedSteps(stepCount)
+  const corrections = stepCount - firstPass
+  const listed = verifier.judgedSteps(firstPass, corrections)
   const economics = economicsFor(verifier, judging, measurements, jobNumber)
-  return { steps: new Set(worthwhileSteps(listed, stepCount, economics, search)), thresholds }
+  return { steps: new Set(worthwhileSteps(listed, firstPass, economics, search, corrections)), thresholds }
 }
 
 /**
  * Those of `listed` where pruning saves more than asking costs, or all where that is unknown. Halving ends the same share
  * whatever the verifier's thresholds would do.
+ *
+ * @param firstPass    steps of the first pass
+ * @param corrections  steps after it, >= 0
  */
 export function worthwhileSteps(
   listed: readonly number[],
-  stepCount: number,
+  firstPass: number,
   economics: JudgeEconomics | undefined,
   search: Search,
+  corrections = 0,
 ): readonly number[] {
   if (economics === undefined) return listed
   return listed.filter((stepIndex) => {
-    const stepsLeft = stepCount - 1 - stepIndex
-    const rate = search === 'halving' ? HALVED_SHARE : economics.pruneRate(stepIndex, stepCount)
+    const stepsLeft = firstPass + corrections - 1 - stepIndex
+    const rate = search === 'halving' ? HALVED_SHARE : economics.pruneRate(stepIndex, firstPass, corrections)
     return rate * stepsLeft > economics.callRowSteps
   })
 }
@@ -85,7 +91,8 @@ function measuredEconomics({ name }: Verifier, measurements: Measurements): Judg
   if (rowMs === 0) return undefined
   return {
     callRowSteps: (decodeMs.value + measurements.ofVerifier(name).callMs.value) / rowMs,
-    pruneRate: (stepIndex, stepCount) => measurements.pruneRate(name, (stepIndex + 1) / stepCount),
+    pruneRate: (stepIndex, firstPass, corrections = 0) =>
+      measurements.pruneRate(name, (stepIndex + 1) / (firstPass + corrections)),
   }
 }
 

@@ -3,17 +3,29 @@
  * R rows, N image tokens (grid rows x columns), H x W pixels.
  */
 
-import type { Search, TASKS } from '../../../shared/bundle.ts'
+import type { Corrections, FusionWeights, Search, TASKS } from '../../../shared/bundle.ts'
 import type { AcceptRule, JobParameters, Lane, WIN_REASONS } from '../../../shared/job.ts'
 import type { JobEvent } from '../../../shared/job-event.ts'
 import type { SavedJob } from './saved-job.ts'
 import type { JobMemory } from './trail.ts'
 
-/** A prompt after tokenisation. The generator keeps its prefix K/V under `key` until `release`. */
+/** One thing that a picture's style is made of, as far as a prompt leaves it open. */
+export interface StyleAxisOffer {
+  /** >= 1. */
+  readonly choices: number
+  /** The choice that the prompt names, 0..choices-1; undefined where it names none. */
+  readonly named: number | undefined
+}
+
+/** A prompt after tokenisation. The generator keeps what it computes of it under `key` until `release`. */
 export interface PreparedPrompt {
   readonly key: string
-  /** int64 values, maxTokens long, padded. */
+  /** int64 values, maxTokens long, padded: what a verifier is given, without words for a style. */
   readonly ids: readonly number[]
+  /** By axis; absent for a model that knows no styles. */
+  readonly styles?: readonly StyleAxisOffer[]
+  /** Choices that the prompt names beside another one of the same axis, which counts; 0 where left out. */
+  readonly stylesLeftOut?: number
   /** Words the model does not know, in order of appearance, without repeats. */
   readonly unknownWords: readonly string[]
   /** Tokens at the prompt's end that found no room, 0 for most prompts. */
@@ -25,6 +37,8 @@ export interface StepRow {
   /** Image codes, mask token = codebookSize; length N. Read during the call only. */
   readonly tokens: Int32Array
   readonly prompt: PreparedPrompt
+  /** Choice of each axis of `prompt.styles`; left out for a model without. */
+  readonly style?: readonly number[]
   /** g in `(1+g)*cond - g*uncond`, >= 0. */
   readonly guidance: number
   /** One uniform per position for the categorical draw, 0 <= u < 1; length N. */
@@ -32,9 +46,12 @@ export interface StepRow {
 }
 
 export interface StepOutput {
-  /** A sampled code for every position, 0..codebookSize-1; length N. Owned by the caller. */
+  /** A sampled code where the token was masked, 0..codebookSize-1; length N. Says nothing where it was known. Owned by the caller. */
   readonly ids: Int32Array
-  /** Probability of each sampled code under the guided distribution, 0..1; length N. Owned by the caller. */
+  /**
+   * Probability under the guided distribution, 0..1, of the code that stands there after the step: the sampled one, or the present
+   * one where the token was known; length N. Owned by the caller.
+   */
   readonly prob: Float32Array
 }
 
@@ -50,6 +67,15 @@ export interface BatchedCall {
 /** H*W*3 bytes, row-major, RGB. */
 export type Pixels = Uint8Array
 
+/**
+ * The probability that a generator's opinion of a picture stands for.
+ *
+ * @param meanLogProb  mean over all positions of ln(probability of the code that stands there after the step), <= 0
+ * @param stepCount    of the whole path
+ * @returns            0..1
+ */
+export type CoherenceScale = (meanLogProb: number, stepIndex: number, stepCount: number) => number
+
 /** The mask-predict generator of a bundle. Every method is asynchronous because the models live in another thread. */
 export interface Generator {
   /** Number of image tokens N. */
@@ -60,14 +86,21 @@ export interface Generator {
   readonly imageSize: readonly [number, number]
   /** Gumbel noise scale at step 0, >= 0. */
   readonly temperature: number
-  /** Share of a path's steps, from the first on, that are guided unless a job says otherwise; 0..1. */
+  /** Share of a path's steps, corrections included, from the first on, that are guided unless a job says otherwise; 0..1. */
   readonly guidedShare: number
+  /** How it corrects itself, and in how many steps unless a job says otherwise; undefined where it never goes back on a token. */
+  readonly corrections: Corrections | undefined
+  /** Undefined where the bundle does not tell how its generator's opinion is to be read. */
+  readonly coherence: CoherenceScale | undefined
 
   /** Tokenises `prompt` for a verifier, who needs no prefix; there is nothing to release. */
   read(prompt: string): PreparedPrompt
-  /** Tokenises `prompt` and computes its prefix once; the same text twice shares one prefix. */
+  /**
+   * Tokenises `prompt` and keeps its prefixes, one for each style that a row asks for; the same text twice shares them. Without
+   * styles there is one, which is computed when this resolves.
+   */
   prepare(prompt: string): Promise<PreparedPrompt>
-  /** Gives one `prepare` back; the prefix is dropped with its last user. */
+  /** Gives one `prepare` back; the prefixes are dropped with their last user. */
   release(prompt: PreparedPrompt): void
   /** One guided forward of all rows; output row i belongs to input row i and does not depend on the others. */
   step(rows: readonly StepRow[]): Promise<StepOutput[]>
@@ -88,13 +121,21 @@ export interface Judgement {
 export interface JudgeEconomics {
   /** What decoding and judging one picture costs, in row-steps of the same machine, >= 0. */
   readonly callRowSteps: number
-  /** Share of the candidates asked at a listed step that are pruned there, 0..1, at the bundle's thresholds. */
-  pruneRate(stepIndex: number, stepCount: number): number
+  /**
+   * Share of the candidates asked at a listed step that are pruned there, 0..1, at the bundle's thresholds.
+   *
+   * @param firstPass    steps of the first pass
+   * @param corrections  steps after it, >= 0; 0 where left out
+   */
+  pruneRate(stepIndex: number, firstPass: number, corrections?: number): number
 }
 
 export type DefaultSearches = { readonly [rule in AcceptRule]?: Search | undefined }
 /** 0..1; 0 where left out. */
 export type LeastGains = { readonly [rule in AcceptRule]?: number | undefined }
+
+/** What decisions go by instead of a verifier's answer alone, by question. */
+export type Fusion = { readonly [task in 'alignment' | 'potential']?: FusionWeights | undefined }
 
 /** A verifier of a bundle. */
 export interface Verifier {
@@ -108,8 +149,15 @@ export interface Verifier {
   readonly search?: DefaultSearches
   /** Where strategy `parm` ends a job early unless the job says otherwise; see `Stopping`. */
   readonly leastGain?: LeastGains
-  /** Step indices at which a run of `stepCount` steps is judged, ascending, never the last step. */
-  judgedSteps(stepCount: number): readonly number[]
+  /** Absent where decisions go by its answers; used where the generator has a coherence. */
+  readonly fusion?: Fusion
+  /**
+   * Step indices of the first pass at which a run is judged, ascending, never the last step of the run.
+   *
+   * @param firstPass    steps of the first pass
+   * @param corrections  steps after it, >= 0; 0 where left out
+   */
+  judgedSteps(firstPass: number, corrections?: number): readonly number[]
   /** Row i of the answer belongs to row i of the question and does not depend on the others. */
   judge(rows: readonly { readonly pixels: Pixels; readonly prompt: PreparedPrompt }[]): Promise<Judgement[]>
 }
@@ -132,7 +180,7 @@ export type JudgeRule = (typeof JUDGE_RULES)[number]
 export interface Judging {
   /** Default `worthwhile`. */
   readonly rule?: JudgeRule
-  /** Step indices to judge instead of the verifier's own, each 0..steps-2; `rule` is not applied to them. */
+  /** Step indices to judge instead of the verifier's own, corrections counted on, never the last step; `rule` is not applied to them. */
   readonly steps?: readonly number[]
   /** Each 0..1; what is left out is the verifier's own. */
   readonly thresholds?: Partial<Judgement>
@@ -146,7 +194,9 @@ export interface EngineJob {
   readonly parameters: Pick<
     JobParameters,
     'prompt' | 'seed' | 'candidates' | 'strategy' | 'accept' | 'steps' | 'guidance'
-  >
+  > &
+    /** Default: the generator's. */
+    Partial<Pick<JobParameters, 'corrections'>>
   readonly verifier: Verifier
   /** Whether `preview` events are wanted at judged steps and for finished candidates. */
   readonly previews: boolean
@@ -159,7 +209,7 @@ export interface EngineJob {
   /** Default: the verifier's for strategy `parm`, otherwise `plain`. */
   readonly search?: Search
   readonly judging?: Judging
-  /** Share of the steps, from the first on, that are guided, 0..1. Default: the generator's. */
+  /** Share of all steps, corrections included, from the first on, that are guided, 0..1. Default: the generator's. */
   readonly guidedShare?: number
   /** Where another engine put the job down; it must have had the same parameters, verifier, search and bundle. */
   readonly resumeFrom?: SavedJob

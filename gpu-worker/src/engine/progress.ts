@@ -14,6 +14,8 @@ export interface Progress extends Seat {
   readonly isLast: boolean
   /** int32 [N], complete: the picture's codes if the path ended here. Absent after a failure. */
   x0?: Int32Array
+  /** The generator's own opinion of x0, 0..1; absent where it has none. */
+  coherence?: number
   /** Decoded x0, where somebody wants to see it: the verifier, the caller, or the end of the path. */
   pixels?: Pixels
   /** The verifier's answers, where it was asked; `ms` is this row's share of the call. */
@@ -65,6 +67,7 @@ export function policyOf({ request, state, judgePlan, search }: Job): Policy {
   const { thresholds } = judgePlan
   return {
     strategy,
+    fusion: request.verifier.fusion,
     accept: state.phase === 'running' ? accept : 'best',
     thresholds: search.kind === 'halving' ? { ...thresholds, potential: 0 } : thresholds,
   }

@@ -1,11 +1,13 @@
 import { philox4x32 } from './philox.ts'
 
-/** What a number is drawn for. The two must not share numbers: the same u would pick a code and decide whether it stays. */
+/** What a number is drawn for. No two share numbers: the same u would pick a code and decide whether it stays. */
 const STREAM_IDS = {
   /** Which code a position samples. */
   code: 0,
   /** The Gumbel noise that decides which codes stay. */
   mask: 1,
+  /** Which choice of each axis a candidate's style is made of, at step 0. */
+  style: 2,
 } as const
 export type RandomStream = keyof typeof STREAM_IDS
 

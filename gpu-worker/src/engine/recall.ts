@@ -34,6 +34,7 @@ export function recallNext(seat: Seat, placement: Placement): void {
   if (next === undefined) return
   job.spent.rowStepsReused += next.stepsDone - path.stepsDone
   path.tokens.set(next.tokens)
+  if (next.confidence !== undefined) path.confidence?.set(next.confidence)
   path.stepsDone = next.stepsDone
   path.isClear = next.isClear
   path.potential = next.potential

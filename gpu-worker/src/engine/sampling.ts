@@ -1,11 +1,98 @@
 import { AppError, InvariantError } from '../../../shared/error-code.ts'
+import type { Path } from './candidate.ts'
+import type { MaskSchedule } from './mask-schedule.ts'
 import type { StepOutput } from './ports.ts'
 
 /** Keeps ln finite; the value of Show-o's own code. */
 const SMALLEST = 1e-20
 
+/** What of a path one step looks at and moves on. */
+export type SampledPath = Pick<Path, 'tokens' | 'confidence' | 'stepsDone'>
+
+/** What a path would end in if this step had been its last. */
+export interface StepPrediction {
+  /** int32 [N], complete; the same array as the output's `ids`. */
+  readonly x0: Int32Array
+  /** Mean over all positions of ln(probability of the code in x0), <= 0: the generator's own opinion of the picture. */
+  readonly meanLogProb: number
+}
+
+/** Takes the mask-predict steps of all paths. Holds scratch memory only: nothing is kept between two calls. */
+export class Sampler {
+  readonly #maskToken: number
+  /** By position, what a token competes with for staying; Infinity where it does not compete. */
+  readonly #score: Float64Array
+  readonly #sorted: Float64Array
+
+  constructor(tokenCount: number, maskToken: number) {
+    this.#maskToken = maskToken
+    this.#score = new Float64Array(tokenCount)
+    this.#sorted = new Float64Array(tokenCount)
+  }
+
+  /**
+   * One mask-predict step. What was sampled completes the picture; then the least likely of the tokens that compete are masked,
+   * as many as the schedule says, and all others are known. New tokens always compete. Known ones do from the schedule's
+   * `competeFrom` on, which is how a path corrects itself: what is masked again is drawn anew in the next step.
+   *
+   * @param path    tokens, confidence and stepsDone are changed in place
+   * @param output  of the generator for these tokens; overwritten
+   * @param noise   float32 [N], uniforms, 0 <= u < 1; not read where the schedule has no noise at this step
+   * @throws AppError  model_failed, when the output is not [N] codes with their probabilities
+   * Source: MaskGIT, arXiv 2202.04200, section 3.2; Token-Critic, arXiv 2209.04439, and ReMDM, arXiv 2503.00307, for masking known
+   * tokens again, by how likely they look now or were when they were drawn.
+   */
+  step(path: SampledPath, output: StepOutput, schedule: MaskSchedule, noise: Float32Array): StepPrediction {
+    const { tokens, confidence, stepsDone: stepIndex } = path
+    const x0 = completeX0(tokens, output, this.#maskToken)
+    const prob = confidence === undefined ? output.prob : asDrawn(tokens, confidence, output.prob, this.#maskToken)
+    const noiseScale = schedule.noiseScale[stepIndex] as number
+    const doKnownCompete = stepIndex >= schedule.competeFrom
+
+    let sumLogProb = 0
+    let competing = 0
+    for (let position = 0; position < tokens.length; position++) {
+      const logProb = Math.log(Math.max(prob[position] as number, SMALLEST))
+      sumLogProb += logProb
+      const competes = doKnownCompete || tokens[position] === this.#maskToken
+      if (competes) competing += 1
+      const score = noiseScale > 0 ? logProb + noiseScale * gumbel(noise[position] as number) : logProb
+      this.#score[position] = competes ? score : Number.POSITIVE_INFINITY
+    }
+
+    const maskCount = schedule.maskedAfter[stepIndex] as number
+    if (maskCount >= competing) {
+      throw new InvariantError(
+        `a step would unmask nothing: ${competing} tokens compete, ${maskCount} are to be masked`,
+      )
+    }
+    tokens.set(x0)
+    this.#forEachLowest(maskCount, (position) => {
+      tokens[position] = this.#maskToken
+    })
+    confidence?.set(prob)
+    path.stepsDone = stepIndex + 1
+    return { x0, meanLogProb: sumLogProb / tokens.length }
+  }
+
+  /** Calls back with the `count` positions of the lowest scores; of equal ones the lower position comes first. */
+  #forEachLowest(count: number, visit: (position: number) => void): void {
+    if (count === 0) return
+    this.#sorted.set(this.#score)
+    const lowest = this.#sorted.sort().subarray(0, count)
+    const cut = lowest[count - 1] as number
+    let equalsLeft = count - lowest.indexOf(cut)
+    for (let position = 0; position < this.#score.length; position++) {
+      const score = this.#score[position] as number
+      if (score > cut || (score === cut && equalsLeft === 0)) continue
+      if (score === cut) equalsLeft -= 1
+      visit(position)
+    }
+  }
+}
+
 /**
- * Completes the step's sample to the full x0 prediction: committed tokens never change, whatever was sampled over them.
+ * Completes the step's sample to the full x0 prediction: known tokens never change, whatever was sampled over them.
  *
  * @param tokens     int32 [N], codes so far; `maskToken` where unknown
  * @param output     what the generator sampled; its `ids` are overwritten and become the answer
@@ -13,7 +100,7 @@ const SMALLEST = 1e-20
  * @returns          int32 [N], 0..maskToken-1, the same array as `output.ids`
  * @throws AppError  model_failed, when the output is not [N] codes with their probabilities
  */
-export function completeX0(tokens: Int32Array, output: StepOutput, maskToken: number): Int32Array {
+function completeX0(tokens: Int32Array, output: StepOutput, maskToken: number): Int32Array {
   const { ids, prob } = output
   if (ids.length !== tokens.length || prob.length !== tokens.length) {
     const got = `${ids.length} ids and ${prob.length} probabilities`
@@ -21,83 +108,22 @@ export function completeX0(tokens: Int32Array, output: StepOutput, maskToken: nu
   }
   for (let position = 0; position < tokens.length; position++) {
     const known = tokens[position] as number
-    const sampled = ids[position] as number
     if (known !== maskToken) ids[position] = known
-    else if (!(sampled >= 0 && sampled < maskToken && (prob[position] as number) >= 0)) {
-      const got = `code ${sampled} with probability ${prob[position]}`
+    const code = ids[position] as number
+    if (!(code >= 0 && code < maskToken && (prob[position] as number) >= 0)) {
+      const got = `code ${code} with probability ${prob[position]}`
       throw new AppError('model_failed', `generator step: expected codes 0..${maskToken - 1}, got ${got}`)
     }
   }
   return ids
 }
 
-/** Commits the tokens that the model is surest of. Holds scratch memory only: nothing is kept between two calls. */
-export class Remasker {
-  readonly #maskToken: number
-  readonly #confidence: Float64Array
-  readonly #sorted: Float64Array
-
-  constructor(tokenCount: number, maskToken: number) {
-    this.#maskToken = maskToken
-    this.#confidence = new Float64Array(tokenCount)
-    this.#sorted = new Float64Array(tokenCount)
+/** @returns `prob`, where known tokens have the probability under which they were drawn */
+function asDrawn(tokens: Int32Array, confidence: Float32Array, prob: Float32Array, maskToken: number): Float32Array {
+  for (let position = 0; position < tokens.length; position++) {
+    if (tokens[position] !== maskToken) prob[position] = confidence[position] as number
   }
-
-  /**
-   * Copies all but `maskCount` of the unknown tokens from `x0`. A token's confidence is ln p + noiseScale * Gumbel; the
-   * lowest stay masked; of equal ones the earlier position is committed first.
-   *
-   * @param tokens      int32 [N], changed in place
-   * @param x0          int32 [N], complete
-   * @param prob        float32 [N], probability of each sampled code, 0..1
-   * @param maskCount   tokens to leave masked, 0 <= maskCount < tokens still unknown
-   * @param noiseScale  >= 0; 0 is deterministic
-   * @param noise       float32 [N], uniforms, 0 <= u < 1; not read where noiseScale is 0
-   * @throws InvariantError  when the step would unmask nothing
-   * Source: MaskGIT, arXiv 2202.04200; Show-o models/sampling.py `mask_by_random_topk`.
-   */
-  commit(
-    tokens: Int32Array,
-    x0: Int32Array,
-    prob: Float32Array,
-    maskCount: number,
-    noiseScale: number,
-    noise: Float32Array,
-  ): void {
-    const unknownCount = this.#measure(tokens, prob, noiseScale, noise)
-    if (maskCount >= unknownCount) {
-      throw new InvariantError(
-        `a step would unmask nothing: ${unknownCount} tokens unknown, ${maskCount} to stay masked`,
-      )
-    }
-    const sorted = this.#sorted.subarray(0, unknownCount).sort()
-    // The least confident token that is committed; everything below it stays masked, and as many of its equals as it takes.
-    const cut = sorted[maskCount] as number
-    let equalsToMask = 0
-    while (equalsToMask < maskCount && sorted[maskCount - equalsToMask - 1] === cut) equalsToMask += 1
-
-    for (let position = tokens.length - 1; position >= 0; position--) {
-      if (tokens[position] !== this.#maskToken) continue
-      const confidence = this.#confidence[position] as number
-      if (confidence < cut) continue
-      if (confidence === cut && equalsToMask > 0) equalsToMask -= 1
-      else tokens[position] = x0[position] as number
-    }
-  }
-
-  /** Writes the confidence of each unknown token, by position and, unordered, into the sorting buffer; counts them. */
-  #measure(tokens: Int32Array, prob: Float32Array, noiseScale: number, noise: Float32Array): number {
-    let unknownCount = 0
-    for (let position = 0; position < tokens.length; position++) {
-      if (tokens[position] !== this.#maskToken) continue
-      let confidence = Math.log(Math.max(prob[position] as number, SMALLEST))
-      if (noiseScale > 0) confidence += noiseScale * gumbel(noise[position] as number)
-      this.#confidence[position] = confidence
-      this.#sorted[unknownCount] = confidence
-      unknownCount += 1
-    }
-    return unknownCount
-  }
+  return prob
 }
 
 /** A standard Gumbel variate from a uniform one; both logarithms are kept finite. */

@@ -9,11 +9,13 @@ export type SavedCandidate = {
   readonly potential: number | undefined
   /** int32 [N], mask token = codebookSize. */
   readonly tokens: Int32Array
+  /** float32 [N], as of a `Path`; needed where the generator goes by it and the candidate may take another step. */
+  readonly confidence: Float32Array | undefined
 } & (
   | { readonly phase: 'waiting' }
   | { readonly phase: 'held' }
   | { readonly phase: 'stopped' }
-  /** `potential` is what condemned it. */
+  /** `potential` is the score that condemned it. */
   | { readonly phase: 'pruned'; readonly potential: number }
   | ({ readonly phase: 'finished' } & Pick<Finish, 'score' | 'alignment' | 'isAccepted'>)
 )
@@ -35,15 +37,10 @@ export interface SavedJob {
   }
 }
 
-type GeneratorSizes = Pick<Generator, 'tokenCount' | 'codebookSize'>
+export type GeneratorForm = Pick<Generator, 'tokenCount' | 'codebookSize' | 'corrections'>
 
 /** @throws AppError  invalid_request, when the checkpoint does not fit the job or the generator */
-export function checkSaved(
-  saved: SavedJob,
-  candidateCount: number,
-  stepCount: number,
-  generator: GeneratorSizes,
-): void {
+export function checkSaved(saved: SavedJob, candidateCount: number, stepCount: number, generator: GeneratorForm): void {
   if (saved.candidates.length !== candidateCount) {
     throw refuse(`expected ${candidateCount} candidates, got ${saved.candidates.length}`)
   }
@@ -52,16 +49,20 @@ export function checkSaved(
 
 /** @throws AppError  invalid_request, when a candidate cannot stand so in a job of so many steps */
 export function checkCandidate(
-  { phase, tokens, stepsDone }: Pick<SavedCandidate, 'phase' | 'tokens' | 'stepsDone'>,
+  { phase, tokens, confidence, stepsDone }: Pick<SavedCandidate, 'phase' | 'tokens' | 'confidence' | 'stepsDone'>,
   index: number,
   stepCount: number,
-  { tokenCount, codebookSize }: GeneratorSizes,
+  { tokenCount, codebookSize, corrections }: GeneratorForm,
 ): void {
   const known = phase === 'finished' ? codebookSize - 1 : codebookSize
   if (tokens.length !== tokenCount)
     throw refuse(`candidate ${index}: expected ${tokenCount} tokens, got ${tokens.length}`)
   if (tokens.some((token) => token < 0 || token > known))
     throw refuse(`candidate ${index}: a token is out of 0..${known}`)
+  if (corrections?.scoring === 'commit' && stepsDone > 0 && phase !== 'finished' && phase !== 'stopped') {
+    if (confidence?.length !== tokenCount || !confidence.every((probability) => probability >= 0 && probability <= 1))
+      throw refuse(`candidate ${index}: expected ${tokenCount} probabilities of its tokens, each 0..1`)
+  }
   const isRight = phase === 'finished' ? stepsDone === stepCount : isOver(phase) || stepsDone < stepCount
   if (!isRight) throw refuse(`candidate ${index} is ${phase} after ${stepsDone} of ${stepCount} steps`)
 }

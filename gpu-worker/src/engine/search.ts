@@ -2,16 +2,14 @@ import type { Search } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import type { AcceptRule, Strategy } from '../../../shared/job.ts'
 import type { DefaultSearches, EngineJob } from './ports.ts'
-import { REPAIR_ROUNDS } from './repair.ts'
 
 /**
- * What a job does beyond the paper's procedure, and what it remembers for that.
- * halving, forking: candidates are held at each judged step until all siblings are there or gone, so that who goes on
- * does not depend on who ran first. repair: counts the repairs left.
+ * What a job does beyond the paper's procedure. In halving and forking candidates are held at each judged step until all
+ * siblings are there or gone, so that who goes on does not depend on who ran first.
  */
-export type SearchState =
-  | { readonly kind: 'plain' | 'halving' | 'forking' }
-  | { readonly kind: 'repair'; roundsLeft: number }
+export interface SearchState {
+  readonly kind: Search
+}
 
 export function searchOf({ search, parameters, verifier }: EngineJob): Search {
   return search ?? defaultSearch(parameters, verifier.search)
@@ -34,9 +32,6 @@ export function beginSearch(search: Search, strategy: Strategy): SearchState {
     case 'forking':
       if (strategy === 'parm') return { kind: search }
       throw new AppError('invalid_request', `search ${search}: expected strategy parm, got ${strategy}`)
-    case 'repair':
-      if (strategy !== 'baseline') return { kind: search, roundsLeft: REPAIR_ROUNDS }
-      throw new AppError('invalid_request', 'search repair: expected strategy orm, prm or parm, got baseline')
     default: {
       const never: never = search
       throw new TypeError(`unknown search ${never}`)

@@ -7,9 +7,7 @@ import { close, costOf, end, fallBack, isReady, type Job, type JobTransition, ju
 import type { Placement } from './placement.ts'
 import type { Clock, EngineOutcome, Generator } from './ports.ts'
 import { promptWarnings } from './prompt-warnings.ts'
-import { decidingTask } from './pruning.ts'
 import { recallCalled, recallNext } from './recall.ts'
-import { repair } from './repair.ts'
 import { comparesSiblings } from './search.ts'
 import { type Standing, standingOf } from './selection.ts'
 import { called } from './stopping.ts'
@@ -82,7 +80,7 @@ export class Settlement {
         recallCalled(job, this.#parts.placement)
         return
       case 'won':
-        if (!this.#isRepaired(job, standing)) this.end(job, this.#success(job, standing))
+        this.end(job, this.#success(job, standing))
         return
       case 'resume':
         this.#parts.onJobChange(job, fallBack(job))
@@ -114,20 +112,6 @@ export class Settlement {
       placement.move({ job, candidate }, letOn)
       recallNext({ job, candidate }, placement)
     }
-  }
-
-  /** @returns whether the winner does not pass and a repaired copy of it was sent on */
-  #isRepaired(job: Job, { candidate, result }: Won): boolean {
-    const { search, judgePlan, schedule, candidates, state } = job
-    if (search.kind !== 'repair' || search.roundsLeft === 0 || state.phase === 'closing') return false
-    const task = decidingTask(job.request.parameters.strategy)
-    if (result.score === undefined || result.score >= judgePlan.thresholds[task]) return false
-    const repaired = repair(candidate, schedule, candidates.length, this.#parts.generator.codebookSize)
-    if (repaired === undefined) return false
-    search.roundsLeft -= 1
-    candidates.push(repaired)
-    this.#parts.placement.noteChange(job)
-    return true
   }
 
   #success(job: Job, { candidate, result, reason }: Won): EngineOutcome {

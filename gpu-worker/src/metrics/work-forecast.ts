@@ -1,11 +1,13 @@
-import { type JobParameters, runnableCandidates } from '../../../shared/job.ts'
+import { type JobParameters, pathSteps, runnableCandidates } from '../../../shared/job.ts'
 import { MovingAverage } from '../engine/measurements.ts'
 
 /** What decides how much work a job can be. */
-export type ForecastJob = Pick<JobParameters, 'candidates' | 'steps' | 'strategy' | 'accept'>
+export type ForecastJob = Pick<JobParameters, 'candidates' | 'steps' | 'strategy' | 'accept'> &
+  Partial<Pick<JobParameters, 'corrections'>>
 
 /** Row-steps of a job of which nothing is saved. */
-export const fullRowSteps = (job: ForecastJob): number => runnableCandidates(job) * job.steps
+export const fullRowSteps = ({ corrections = 0, ...job }: ForecastJob): number =>
+  runnableCandidates(job) * pathSteps({ ...job, corrections })
 
 /**
  * How many row-steps jobs will take before they have run: what finishing every candidate would take, times the share of

@@ -1,25 +1,38 @@
-import type { BundleManifest } from '../../../shared/bundle.ts'
+import type { BundleManifest, Corrections } from '../../../shared/bundle.ts'
 import { InvariantError } from '../../../shared/error-code.ts'
-import type { Generator, Pixels, PreparedPrompt, StepOutput, StepRow } from '../engine/ports.ts'
+import type { CoherenceScale, Generator, Pixels, PreparedPrompt, StepOutput, StepRow } from '../engine/ports.ts'
+import { coherenceScale } from './coherence.ts'
 import type { ModelThread } from './thread-client.ts'
 import type { PromptTokenizer } from './tokenizer.ts'
 
-interface SharedPrefix {
+/** A prompt that somebody uses. */
+interface HeldPrompt {
   users: number
-  /** Settles when the thread holds the prefix. */
-  readonly ready: Promise<unknown>
+  readonly words: readonly number[]
+  /** By the key under which the thread keeps it: settles when it does. One for each style that a row has asked for. */
+  readonly prefixes: Map<string, Promise<unknown>>
 }
 
-/** The generator of a bundle behind the engine's port: packs rows, counts the users of each prefix. */
+/** A prompt in one of its styles. */
+interface StyledPrompt {
+  /** Of its prefix in the thread. */
+  readonly key: string
+  readonly prompt: HeldPrompt
+  readonly style: readonly number[]
+}
+
+/** The generator of a bundle behind the engine's port: packs rows, counts the users of each prompt and keeps its prefixes. */
 export class BundleGenerator implements Generator {
   readonly tokenCount: number
   readonly codebookSize: number
   readonly imageSize: readonly [number, number]
   readonly temperature: number
   readonly guidedShare: number
+  readonly corrections: Corrections | undefined
+  readonly coherence: CoherenceScale | undefined
   readonly #thread: ModelThread
   readonly #tokenizer: PromptTokenizer
-  readonly #prefixes = new Map<string, SharedPrefix>()
+  readonly #held = new Map<string, HeldPrompt>()
 
   constructor(manifest: BundleManifest, tokenizer: PromptTokenizer, thread: ModelThread) {
     const { grid, codebookSize, imageSize, defaults } = manifest.generator
@@ -28,28 +41,32 @@ export class BundleGenerator implements Generator {
     this.imageSize = imageSize
     this.temperature = defaults.temperature
     this.guidedShare = defaults.guidedShare ?? 1
+    this.corrections = manifest.generator.corrections
+    this.coherence = coherenceScale(manifest.generator)
     this.#tokenizer = tokenizer
     this.#thread = thread
   }
 
   read(prompt: string): PreparedPrompt {
-    const { ids, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
+    const { ids, styles, stylesLeftOut, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
+    const common = { ids, unknownWords, tokensLeftOut }
     // Two texts with the same ids are one prompt to the model.
-    return { key: ids.join(' '), ids, unknownWords, tokensLeftOut }
+    const key = ids.join(' ')
+    if (styles.length === 0) return { ...common, key }
+    // Of two styles they are two.
+    const named = styles.map((axis) => axis.named ?? '*').join(' ')
+    return { ...common, key: `${key} | ${named}`, styles, stylesLeftOut }
   }
 
   async prepare(prompt: string): Promise<PreparedPrompt> {
     const prepared = this.read(prompt)
-    const { key, ids } = prepared
-    let shared = this.#prefixes.get(key)
-    if (shared === undefined) {
-      const packed = Int32Array.from(ids)
-      shared = { users: 0, ready: this.#thread.call('prefix', { key, ids: packed }, [packed.buffer]) }
-      this.#prefixes.set(key, shared)
-    }
-    shared.users++
+    const { key, styles = [] } = prepared
+    const held = this.#held.get(key) ?? { users: 0, words: this.#tokenizer.encode(prompt).words, prefixes: new Map() }
+    this.#held.set(key, held)
+    held.users++
     try {
-      await shared.ready
+      // Which styles will be drawn nobody knows yet.
+      if (styles.length === 0) await this.#havePrefixes([{ key, prompt: held, style: [] }])
     } catch (error) {
       this.#giveBack(key)
       throw error
@@ -72,7 +89,9 @@ export class BundleGenerator implements Generator {
       uniform.set(checkLength('uniform', row.uniform, length), index * length)
       guidance[index] = row.guidance
     }
-    const prompts = rows.map((row) => row.prompt.key)
+    const styled = rows.map((row) => this.#styledPrompt(row))
+    await this.#havePrefixes(styled)
+    const prompts = styled.map(({ key }) => key)
     const { ids, prob } = await this.#thread.call(
       'step',
       { rowCount: rows.length, tokens, uniform, guidance, prompts },
@@ -100,13 +119,42 @@ export class BundleGenerator implements Generator {
     return codes.map((_, index) => pixels.slice(index * size, (index + 1) * size))
   }
 
+  #styledPrompt({ prompt, style }: StepRow): StyledPrompt {
+    const held = this.#held.get(prompt.key)
+    if (held === undefined)
+      throw new InvariantError('a step asks for a prompt that was never prepared, or was released')
+    if (prompt.styles === undefined) return { key: prompt.key, prompt: held, style: [] }
+    const chosen = style ?? prompt.styles.map(({ named }) => named ?? 0)
+    return { key: `${prompt.key} | ${chosen.join(' ')}`, prompt: held, style: chosen }
+  }
+
+  /** Has those prefixes computed, in one call, that the thread does not hold yet. */
+  async #havePrefixes(wanted: readonly StyledPrompt[]): Promise<void> {
+    const missing = [...new Map(wanted.map((one) => [one.key, one])).values()].filter(
+      ({ key, prompt }) => !prompt.prefixes.has(key),
+    )
+    if (missing.length > 0) {
+      const ids = Int32Array.from(missing.flatMap(({ prompt, style }) => this.#tokenizer.layOut(prompt.words, style)))
+      const keys = missing.map(({ key }) => key)
+      const ready = this.#thread.call('prefix', { keys, ids }, [ids.buffer])
+      for (const { key, prompt } of missing) prompt.prefixes.set(key, ready)
+    }
+    try {
+      await Promise.all(wanted.map(({ key, prompt }) => prompt.prefixes.get(key)))
+    } catch (error) {
+      // The next who needs one asks again.
+      for (const { key, prompt } of missing) prompt.prefixes.delete(key)
+      throw error
+    }
+  }
+
   #giveBack(key: string): void {
-    const shared = this.#prefixes.get(key)
-    if (shared === undefined) throw new InvariantError('a prompt was released more often than it was prepared')
-    shared.users--
-    if (shared.users > 0) return
-    this.#prefixes.delete(key)
-    this.#thread.forget(key)
+    const held = this.#held.get(key)
+    if (held === undefined) throw new InvariantError('a prompt was released more often than it was prepared')
+    held.users--
+    if (held.users > 0) return
+    this.#held.delete(key)
+    for (const prefix of held.prefixes.keys()) this.#thread.forget(prefix)
   }
 }
 

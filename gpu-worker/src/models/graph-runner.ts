@@ -42,10 +42,8 @@ export class GraphRunner {
     const { sessions, rowCounts, reply } = await openOnFirstProvider(request)
     try {
       const { prefix, step } = request.contracts
-      const unconditional = await computePrefix(sessions.prefix, prefix, request.unconditional)
-      const [layers, keyAndValue] = tensorContract(prefix.outputs, 'prefix_kv').dims
-      const planes = Number(layers) * Number(keyAndValue)
-      const prefixes = new PrefixTable(planes, unconditional)
+      const [unconditional] = await computePrefixes(sessions.prefix, prefix, request.unconditional, 1)
+      const prefixes = new PrefixTable(planesOf(prefix), unconditional as Float32Array)
       const whole = new StepSession(sessions.step, step, request.codebookSize, prefixes)
       await new GraphRunner(request, sessions, whole, undefined).#warmUp(request.unconditional)
       const rowWarmUp =
@@ -69,10 +67,13 @@ export class GraphRunner {
     return parts.reduce((sum, { spent }) => addTime(sum, spent), NO_TIME)
   }
 
-  async prefix({ key, ids }: ThreadCalls['prefix']['request']): Promise<undefined> {
-    const prefix = await computePrefix(this.#sessions.prefix, this.#contracts.prefix, ids)
-    await this.#split?.addPrefix(key, prefix)
-    this.#whole.prefixes.add(key, prefix)
+  async prefix({ keys, ids }: ThreadCalls['prefix']['request']): Promise<undefined> {
+    const prefixes = await computePrefixes(this.#sessions.prefix, this.#contracts.prefix, ids, keys.length)
+    for (const [index, key] of keys.entries()) {
+      const prefix = prefixes[index] as Float32Array
+      await this.#split?.addPrefix(key, prefix)
+      this.#whole.prefixes.add(key, prefix)
+    }
     return undefined
   }
 
@@ -138,7 +139,7 @@ export class GraphRunner {
   async #warmUp(unconditional: Int32Array): Promise<void> {
     const rowCount = 2
     const key = 'warm-up'
-    await this.prefix({ key, ids: unconditional.slice() })
+    await this.prefix({ keys: [key], ids: unconditional.slice() })
     const tokenCount = Number(tensorContract(this.#contracts.step.outputs, 'ids').dims[1])
     const { ids } = await this.step({
       rowCount,
@@ -169,9 +170,37 @@ function pictureGraphs(
   ]
 }
 
-async function computePrefix(session: Session, contract: GraphContract, ids: Int32Array): Promise<Float32Array> {
-  const results = await session.run({ prompt_ids: { type: 'int64', data: toInt64(ids), dims: [1, ids.length] } })
-  return output(session, contract, results, 'prefix_kv', 1) as Float32Array
+/** Layers times keys and values. */
+function planesOf({ outputs }: GraphContract): number {
+  const [layers, keyAndValue] = tensorContract(outputs, 'prefix_kv').dims
+  return Number(layers) * Number(keyAndValue)
+}
+
+/**
+ * @param ids    [P * L]
+ * @param count  P
+ * @returns      of each prompt, as `PrefixTable` wants them
+ */
+async function computePrefixes(
+  session: Session,
+  contract: GraphContract,
+  ids: Int32Array,
+  count: number,
+): Promise<Float32Array[]> {
+  const results = await session.run({
+    prompt_ids: { type: 'int64', data: toInt64(ids), dims: [count, ids.length / count] },
+  })
+  const all = output(session, contract, results, 'prefix_kv', count) as Float32Array
+  const planes = planesOf(contract)
+  const length = all.length / planes / count
+  return Array.from({ length: count }, (_, prompt) => {
+    const prefix = new Float32Array(planes * length)
+    for (let plane = 0; plane < planes; plane++) {
+      const from = (plane * count + prompt) * length
+      prefix.set(all.subarray(from, from + length), plane * length)
+    }
+    return prefix
+  })
 }
 
 function imageFeed(contract: GraphContract, rowCount: number, pixels: Uint8Array): Feed {

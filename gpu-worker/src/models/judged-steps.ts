@@ -2,14 +2,20 @@ import type { VerifierEntry } from '../../../shared/bundle.ts'
 import type { JudgeEconomics } from '../engine/ports.ts'
 
 /**
- * Moves judged steps from a run of `measuredCount` steps to one of `stepCount`, at the same share of steps done.
+ * Moves judged steps from a first pass of `measuredCount` steps to one of `firstPass`, at the same share of steps done.
  *
- * @param steps  step indices, 0..measuredCount-1
- * @returns      ascending, distinct, each 0..stepCount-2: the last step has a picture of its own to judge
+ * @param steps        step indices, 0..measuredCount-1
+ * @param corrections  steps after the first pass, >= 0
+ * @returns            ascending, distinct, each of the first pass and never the last of the run, whose picture is judged anyway
  */
-export function scaleSteps(steps: readonly number[], measuredCount: number, stepCount: number): number[] {
-  if (stepCount < 2) return []
-  const scaled = steps.map((step) => scaleStep(step, measuredCount, stepCount))
+export function scaleSteps(
+  steps: readonly number[],
+  measuredCount: number,
+  firstPass: number,
+  corrections = 0,
+): number[] {
+  if (firstPass + corrections < 2) return []
+  const scaled = steps.map((step) => scaleStep(step, measuredCount, firstPass, corrections))
   return [...new Set(scaled)].sort((a, b) => a - b)
 }
 
@@ -19,10 +25,10 @@ export function economicsOf({ economics, judgedSteps, judgedStepsOf }: VerifierE
   const { callRowSteps, pruneRates } = economics
   return {
     callRowSteps,
-    pruneRate: (stepIndex, stepCount) => {
+    pruneRate: (stepIndex, firstPass, corrections = 0) => {
       const rates = pruneRates.filter((_, index) => {
         const step = judgedSteps[index]
-        return step !== undefined && scaleStep(step, judgedStepsOf, stepCount) === stepIndex
+        return step !== undefined && scaleStep(step, judgedStepsOf, firstPass, corrections) === stepIndex
       })
       // Where steps of the measured run fall together one question does the work of all.
       return Math.max(0, ...rates)
@@ -30,7 +36,8 @@ export function economicsOf({ economics, judgedSteps, judgedStepsOf }: VerifierE
   }
 }
 
-function scaleStep(step: number, measuredCount: number, stepCount: number): number {
-  const stepsDone = Math.round(((step + 1) * stepCount) / measuredCount)
-  return Math.min(Math.max(stepsDone - 1, 0), stepCount - 2)
+function scaleStep(step: number, measuredCount: number, firstPass: number, corrections: number): number {
+  const stepsDone = Math.round(((step + 1) * firstPass) / measuredCount)
+  const latest = Math.min(firstPass - 1, firstPass + corrections - 2)
+  return Math.min(Math.max(stepsDone - 1, 0), latest)
 }

@@ -76,8 +76,8 @@ export interface DetectReply {
 /** Calls with an answer, by name. */
 export interface ThreadCalls {
   open: { request: OpenRequest; reply: OpenReply }
-  /** Computes and keeps the prefix of one prompt; `ids` is [L]. */
-  prefix: { request: { key: string; ids: Int32Array<ArrayBuffer> }; reply: undefined }
+  /** Computes and keeps the prefixes of P prompts; `ids` is [P * L]. */
+  prefix: { request: { keys: readonly string[]; ids: Int32Array<ArrayBuffer> }; reply: undefined }
   step: { request: StepRequest; reply: StepReply }
   /** `codes` [R * N] -> `pixels` [R * H * W * 3]. */
   decode: { request: { rowCount: number; codes: Int32Array<ArrayBuffer> }; reply: Uint8Array<ArrayBuffer> }

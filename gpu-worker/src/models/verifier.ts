@@ -1,6 +1,7 @@
 import type { TASKS, VerifierEntry } from '../../../shared/bundle.ts'
 import type {
   DefaultSearches,
+  Fusion,
   JudgeEconomics,
   Judgement,
   LeastGains,
@@ -20,6 +21,7 @@ export class BundleVerifier implements Verifier {
   readonly economics?: JudgeEconomics
   readonly search?: DefaultSearches
   readonly leastGain?: LeastGains
+  readonly fusion?: Fusion
   readonly #entry: VerifierEntry
   readonly #pictureBytes: number
   readonly #thread: Pick<ModelThread, 'call'>
@@ -33,13 +35,14 @@ export class BundleVerifier implements Verifier {
     if (economics !== undefined) this.economics = economics
     if (entry.search !== undefined) this.search = entry.search
     if (entry.leastGain !== undefined) this.leastGain = entry.leastGain
+    if (entry.fusion !== undefined) this.fusion = entry.fusion
     this.#entry = entry
     this.#pictureBytes = pictureBytes
     this.#thread = thread
   }
 
-  judgedSteps(stepCount: number): readonly number[] {
-    return scaleSteps(this.#entry.judgedSteps, this.#entry.judgedStepsOf, stepCount)
+  judgedSteps(firstPass: number, corrections = 0): readonly number[] {
+    return scaleSteps(this.#entry.judgedSteps, this.#entry.judgedStepsOf, firstPass, corrections)
   }
 
   async judge(rows: readonly { readonly pixels: Pixels; readonly prompt: PreparedPrompt }[]): Promise<Judgement[]> {

@@ -1,3 +1,4 @@
+import { pathSteps } from '../../../shared/job.ts'
 import type { CandidateAccount, VerdictLedger } from '../../../shared/job-record.ts'
 import type { Judgement } from '../engine/ports.ts'
 import { decidingTask } from '../engine/pruning.ts'
@@ -16,7 +17,7 @@ export interface Replay {
   readonly winner: number | undefined
   /** Undefined where nobody can tell: see `unknown`. */
   readonly newWinner: number | undefined
-  /** Alignment, under `prm` potential, of the two; undefined where it was not asked. */
+  /** What the two competed with: alignment, under `prm` potential, or what it was fused to; undefined where nobody was asked. */
   readonly score: number | undefined
   readonly newScore: number | undefined
   /** Candidates whose verdicts do not say how they would have ended. */
@@ -32,7 +33,8 @@ type Fate =
   | { readonly kind: 'unknown'; readonly mostSteps: number }
 
 /**
- * Decides a job anew from its ledger, by the engine's own rules and without any model.
+ * Decides a job anew from its ledger, by the engine's own rules and without any model; by the score of a verdict where it tells
+ * one, as the engine did.
  *
  * @param thresholds  each 0..1; a task passes at or above its own
  * @param leastGain   as of `Stopping`; accept `first` only, since a ledger does not say whether siblings were compared
@@ -66,18 +68,20 @@ export function replayLedger(ledger: VerdictLedger, thresholds: Judgement, least
 }
 
 function fateOf(account: CandidateAccount, ledger: VerdictLedger, thresholds: Judgement): Fate {
-  const { steps, accept, strategy } = ledger
+  const { accept, strategy } = ledger
+  const steps = pathSteps(ledger)
   const task = decidingTask(strategy)
   let isClear = false
-  for (const { stepIndex, clarity, potential, ...verdict } of account.verdicts) {
+  for (const { stepIndex, clarity, ...verdict } of account.verdicts) {
     if (stepIndex === steps - 1) {
-      const score = task === 'alignment' ? verdict.alignment : potential
+      const score = verdict.score ?? verdict[task]
       const isAccepted = accept === 'first' && score !== undefined && score >= thresholds[task]
       return { kind: 'known', contestant: { state: { phase: 'finished', score, isAccepted } }, stepsDone: steps }
     }
     // Only parm asks for clarity, and only parm prunes; once it has passed it is not asked again.
     if (strategy !== 'parm' || clarity === undefined || isClear) continue
     if (clarity < thresholds.clarity) continue
+    const potential = verdict.potential === undefined ? undefined : (verdict.score ?? verdict.potential)
     if (potential === undefined) return { kind: 'unknown', mostSteps: steps }
     if (potential < thresholds.potential) {
       return { kind: 'known', contestant: { state: { phase: 'pruned', potential } }, stepsDone: stepIndex + 1 }
@@ -99,8 +103,8 @@ function winnerOf(fates: readonly Fate[], stopping: Stopping): number | undefine
   return 'candidate' in choice ? choice.candidate.index : undefined
 }
 
-function scoreOf({ candidates, strategy, steps }: VerdictLedger, index: number | undefined): number | undefined {
+function scoreOf(ledger: VerdictLedger, index: number | undefined): number | undefined {
   if (index === undefined) return undefined
-  const last = candidates[index]?.verdicts.find(({ stepIndex }) => stepIndex === steps - 1)
-  return last?.[decidingTask(strategy)]
+  const last = ledger.candidates[index]?.verdicts.find(({ stepIndex }) => stepIndex === pathSteps(ledger) - 1)
+  return last?.score ?? last?.[decidingTask(ledger.strategy)]
 }

@@ -5,7 +5,7 @@ import type { Judgement } from '../../engine/ports.ts'
 import { type Stopping, stoppingOf } from '../../engine/stopping.ts'
 import { economicsOf, scaleSteps } from '../../models/judged-steps.ts'
 
-/** What can be told from candidates that were sampled without it: a fork or a repair draws tokens of its own. */
+/** What can be told from candidates that were sampled without it: a fork draws tokens of its own. */
 export const REPLAYED_SEARCHES = ['plain', 'halving'] as const satisfies readonly Search[]
 
 /** One way to choose among a prompt's candidates: a strategy with its judge and settings. */
