@@ -101,6 +101,8 @@ export const VerdictLedger = z.strictObject({
   status: z.enum(JOB_STATUSES),
   ...JobParameters.pick({ model: true, revision: true, strategy: true, accept: true, verifier: true, steps: true })
     .shape,
+  /** Present where the request had one of its own. */
+  leastGain: JobParameters.shape.leastGain,
   /** All that were asked for, by number. */
   candidates: z.array(CandidateAccount),
   /** Present when `succeeded`. */
