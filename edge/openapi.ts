@@ -424,7 +424,7 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
               HEADERS.serverTiming,
             ),
             202: ok('Accepted, with respond-async.', json('ScoreRecord'), ...WORK_ANSWER_HEADERS),
-            ...failures(...BODY_FAILURES, 'image_not_found', 'image_invalid', ...JOB_FAILURES),
+            ...failures(...BODY_FAILURES, 'image_not_found', 'image_invalid', 'prompt_unread', ...JOB_FAILURES),
           },
         },
       },

@@ -19,9 +19,9 @@ import {
 
 const PROMPT_PERMITTED = `a string of ${LIMITS.promptChars.min} to ${LIMITS.promptChars.max} characters, not only white space or control characters`
 
-/** Control and format characters and white space, of which a prompt must not consist; spelt out, because few tools know `\\p{…}`. */
+/** Control and format characters, what nobody sees, and white space, of which a prompt must not consist; spelt out, because few tools know `\\p{…}`. */
 const BLANK =
-  '\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff\\ufff9-\\ufffb'
+  '\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb'
 
 export const Prompt = field(
   z

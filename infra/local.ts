@@ -6,6 +6,7 @@ import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type OutsideQueue, outsideQueue, QUEUE_URL_FLAGS } from './local/outside-queue.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
+import { edgeSettings } from './local/edge-settings.ts'
 import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
@@ -20,6 +21,7 @@ Runs the whole service on this machine: edge and playground, queue, workers. Sto
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
   --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere
 
+MODEL_ALIASES, SEED_POLICY and IMAGE_RESPONSE set what wrangler.toml says of them (docs/clients.md).
 Spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, with OTEL_EXPORTER_OTLP_HEADERS, where that is set; see also npm run trace.`
 
 interface Arguments {
@@ -82,6 +84,7 @@ async function main(): Promise<number> {
     const start = startStack({
       ...options,
       ...(traces && { traces }),
+      edgeSettings: edgeSettings(process.env),
       onWorkerRecord(record) {
         const line = lines.line(record)
         if (line !== undefined) console.log(line)

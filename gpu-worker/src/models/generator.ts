@@ -33,9 +33,9 @@ export class BundleGenerator implements Generator {
   }
 
   read(prompt: string): PreparedPrompt {
-    const { ids, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
+    const { ids, ...read } = this.#tokenizer.encode(prompt)
     // Two texts with the same ids are one prompt to the model.
-    return { key: ids.join(' '), ids, unknownWords, tokensLeftOut }
+    return { key: ids.join(' '), ids, ...read }
   }
 
   async prepare(prompt: string): Promise<PreparedPrompt> {

@@ -10,6 +10,8 @@ export interface EncodedPrompt {
   readonly unknownWords: string[]
   /** Known words at the end that found no room. */
   readonly tokensLeftOut: number
+  /** A text without a known word; the empty one is none. */
+  readonly isUnread: boolean
 }
 
 /** Something that a reader would take for a word or a picture, not bare punctuation. */
@@ -45,6 +47,7 @@ export class PromptTokenizer {
       ids: padSide === 'left' ? [...padding, ...used] : [...used, ...padding],
       unknownWords: this.#unknownWords(prompt),
       tokensLeftOut: known.length - words.length,
+      isUnread: known.length === 0 && prompt !== '',
     }
   }
 
