@@ -352,7 +352,7 @@ class StepEngine implements TickingEngine {
   }
 }
 
-/** Of a prompt that nobody has read one picture is as good as another, and no verdict means anything. */
-function unjudged({ search: _, judging: __, ...request }: EngineJob): EngineJob {
+/** Of a prompt that nobody has read one picture is as good as another, and no verdict means anything: nor does a memory of it. */
+function unjudged({ search: _, judging: __, recalls: ___, remembers: ____, ...request }: EngineJob): EngineJob {
   return { ...request, parameters: { ...request.parameters, strategy: 'baseline' } }
 }
