@@ -3,7 +3,7 @@ import { cors } from 'hono/cors'
 import { AppError } from '../shared/error-code.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
-import { envelope } from './envelope.ts'
+import { envelope, OPEN_DOCUMENTS } from './envelope.ts'
 import { errorResponse } from './error-response.ts'
 import { HitMemory } from './hit-memory.ts'
 import { EdgeMetrics } from './metrics.ts'
@@ -29,26 +29,11 @@ export function createApp(): Hono<AppEnv> {
   const hitMemory = new HitMemory()
 
   app.use(envelope(metrics, new RequestLog()))
-  app.options(
-    '/v1/*',
-    cors({
-      origin: '*',
-      allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'],
-      allowHeaders: [
-        'authorization',
-        'cache-control',
-        'cancel-after',
-        'content-type',
-        'idempotency-key',
-        'if-range',
-        'last-event-id',
-        'prefer',
-        'range',
-        'traceparent',
-        'x-request-id',
-      ],
-      maxAge: 86_400,
-    }),
+  app.on(
+    'OPTIONS',
+    ['/v1/*', ...OPEN_DOCUMENTS],
+    // Without a list of headers those are permitted that the browser asks for: SDKs send many of their own.
+    cors({ origin: '*', allowMethods: ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'], maxAge: 86_400 }),
   )
 
   app.route('/v1/images/generations', generationsRoute(hitMemory))

@@ -1,7 +1,16 @@
 import { type Parameters, serializeList, Token } from 'structured-headers'
+import type { JobResult } from '../shared/job.ts'
 import type { CacheOutcome } from '../shared/job-record.ts'
+import type { RequestTerms } from './request-terms.ts'
+
+type WinReason = JobResult['reason']
 
 const CACHE_NAME = 'parm-edge'
+
+/** Whether repeats will be answered with it: the request may not want it kept, and a picture that ran out of time is its callers' only. */
+export function isKept({ reuse }: RequestTerms, result: { reason?: WinReason } = {}): boolean {
+  return reuse.mode !== 'none' && result.reason !== 'deadline'
+}
 
 /**
  * The `Cache-Status` header (RFC 9211).

@@ -1,6 +1,6 @@
 import { AppError } from '../shared/error-code.ts'
 import type { ImageRef } from '../shared/job.ts'
-import { CONTENT_TYPES, type PictureType } from '../shared/picture-format.ts'
+import { CONTENT_TYPES, type PictureType, sizeText } from '../shared/picture-format.ts'
 import { sha256Hex } from './bytes.ts'
 import type { Env } from './env.ts'
 import { encodePicture, type PictureTarget } from './picture-codec.ts'
@@ -11,17 +11,18 @@ export interface PictureRef extends Omit<ImageRef, 'contentType'> {
 }
 
 /**
- * The picture in the format asked for: the first who asks has it made of the PNG and stored, all others find it. What the
+ * The picture in the format and size asked for: the first who asks has it made of the PNG and stored, all others find it. What the
  * picture is, and whether it comes from cache, has nothing to do with it.
  *
  * @throws AppError image_not_found      R2 has lost the PNG
  * @throws AppError service_unavailable  as encodePicture
  */
 export async function derivedPicture(env: Env, image: ImageRef, target: PictureTarget): Promise<PictureRef> {
-  if (target.format === 'png') return image
-  const { width, height } = image
+  if (target.format === 'png' && target.size === undefined) return image
+  const { width, height } = target.size ?? image
   const contentType = CONTENT_TYPES[target.format]
-  const note = `${image.sha256}/${target.format}/${target.quality}`
+  const size = target.size ? `/${sizeText(target.size)}` : ''
+  const note = `${image.sha256}/${target.format}/${target.quality}${size}`
   const known = (await env.IMAGES.head(note))?.customMetadata
   if (known?.sha256 !== undefined) {
     return { sha256: known.sha256, bytes: Number(known.bytes), width, height, contentType }

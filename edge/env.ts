@@ -6,6 +6,7 @@ import { ModelCard } from '../shared/model-card.ts'
 import type { CacheEntry } from './objects/cache-entry.ts'
 import type { Job } from './objects/job.ts'
 import type { Tenant } from './objects/tenant.ts'
+import { IMAGE_RESPONSES, type ImageResponseForm, SEED_POLICIES, type SeedPolicy } from './settings.ts'
 
 /** Bindings of wrangler.toml; text variables are read by `parseEnv` only. */
 export interface Env {
@@ -22,6 +23,9 @@ export interface Env {
   QUEUE_URL_BATCH: string
   PUBLIC_URL: string
   MODELS: unknown
+  MODEL_ALIASES: unknown
+  SEED_POLICY: string
+  IMAGE_RESPONSE: string
   ACCESS: string
   ADMIN_KEY_SHA256: string
   BLOCKED_PHRASES: unknown
@@ -48,42 +52,64 @@ const json = (value: unknown, context: z.core.$RefinementCtx): unknown => {
 
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })
 
-const Settings = z.object({
-  SQS_REGION: z.string().min(1, 'expected an AWS region, such as us-east-1'),
-  QUEUE_URL_INTERACTIVE: HttpUrl,
-  QUEUE_URL_BATCH: HttpUrl,
-  PUBLIC_URL: z.union([
-    z.literal(''),
-    HttpUrl.refine((url) => new URL(url).origin === url, 'expected an origin without a path'),
-  ]),
-  MODELS: z
-    .unknown()
-    .transform(json)
-    .pipe(z.array(ModelCard).min(1, 'expected at least one model card (`npm run models:sync` writes them)')),
-  ACCESS: z.enum(ACCESS_MODES, `expected one of ${ACCESS_MODES.join(', ')}`),
-  // The message must not repeat the value, which may be the key itself, pasted by mistake.
-  ADMIN_KEY_SHA256: z
-    .string()
-    .refine(
-      (text) => text === '' || Sha256Hex.safeParse(text).success,
-      'expected a SHA-256 as lower-case hex, or nothing',
-    ),
-  BLOCKED_PHRASES: z
-    .unknown()
-    .transform(json)
-    .pipe(z.array(z.string().regex(/[\p{L}\p{N}]/u, 'expected phrases of words'), 'expected a JSON list of phrases')),
-  MODERATION_URL: z.union([z.literal(''), HttpUrl]),
-  BACKLOG_MESSAGES: z.string().regex(/^([1-9]\d{0,8})?$/, 'expected a number of messages, or nothing'),
-  OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), HttpUrl]),
-  OTEL_TRACES_SAMPLER_ARG: z.string().regex(/^(0(\.\d+)?|1)$/, 'expected a share from 0 to 1'),
-  CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
-  AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
-  AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),
-})
+const Settings = z
+  .object({
+    SQS_REGION: z.string().min(1, 'expected an AWS region, such as us-east-1'),
+    QUEUE_URL_INTERACTIVE: HttpUrl,
+    QUEUE_URL_BATCH: HttpUrl,
+    PUBLIC_URL: z.union([
+      z.literal(''),
+      HttpUrl.refine((url) => new URL(url).origin === url, 'expected an origin without a path'),
+    ]),
+    MODELS: z
+      .unknown()
+      .transform(json)
+      .pipe(z.array(ModelCard).min(1, 'expected at least one model card (`npm run models:sync` writes them)')),
+    MODEL_ALIASES: z
+      .unknown()
+      .transform(json)
+      .pipe(z.record(z.string().min(1), z.string().min(1), 'expected a JSON object of an alias and a model id each')),
+    SEED_POLICY: z.enum(SEED_POLICIES, `expected one of ${SEED_POLICIES.join(', ')}`),
+    IMAGE_RESPONSE: z.enum(IMAGE_RESPONSES, `expected one of ${IMAGE_RESPONSES.join(', ')}`),
+    ACCESS: z.enum(ACCESS_MODES, `expected one of ${ACCESS_MODES.join(', ')}`),
+    // The message must not repeat the value, which may be the key itself, pasted by mistake.
+    ADMIN_KEY_SHA256: z
+      .string()
+      .refine(
+        (text) => text === '' || Sha256Hex.safeParse(text).success,
+        'expected a SHA-256 as lower-case hex, or nothing',
+      ),
+    BLOCKED_PHRASES: z
+      .unknown()
+      .transform(json)
+      .pipe(z.array(z.string().regex(/[\p{L}\p{N}]/u, 'expected phrases of words'), 'expected a JSON list of phrases')),
+    MODERATION_URL: z.union([z.literal(''), HttpUrl]),
+    BACKLOG_MESSAGES: z.string().regex(/^([1-9]\d{0,8})?$/, 'expected a number of messages, or nothing'),
+    OTEL_EXPORTER_OTLP_ENDPOINT: z.union([z.literal(''), HttpUrl]),
+    OTEL_TRACES_SAMPLER_ARG: z.string().regex(/^(0(\.\d+)?|1)$/, 'expected a share from 0 to 1'),
+    CALLBACK_SECRET: z.string().min(16, 'expected at least 16 characters'),
+    AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
+    AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),
+  })
+  .superRefine(({ MODELS, MODEL_ALIASES }, context) => {
+    const ids = MODELS.map(({ id }) => id)
+    const wrong = (message: string) => context.addIssue({ code: 'custom', path: ['MODEL_ALIASES'], message })
+    for (const [alias, id] of Object.entries(MODEL_ALIASES)) {
+      if (ids.includes(alias)) wrong(`${JSON.stringify(alias)} is a model's own id`)
+      if (!ids.includes(id))
+        wrong(`${JSON.stringify(alias)} leads to ${JSON.stringify(id)}, expected one of ${ids.join(', ')}`)
+    }
+  })
 
 export interface Config {
   /** Model cards by id, the default first. */
   models: ReadonlyMap<string, ModelCard>
+  /** Ids of models by the names that clients of others send in their place, such as `dall-e-3`. */
+  aliases: ReadonlyMap<string, string>
+  /** Of requests that name none. */
+  seedPolicy: SeedPolicy
+  /** What image answers carry where nothing is asked. */
+  imageResponse: ImageResponseForm
   queue: {
     region: string
     urls: { interactive: string; batch: string }
@@ -117,6 +143,9 @@ export function parseEnv(env: Env): Config {
   const values = settings.data
   const config: Config = {
     models: new Map(values.MODELS.map((card) => [card.id, card])),
+    aliases: new Map(Object.entries(values.MODEL_ALIASES)),
+    seedPolicy: values.SEED_POLICY,
+    imageResponse: values.IMAGE_RESPONSE,
     queue: {
       region: values.SQS_REGION,
       urls: { interactive: values.QUEUE_URL_INTERACTIVE, batch: values.QUEUE_URL_BATCH },

@@ -8,17 +8,26 @@ import { traceRequest } from './tracing.ts'
 /** Headers that a browser's script may read. */
 const EXPOSED_HEADERS = [
   'accept-ranges',
+  'allow',
   'cache-status',
+  'content-disposition',
+  'content-length',
   'content-range',
+  'etag',
   'idempotency-replayed',
   'location',
   'preference-applied',
   'retry-after',
   'retry-after-ms',
   'server-timing',
+  'www-authenticate',
   'x-request-id',
+  'x-should-retry',
   ...RATE_LIMIT_HEADERS,
 ].join()
+
+/** Beside the API itself, what a page of another origin reads to find its way. */
+export const OPEN_DOCUMENTS = ['/openapi.json', '/healthz', '/readyz']
 
 /**
  * What surrounds every request: its id and trace before, and afterwards count, log line, span and headers. One function, with `c.get` for
@@ -40,7 +49,7 @@ export function envelope(metrics: EdgeMetrics, log: RequestLog): MiddlewareHandl
     const { headers } = c.res
     headers.set('x-request-id', c.get('requestId'))
     headers.set('x-content-type-options', 'nosniff')
-    if (c.req.path.startsWith('/v1/')) {
+    if (c.req.path.startsWith('/v1/') || OPEN_DOCUMENTS.includes(c.req.path)) {
       // Open to any origin: callers are known by API key, never by cookie. Preflight requests are answered by hono's `cors`.
       headers.set('access-control-allow-origin', '*')
       headers.set('access-control-expose-headers', EXPOSED_HEADERS)

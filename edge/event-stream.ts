@@ -24,7 +24,8 @@ export function encodeEvent({ id, event, data }: ServerSentEvent): string {
 
 /**
  * A body that sends each event when its reader is ready for it, and a comment after every `pingMs` of silence so that
- * proxies keep the connection open.
+ * proxies keep the connection open. Where events have ids the first one tells how soon to reconnect. That line never stands
+ * alone: readers that know only half of the standard, OpenAI's for Python among them, take a frame without data for an event.
  *
  * @param events    what to send; an error ends the stream
  * @param onLeave   called once when the reader leaves before the end; must make `events` end
@@ -37,10 +38,8 @@ export function eventStream(
   const encoder = new TextEncoder()
   let pending: Promise<IteratorResult<ServerSentEvent>> | undefined
   let left = false
+  let saysRetry = false
   return new ReadableStream<Uint8Array>({
-    start(controller) {
-      controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n`))
-    },
     async pull(controller) {
       pending ??= events.next()
       try {
@@ -51,8 +50,14 @@ export function eventStream(
           return
         }
         pending = undefined
-        if (next.done) controller.close()
-        else controller.enqueue(encoder.encode(encodeEvent(next.value)))
+        if (next.done) {
+          controller.close()
+          return
+        }
+        const isResumable = next.value.id !== undefined
+        const retryLine = isResumable && !saysRetry ? `retry: ${RETRY_MS}\n` : ''
+        saysRetry ||= isResumable
+        controller.enqueue(encoder.encode(retryLine + encodeEvent(next.value)))
       } catch (error) {
         // The status is long gone; a reader that resumes by id loses nothing.
         console.warn(JSON.stringify({ at: 'event stream', error: String(error) }))

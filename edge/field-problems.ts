@@ -15,8 +15,12 @@ export function problemsOf(error: z.ZodError, schema: z.ZodType, body: unknown):
     const path = issue.path.map(String)
     if (issue.code === 'unrecognized_keys') {
       const known = shapeOf(schemaAt(schema, path))
-      const permitted = known ? `one of the fields ${Object.keys(known).join(', ')}` : 'no further fields'
-      return issue.keys.map((key) => ({ field: [...path, key].join('.'), problem: 'is not a known field', permitted }))
+      const others = known ? `one of the fields ${Object.keys(known).join(', ')}` : 'no further fields'
+      return issue.keys.map((key) => {
+        const deeper = Object.keys(known ?? {}).find((name) => shapeOf(known?.[name] as z.ZodType)?.[key])
+        const permitted = deeper === undefined ? others : `${[...path, deeper, key].join('.')} for this, or ${others}`
+        return { field: [...path, key].join('.'), problem: 'is not a known field', permitted }
+      })
     }
     const problem = problemOf(issue, body, path)
     return [{ field: path.join('.'), problem, permitted: permittedAt(schema, path) }]
@@ -65,14 +69,13 @@ function permittedAt(schema: z.ZodType, path: readonly string[]): string {
 function schemaAt(schema: z.ZodType, path: readonly string[]): z.ZodType | undefined {
   let at: z.ZodType | undefined = schema
   for (const key of path) {
-    const list: z.ZodArray | undefined = listOf(at)
     const shape: z.core.$ZodShape | undefined = shapeOf(at)
-    at = (list ? list.element : shape?.[key]) as z.ZodType | undefined
+    at = elementOf(at) ?? (shape?.[key] as z.ZodType | undefined)
   }
   return at
 }
 
-function shapeOf(schema: z.ZodType | undefined): z.core.$ZodShape | undefined {
+export function shapeOf(schema: z.ZodType | undefined): z.core.$ZodShape | undefined {
   let at = schema
   while (at) {
     if (at instanceof z.ZodObject) return at.shape
@@ -81,10 +84,11 @@ function shapeOf(schema: z.ZodType | undefined): z.core.$ZodShape | undefined {
   return undefined
 }
 
-function listOf(schema: z.ZodType | undefined): z.ZodArray | undefined {
+/** What a list holds; undefined for what is no list. */
+export function elementOf(schema: z.ZodType | undefined): z.ZodType | undefined {
   let at = schema
   while (at) {
-    if (at instanceof z.ZodArray) return at
+    if (at instanceof z.ZodArray) return at.element as z.ZodType
     at = inner(at)
   }
   return undefined

@@ -2,7 +2,8 @@ import { AppError } from '../shared/error-code.ts'
 import type { ImageRef, JobResult } from '../shared/job.ts'
 import type { Degraded, JobSnapshot } from '../shared/job-record.ts'
 import { isTerminal } from '../shared/job-status.ts'
-import type { PictureFormat } from '../shared/picture-format.ts'
+import type { Quality } from '../shared/model-card.ts'
+import { type PictureSize, sizeText } from '../shared/picture-format.ts'
 import { base64 } from './bytes.ts'
 import { derivedPicture, storedBytes } from './derived-picture.ts'
 import type { Env } from './env.ts'
@@ -19,11 +20,11 @@ export const USAGE = {
 } as const
 
 /** The members that OpenAI's answer and its `completed` event share. */
-export function generationFields({ width, height }: Pick<ImageRef, 'width' | 'height'>, format: PictureFormat) {
+export function generationFields(own: PictureSize, { format, size }: PictureTarget, quality: Quality) {
   return {
-    size: `${width}x${height}`,
+    size: sizeText(size ?? own),
     output_format: format,
-    quality: 'auto',
+    quality,
     background: 'opaque',
   } as const
 }
@@ -46,23 +47,32 @@ export function resultOf({ id, status, result, error }: JobSnapshot): JobResult 
   throw new AppError('internal', `job ${id} is ${status} and has neither result nor error`)
 }
 
-/** Our own part of the answer: why this picture, and what it cost. */
-export function generationSummary(ended: JobSnapshot, degraded: Degraded | undefined): GenerationSummary {
-  const { candidate, alignment, reason, cost, warnings } = resultOf(ended)
+/**
+ * Our own part of the answer: why this picture, and what it cost.
+ *
+ * @param aboutRequest  what of the request was not honoured, in sentences
+ */
+export function generationSummary(
+  ended: JobSnapshot,
+  degraded: Degraded | undefined,
+  aboutRequest: readonly string[],
+): GenerationSummary {
+  const { image, candidate, alignment, reason, cost, warnings } = resultOf(ended)
   const { id, cache, verdicts } = ended
   const { seed } = ended.parameters
   const own = {
     jobId: id,
-    status: 'succeeded',
+    status: 'succeeded' as const,
     cache,
     seed,
+    size: sizeText(image),
     candidate,
     alignment,
     reason,
     cost,
-    warnings,
+    warnings: [...warnings, ...aboutRequest],
     verdicts,
-  } as const
+  } satisfies GenerationSummary
   return degraded ? { ...own, degraded } : own
 }
 

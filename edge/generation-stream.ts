@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { JobSnapshot } from '../shared/job-record.ts'
 import { isTerminal } from '../shared/job-status.ts'
-import type { ModelCard } from '../shared/model-card.ts'
+import type { ModelCard, Quality } from '../shared/model-card.ts'
 import type { AppEnv } from './app-env.ts'
 import { base64, fromBase64 } from './bytes.ts'
 import { cacheStatus } from './cache-status.ts'
@@ -21,8 +21,11 @@ export interface StreamOptions {
   partialImages: number
   /** Also send each of the job's events, named `parm.` and its type. */
   ownEvents: boolean
-  /** The format of previews and picture. */
+  /** The format and size of previews and picture. */
   target: PictureTarget
+  quality: Quality
+  /** What of the request was not honoured, in sentences. */
+  warnings: readonly string[]
   /** Called when the reader leaves before the end. */
   onLeave: () => void
 }
@@ -69,7 +72,7 @@ async function* streamEvents(
   options: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
-  const { target } = options
+  const { target, quality, warnings } = options
   if (!isTerminal(snapshot.status)) yield* liveEvents(c, snapshot, card, options, signal)
   if (signal.aborted) return
   const ended = await endedJob(c.env, snapshot)
@@ -78,9 +81,9 @@ async function* streamEvents(
     type: 'image_generation.completed',
     b64_json: await imageBase64(c.env, result.image, target),
     created_at: Math.floor(snapshot.createdAt / 1000),
-    ...generationFields(result.image, target.format),
+    ...generationFields(result.image, target, quality),
     usage: USAGE,
-    parm: generationSummary(ended, degraded),
+    parm: generationSummary(ended, degraded, warnings),
   })
 }
 
@@ -88,7 +91,7 @@ async function* liveEvents(
   c: Context<AppEnv>,
   { id, createdAt, parameters }: JobSnapshot,
   { imageSize: [height, width] }: ModelCard,
-  { partialImages, ownEvents, target }: StreamOptions,
+  { partialImages, ownEvents, target, quality }: StreamOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
   const job = { id, reader: c.var.caller.tenant }
@@ -103,7 +106,7 @@ async function* liveEvents(
       b64_json: await previewBase64(c, png, target),
       partial_image_index: partial.index,
       created_at: Math.floor(createdAt / 1000),
-      ...generationFields({ width, height }, target.format),
+      ...generationFields({ width, height }, target, quality),
       parm: { candidate, stepIndex },
     })
   }
@@ -111,7 +114,8 @@ async function* liveEvents(
 
 /** Previews pass and are not stored. @param png  base64 */
 async function previewBase64(c: Context<AppEnv>, png: string, target: PictureTarget): Promise<string> {
-  return target.format === 'png' ? png : base64(await encodePicture(c.env, fromBase64(png), target))
+  const isAsStored = target.format === 'png' && target.size === undefined
+  return isAsStored ? png : base64(await encodePicture(c.env, fromBase64(png), target))
 }
 
 function openAiEvent(data: ImageStreamEvent): ServerSentEvent {

@@ -3,7 +3,7 @@ import { AppError } from '../shared/error-code.ts'
 import { sha256Hex } from './bytes.ts'
 import type { Env } from './env.ts'
 import { jobObjectName } from './job-id.ts'
-import type { WorkSnapshot } from './objects/job-snapshot.ts'
+import { asHit, type WorkSnapshot } from './objects/job-snapshot.ts'
 import { refusalError } from './refusal.ts'
 
 /**
@@ -30,14 +30,15 @@ export async function onceByKey(
   if (reply.outcome === 'repeat') {
     const snapshot = await env.JOB.getByName(jobObjectName(reply.jobId)).work(reply.jobId, tenant)
     if (!snapshot) throw new AppError('job_not_found', `The job of this Idempotency-Key, ${reply.jobId}, is gone`)
-    return { snapshot, isRepeat: true }
+    // A tenant has one name for a kept job, under which that may have been a miss of its own.
+    return { snapshot: reply.cache === 'hit' ? asHit(snapshot, snapshot.id) : snapshot, isRepeat: true }
   }
-  let jobId: string | undefined
+  let job: Pick<WorkSnapshot, 'id' | 'cache'> | undefined
   try {
     const snapshot = await submit()
-    jobId = snapshot.id
+    job = { id: snapshot.id, cache: snapshot.cache }
     return { snapshot, isRepeat: false }
   } finally {
-    await books.settleIdempotencyKey(key, fingerprint, jobId)
+    await books.settleIdempotencyKey(key, fingerprint, job)
   }
 }

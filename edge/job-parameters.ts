@@ -1,12 +1,17 @@
 import { AppError, type FieldProblem } from '../shared/error-code.ts'
 import type { JobParameters, Lane } from '../shared/job.ts'
 import { LIMITS } from '../shared/limits.ts'
-import type { ModelCard } from '../shared/model-card.ts'
+import type { ModelCard, Quality } from '../shared/model-card.ts'
 import { normalizePrompt } from '../shared/prompt.ts'
+import type { Config } from './env.ts'
 import { describeValue, invalidRequest } from './field-problems.ts'
-import type { JobOptions } from './request-schema.ts'
+import type { JobOptions, JobRequest } from './request-schema.ts'
+import type { SeedPolicy } from './settings.ts'
 
-/** Serving defaults; steps, guidance and verifier come from the model's card. Seed 0 makes a repeat a cache hit. */
+/**
+ * Serving defaults; steps, guidance and verifier come from the model's card, and what its `quality` says goes before these. Seed 0
+ * makes a repeat a cache hit.
+ */
 const DEFAULTS = { seed: 0, candidates: 4, strategy: 'parm', accept: 'first', lane: 'interactive' } as const
 
 export interface CompleteRequest {
@@ -15,16 +20,48 @@ export interface CompleteRequest {
   deadlineMs: number
 }
 
+/** What of a request the model's card and the operator's settings complete. */
+export interface AskedJob {
+  prompt: string
+  /** Top-level `seed` and `quality` of an image request included. */
+  options: JobOptions & { quality?: QualityName | undefined }
+  /** Where `options` stood in the body. */
+  fieldPrefix: '' | 'parm.'
+}
+
+/** As a request has it. */
+export type QualityName = NonNullable<JobRequest['quality']>
+
+/** What OpenAI's two kinds of model call alike. */
+export function qualityOf(name: QualityName | undefined): Quality {
+  if (name === 'hd') return 'high'
+  return name === undefined || name === 'standard' ? 'auto' : name
+}
+
+/** Whether a seed has to be drawn, so that nobody has asked for the same. */
+export function hasFreshSeed({ seed, seedPolicy }: JobOptions, operators: SeedPolicy): boolean {
+  return seed === undefined && (seedPolicy ?? operators) === 'fresh'
+}
+
+function freshSeed(): number {
+  const [seed = 0] = crypto.getRandomValues(new Uint32Array(1))
+  return seed
+}
+
 /**
- * The card of the model a caller named, or the default one.
+ * The card of the model a caller named by its id or an alias, or the default one.
  *
  * @throws AppError `model_not_found` naming the known ids
  */
-export function chooseModel(models: ReadonlyMap<string, ModelCard>, id: string | null | undefined): ModelCard {
+export function chooseModel(
+  { models, aliases }: Pick<Config, 'models' | 'aliases'>,
+  id: string | undefined,
+): ModelCard {
   const [first] = models.values()
-  const card = id == null ? first : models.get(id)
+  const card = id === undefined ? first : models.get(aliases.get(id) ?? id)
   if (card) return card
-  const permitted = `one of ${[...models.keys()].map((known) => JSON.stringify(known)).join(', ')}`
+  const known = [...models.keys(), ...aliases.keys()]
+  const permitted = `one of ${known.map((name) => JSON.stringify(name)).join(', ')}`
   const problem = describeValue(id)
   throw new AppError('model_not_found', `model ${problem}; permitted: ${permitted}`, {
     problems: [{ field: 'model', problem, permitted }],
@@ -34,15 +71,18 @@ export function chooseModel(models: ReadonlyMap<string, ModelCard>, id: string |
 /**
  * Fills in every default and checks what only the model's card can tell.
  *
- * @param fieldPrefix  where `options` stood in the body: '' or 'parm.'
  * @throws AppError `invalid_request`
  */
 export function completeRequest(
   card: ModelCard,
-  prompt: string,
-  options: JobOptions,
-  fieldPrefix: '' | 'parm.',
+  { prompt, options, fieldPrefix }: AskedJob,
+  operators: SeedPolicy,
 ): CompleteRequest {
+  const point = card.quality?.[qualityOf(options.quality)]
+  const strategy = options.strategy ?? DEFAULTS.strategy
+  const accept = options.accept ?? point?.accept ?? DEFAULTS.accept
+  // A gain was chosen for one rule, and only `parm` asks for it.
+  const leastGain = options.leastGain ?? (accept === point?.accept && strategy === 'parm' ? point.leastGain : undefined)
   const problems: FieldProblem[] = []
   const { steps = card.defaults.steps, verifier = card.defaultVerifier } = options
   if (steps > card.maxSteps) {
@@ -59,13 +99,14 @@ export function completeRequest(
       model: card.id,
       revision: card.revision,
       prompt: normalizePrompt(prompt),
-      seed: options.seed ?? DEFAULTS.seed,
-      candidates: options.candidates ?? DEFAULTS.candidates,
-      strategy: options.strategy ?? DEFAULTS.strategy,
-      accept: options.accept ?? DEFAULTS.accept,
+      seed: hasFreshSeed(options, operators) ? freshSeed() : (options.seed ?? DEFAULTS.seed),
+      candidates: options.candidates ?? point?.candidates ?? DEFAULTS.candidates,
+      strategy,
+      accept,
       steps,
       guidance: options.guidance ?? card.defaults.guidance,
       verifier,
+      ...(leastGain === undefined ? {} : { leastGain }),
     },
     lane: options.priority ?? DEFAULTS.lane,
     deadlineMs: options.deadlineMs ?? LIMITS.deadlineMs.default,

@@ -54,9 +54,7 @@ export async function submitWork(
 ): Promise<WorkSnapshot> {
   const createdAt = Date.now()
   const id = isScoring(parameters) ? newScoreId(createdAt) : newJobId(createdAt)
-  const key = await cacheKey(parameters)
-  // A name of its own is what keeps a request from others' results and jobs, and its own from theirs.
-  const entry = reuse.mode === 'none' ? `${key}/${id}` : isPrivate ? `${key}/${tenant}` : key
+  const entry = await entryName(parameters, tenant, { reuse, isPrivate }, id)
   const place = isPrivate ? `/${tenant}` : ''
   const memory =
     isScoring(parameters) || reuse.mode === 'none'
@@ -83,6 +81,30 @@ export async function submitWork(
   const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec, mayOpen)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)
   return reply.snapshot
+}
+
+/** A name of its own is what keeps a request from others' results and jobs, and its own from theirs. */
+async function entryName(
+  parameters: WorkParameters,
+  tenant: string,
+  { reuse, isPrivate }: Pick<RequestTerms, 'reuse' | 'isPrivate'>,
+  id: string,
+): Promise<string> {
+  const key = await cacheKey(parameters)
+  if (reuse.mode === 'none') return `${key}/${id}`
+  return isPrivate ? `${key}/${tenant}` : key
+}
+
+/** Whether a request would have to open a job, as things stand: nothing is kept for it and there is none to join. */
+export async function wouldOpen(
+  env: Env,
+  { tenant }: Caller,
+  { parameters }: Pick<CompleteRequest, 'parameters'>,
+  terms: RequestTerms,
+): Promise<boolean> {
+  if (terms.reuse.mode === 'none') return true
+  const entry = env.CACHE_ENTRY.getByName(await entryName(parameters, tenant, terms, ''))
+  return entry.wouldOpen(terms.reuse, Date.now())
 }
 
 /** The public record: addresses are those under which the caller reached us, and open without a key what it may read. */

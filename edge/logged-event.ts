@@ -10,8 +10,11 @@ export interface LoggedEvent<E extends LogEvent = JobEvent> {
   event: E
 }
 
-/** WebSocket close code that says nothing can follow, so that the Worker does not subscribe again. */
-export const LOG_ENDED = 4000
+/**
+ * WebSocket close code that says nothing can follow, so that nobody subscribes again: RFC 6455's normal closure, which client
+ * libraries do not take for an error.
+ */
+export const LOG_ENDED = 1000
 
 /** Asks for the terminal event alone: who only waits needs no previews. */
 export const END_ONLY = 'end'

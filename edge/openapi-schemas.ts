@@ -1,9 +1,11 @@
 import * as z from 'zod'
-import { ApiKey, CreatedApiKey, TenantAccount } from '../shared/api-key.ts'
-import { JobCost, JobFailure, JobParameters, JobResult } from '../shared/job.ts'
+import { ApiKey, Budget, CreatedApiKey, KeyLimits, TenantAccount } from '../shared/api-key.ts'
+import { ImageRef, JobCost, JobFailure, JobParameters, JobResult, ScoreAnswers, ScoreCost } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
 import {
+  CandidateAccount,
   CandidateList,
+  Degraded,
   JobImages,
   JobList,
   JobRecord,
@@ -11,71 +13,105 @@ import {
   VerdictLedger,
   WebhookMessage,
 } from '../shared/job-record.ts'
-import type { ModelCard } from '../shared/model-card.ts'
+import { type ModelCard, OperatingPoint } from '../shared/model-card.ts'
 import { ScoreRecord } from '../shared/score-record.ts'
 import { Verdict } from '../shared/verdict.ts'
 import { BudgetRequest, KeyRequest } from './admin-schema.ts'
-import { ImageRequest, JobRequest } from './request-schema.ts'
+import { sizesOf } from './picture-codec.ts'
+import { ImageRequest, JobRequest, ParmOptions } from './request-schema.ts'
 import {
   CachePurge,
+  GenerationSummary,
   Health,
+  ImageDatum,
   ImageResponse,
   ImageStreamEvent,
+  Model,
   ModelList,
   OwnStreamEvent,
   Problem,
   Readiness,
   RevisionPurge,
   StreamFailure,
+  Usage,
   WebhookSecret,
 } from './response-schema.ts'
-import { ScoreRequest } from './score-request.ts'
+import { ScoreRequest, ScoreRequestItem } from './score-request.ts'
 import { scoreRequestForms } from './score-request-forms.ts'
 
 export type Json = Record<string, unknown>
 
-/** Schemas that the document names; a `$ref` leads to each. */
+/** Schemas that the document names; a `$ref` leads to each. What has no name here gets a different one from every generator. */
 const SCHEMAS = {
   JobRequest,
   ImageRequest,
+  ParmOptions,
   JobRecord,
+  Degraded,
   JobParameters,
   JobResult,
   JobCost,
   JobFailure,
+  ImageRef,
   Verdict,
   JobEvent,
+  ...namedEvents(JobEvent.options, 'Event'),
   ImageResponse,
+  ImageDatum,
+  GenerationSummary,
+  Usage,
+  UsageDetails: Usage.shape.input_tokens_details,
   ImageStreamEvent,
+  PartialImageEvent: ImageStreamEvent.options[0],
+  PartialImageOrigin: ImageStreamEvent.options[0].shape.parm,
+  CompletedImageEvent: ImageStreamEvent.options[1],
   OwnStreamEvent,
   StreamFailure,
   ModelList,
+  Model,
+  ModelDefaults: Model.shape.defaults,
+  OperatingPoint,
+  Measurement: OperatingPoint.shape.measured.unwrap(),
   Health,
   Readiness,
   Problem,
+  ProblemError: Problem.shape.error,
+  FieldProblem: Problem.shape.errors.element,
   JobSummary,
   JobList,
   VerdictLedger,
+  Choice: VerdictLedger.shape.choice.unwrap(),
+  CandidateAccount,
+  CandidateVerdict: CandidateAccount.shape.verdicts.element,
   CandidateList,
   JobImages,
+  JobImage: JobImages.shape.data.element,
   ScoreRequest,
+  ScoreRequestItem,
   ScoreRecord,
+  ScoredItem: ScoreRecord.shape.data.element.options[0],
+  RefusedItem: ScoreRecord.shape.data.element.options[1],
+  ScoreAnswers,
+  ScoreCost,
   WebhookSecret,
   WebhookMessage,
+  WebhookData: WebhookMessage.shape.data,
   KeyRequest,
   BudgetRequest,
   CachePurge,
   RevisionPurge,
   ApiKey,
+  KeyLimits,
   CreatedApiKey,
   TenantAccount,
+  Budget,
 } as const
 export type SchemaName = keyof typeof SCHEMAS
 
 export const ref = (name: SchemaName): Json => ({ $ref: `#/components/schemas/${name}` })
 
 /** What the document's components hold: every schema by its name, with the names and sizes that the models bring. */
-export function componentSchemas(models: readonly ModelCard[]): Json {
+export function componentSchemas(models: readonly ModelCard[], aliases: readonly string[]): Json {
   const registry = z.registry<{ id: string }>()
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id })
   const { schemas } = z.toJSONSchema(registry, {
@@ -83,7 +119,9 @@ export function componentSchemas(models: readonly ModelCard[]): Json {
     io: 'input',
     override: ({ jsonSchema }) => simplifyTuple(jsonSchema),
   })
-  nameWhatIsServed(schemas, models)
+  nameWhatIsServed(schemas, models, aliases)
+  for (const request of REQUESTS) permitNull(schemas[request] as Json)
+  for (const union of UNIONS) tellByType(schemas, schemas[union] as Json)
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutAddress(schema)]))
 }
 
@@ -96,25 +134,70 @@ function simplifyTuple(schema: Json): void {
 }
 
 /** What only the list of models can tell: names and sizes that a request may have. */
-function nameWhatIsServed(schemas: Json, models: readonly ModelCard[]): void {
+function nameWhatIsServed(schemas: Json, models: readonly ModelCard[], aliases: readonly string[]): void {
   if (models.length === 0) return
   const served: Json = {
-    model: models.map(({ id }) => id),
+    model: [...models.map(({ id }) => id), ...aliases],
     verifier: [...new Set(models.flatMap(({ verifiers }) => verifiers))],
-    size: ['auto', ...new Set(models.map(({ imageSize: [height, width] }) => `${width}x${height}`))],
+    size: [...new Set(models.flatMap(({ imageSize }) => sizesOf(imageSize)))],
   }
-  const name = (properties: Record<string, Json>): void => {
-    for (const [member, schema] of Object.entries(properties)) {
-      const known = served[member]
-      const choices = (schema.anyOf as Json[] | undefined) ?? [schema]
-      if (known !== undefined) for (const choice of choices) if (choice.type === 'string') choice.enum = known
-      if (schema.properties !== undefined) name(schema.properties as Record<string, Json>)
+  for (const request of ['JobRequest', 'ImageRequest', 'ParmOptions']) {
+    const { properties } = schemas[request] as { properties: Record<string, Json> }
+    for (const [member, known] of Object.entries(served)) if (properties[member]) properties[member].enum = known
+  }
+  Object.assign(schemas, scoreRequestForms(schemas, models, served.model as string[]))
+}
+
+/** What requests are made of, whose optional members may be null. */
+const REQUESTS = [
+  'JobRequest',
+  'ImageRequest',
+  'ParmOptions',
+  'ScoreOnePicture',
+  'ScoreSeveralPictures',
+  'KeyRequest',
+  'BudgetRequest',
+]
+
+/** As `withoutNulls` has it: null means absent. */
+function permitNull(schema: Json): void {
+  const { properties = {}, required = [] } = schema as { properties?: Record<string, Json>; required?: string[] }
+  for (const [name, member] of Object.entries(properties)) {
+    const { additionalProperties } = member
+    if (member.type === 'object' && typeof additionalProperties === 'object') {
+      member.additionalProperties = orNull(additionalProperties as Json)
     }
+    if (!required.includes(name)) properties[name] = orNull(member)
   }
-  for (const request of ['JobRequest', 'ImageRequest']) {
-    name((schemas[request] as { properties: Record<string, Json> }).properties)
+}
+
+function orNull({ description, ...schema }: Json): Json {
+  const isNull = schema.type === 'null'
+  return {
+    ...(description === undefined ? {} : { description }),
+    ...(isNull ? schema : { anyOf: [schema, { type: 'null' }] }),
   }
-  schemas.ScoreRequest = scoreRequestForms(schemas.ScoreRequest as Json, models)
+}
+
+const UNIONS = ['JobEvent', 'ImageStreamEvent']
+
+/** Generators read the discriminator, not the constants. */
+function tellByType(schemas: Json, union: Json): void {
+  const mapping = (union.oneOf as { $ref: string }[]).map(({ $ref }) => {
+    const { properties } = schemas[$ref.split('/').at(-1) ?? ''] as { properties: { type: { const: string } } }
+    return [properties.type.const, $ref]
+  })
+  union.discriminator = { propertyName: 'type', mapping: Object.fromEntries(mapping) }
+}
+
+/** By the type that each has. */
+function namedEvents<E extends z.ZodObject<{ type: z.ZodLiteral<string> }>>(options: readonly E[], ending: string) {
+  return Object.fromEntries(
+    options.map((event) => {
+      const type = event.shape.type.value
+      return [type.charAt(0).toUpperCase() + type.slice(1) + ending, event] as const
+    }),
+  )
 }
 
 /** A schema that the document has in place, not by name. */

@@ -9,9 +9,16 @@ import { PICTURE_FORMATS, PICTURE_TYPES } from '../shared/picture-format.ts'
 import { HTTP_STATUS, STATUS_TITLE } from './error-response.ts'
 import { CURSOR_PATTERN } from './job-list.ts'
 import { componentSchemas, type Json, ref, type SchemaName, schemaOf } from './openapi-schemas.ts'
+import { sizesOf } from './picture-codec.ts'
 import { CANCEL_AFTER_PATTERN, IDEMPOTENCY_KEY_PATTERN } from './request-terms.ts'
 
-/** A server-sent event, whose data is JSON of one of these. */
+/**
+ * A stream of server-sent events. OpenAPI 3.1 has no word for what one event is, and readers of it refuse that of 3.2
+ * (`itemSchema`), so it stands in an extension, in which data is JSON of one of these.
+ */
+const streamOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
+  'text/event-stream': { schema: { type: 'string' }, 'x-itemSchema': eventOf(...names) },
+})
 const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
   type: 'object',
   required: ['data'],
@@ -96,7 +103,7 @@ function failures(...codes: ErrorCode[]): Json {
 }
 
 const PICTURE = Object.fromEntries(
-  PICTURE_TYPES.map((type) => [type, { schema: { type: 'string', contentMediaType: type } }]),
+  PICTURE_TYPES.map((type) => [type, { schema: { type: 'string', format: 'binary', contentMediaType: type } }]),
 )
 
 const inPath = (name: string, schema: z.ZodType, description: string): Json => ({
@@ -175,12 +182,47 @@ const WorkId = z.union([JobId, ScoreId])
 const EXAMPLE_DIGEST = '0123456789abcdef'.repeat(4)
 const jobIdParameter = inPath('id', JobId, 'A malformed id is answered like an unknown one.')
 
+const TAGS = [
+  { name: 'Images', description: "OpenAI's way to ask for pictures, and the pictures themselves." },
+  { name: 'Jobs', description: 'The same work, followed and explained.' },
+  { name: 'Scores', description: 'What the verifiers say about given pictures.' },
+  { name: 'Models', description: 'What is served.' },
+  { name: 'Service', description: 'How it is.' },
+  { name: 'Operator', description: 'Keys, budgets and kept results.' },
+] as const
+
+/** By how a path begins; the first that fits. */
+const TAG_OF: readonly (readonly [start: string, tag: (typeof TAGS)[number]['name']])[] = [
+  ['/v1/images', 'Images'],
+  ['/v1/jobs', 'Jobs'],
+  ['/v1/webhook-secret', 'Jobs'],
+  ['/v1/scores', 'Scores'],
+  ['/v1/models', 'Models'],
+  ['/admin/', 'Operator'],
+  ['/', 'Service'],
+]
+
+/** Generators make one class of each tag, and readers see what asks for no key. */
+function withTags(paths: Record<string, Record<string, Json>>): Json {
+  return Object.fromEntries(
+    Object.entries(paths).map(([path, item]) => {
+      const tags = TAG_OF.flatMap(([start, tag]) => (path.startsWith(start) ? [tag] : [])).slice(0, 1)
+      const operations = Object.entries(item).map(([method, operation]) => [
+        method,
+        { tags, security: [], ...operation },
+      ])
+      return [path, Object.fromEntries(operations)]
+    }),
+  )
+}
+
 /**
  * The OpenAPI 3.1 document of all public routes, made from the schemas that check requests and shape answers.
  *
- * @param models  for the examples; the first is the default
+ * @param models   for names, sizes and examples; the first is the default
+ * @param aliases  other names that requests may have for them
  */
-export function openApiDocument(models: readonly ModelCard[]): Json {
+export function openApiDocument(models: readonly ModelCard[], aliases: readonly string[] = []): Json {
   const prompt = models[0]?.examples[0] ?? 'a photo of a red apple'
   return {
     openapi: '3.1.0',
@@ -192,7 +234,8 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    paths: {
+    tags: TAGS,
+    paths: withTags({
       '/v1/images/generations': {
         post: {
           operationId: 'generateImage',
@@ -207,7 +250,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               'The picture; or its stream; or, with respond-async, the finished job.',
               {
                 'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
-                'text/event-stream': { itemSchema: eventOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure') },
+                ...streamOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure'),
               },
               ...WORK_ANSWER_HEADERS,
               HEADERS.serverTiming,
@@ -323,6 +366,10 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               minimum: OUTPUT_COMPRESSION.min,
               maximum: OUTPUT_COMPRESSION.max,
             }),
+            inQuery('size', "As in an image request. Default: auto, the model's own.", {
+              type: 'string',
+              enum: [...new Set(models.flatMap(({ imageSize }) => sizesOf(imageSize)))],
+            }),
           ],
           responses: {
             200: ok('The winner.', json('JobImages')),
@@ -335,7 +382,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           operationId: 'followJob',
           summary: "The job's events, live, as server-sent events; ends after the terminal one.",
           description:
-            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient. With `Upgrade: websocket` each event is one message, `{"id": POSITION, "event": JobEvent}`, and code 4000 says that the log has ended; a connection closed otherwise is resumed with `lastEventId`.',
+            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient. With `Upgrade: websocket` each event is one message, `{"id": POSITION, "event": JobEvent}`, and code 1000 says that the log has ended; a connection closed otherwise is resumed with `lastEventId`.',
           security: KEY,
           parameters: [
             jobIdParameter,
@@ -354,9 +401,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
             },
           ],
           responses: {
-            200: ok('The stream.', {
-              'text/event-stream': { itemSchema: eventOf('JobEvent') },
-            }),
+            200: ok('The stream.', streamOf('JobEvent')),
             204: ok('Nothing can follow the position asked for.', undefined),
             ...failures('job_not_found', 'invalid_request', ...KEY_FAILURES),
           },
@@ -379,7 +424,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
               HEADERS.serverTiming,
             ),
             202: ok('Accepted, with respond-async.', json('ScoreRecord'), ...WORK_ANSWER_HEADERS),
-            ...failures(...BODY_FAILURES, 'image_not_found', 'image_invalid', ...JOB_FAILURES),
+            ...failures(...BODY_FAILURES, 'image_not_found', 'image_invalid', 'prompt_unread', ...JOB_FAILURES),
           },
         },
       },
@@ -404,6 +449,14 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           operationId: 'listModels',
           summary: "The models served, in OpenAI's list shape; the first is the default.",
           responses: { 200: ok('The list.', json('ModelList')), ...failures() },
+        },
+      },
+      '/v1/models/{id}': {
+        get: {
+          operationId: 'getModel',
+          summary: 'One model, by its id or an alias.',
+          parameters: [inPath('id', z.string().min(1), 'An id may hold slashes.')],
+          responses: { 200: ok('The model.', json('Model')), ...failures('model_not_found') },
         },
       },
       '/v1/webhook-secret': {
@@ -526,10 +579,13 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
           responses: { 200: ok('It.', { 'application/json': { schema: { type: 'object' } } }), ...failures() },
         },
       },
-    },
+    }),
     webhooks: {
       jobEnded: {
         post: {
+          operationId: 'jobEnded',
+          tags: ['Jobs'],
+          security: [],
           summary: 'How a job ended, to the `webhook` of its request.',
           description:
             'Signed as Standard Webhooks has it (webhook-id, webhook-timestamp, webhook-signature: v1). Any 2xx takes it, 410 ends it, all else is tried again for three days. The webhook-id is the same for all deliveries of a message.',
@@ -543,7 +599,7 @@ export function openApiDocument(models: readonly ModelCard[]): Json {
         apiKey: { type: 'http', scheme: 'bearer', description: 'Needed where `GET /healthz` says `access: keys`.' },
         operatorKey: { type: 'http', scheme: 'bearer', description: "The operator's key." },
       },
-      schemas: componentSchemas(models),
+      schemas: componentSchemas(models, aliases),
     },
   }
 }

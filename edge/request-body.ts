@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { AppError } from '../shared/error-code.ts'
 import { invalidRequest, problemsOf } from './field-problems.ts'
+import { withoutNulls } from './null-fields.ts'
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
@@ -37,7 +38,7 @@ export async function readBytes(request: Request, maxBytes: number): Promise<Uin
 }
 
 /**
- * @returns the JSON object in the body, as `schema` reads it; nothing is coerced
+ * @returns the JSON object in the body, as `schema` reads it; null means absent, nothing else is coerced
  * @throws AppError `unsupported_media_type`, `body_too_large`, `invalid_json`, or `invalid_request` with one problem per
  *   field at fault
  */
@@ -58,7 +59,7 @@ export async function readJsonText(request: Request, maxBytes: number): Promise<
 /** As `readJson`, for text already read. */
 export function parseJson<S extends z.ZodType>(text: string, schema: S): z.output<S> {
   const body = parse(text)
-  const result = schema.safeParse(body)
+  const result = schema.safeParse(withoutNulls(body, schema))
   if (!result.success) throw invalidRequest(problemsOf(result.error, schema, body))
   return result.data
 }

@@ -4,7 +4,7 @@ import { ERROR_CODES } from '../shared/error-code.ts'
 import { JobId, Sha256Hex, WIN_REASONS } from '../shared/job.ts'
 import { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { IMAGES_PER_REQUEST } from '../shared/limits.ts'
-import { ModelCard } from '../shared/model-card.ts'
+import { ModelCard, QUALITIES } from '../shared/model-card.ts'
 import { PICTURE_FORMATS } from '../shared/picture-format.ts'
 
 /** What callers get, beside the job record. The OpenAPI document is made from these, and tests hold answers against them. */
@@ -36,7 +36,7 @@ export const Problem = z.strictObject({
 })
 export type Problem = z.infer<typeof Problem>
 
-const Usage = z
+export const Usage = z
   .strictObject({
     input_tokens: z.literal(0),
     input_tokens_details: z.strictObject({ image_tokens: z.literal(0), text_tokens: z.literal(0) }),
@@ -49,7 +49,7 @@ const Usage = z
 const GENERATION_FIELDS = {
   size: z.string().meta({ description: 'WIDTHxHEIGHT in pixels.' }),
   output_format: z.enum(PICTURE_FORMATS),
-  quality: z.literal('auto'),
+  quality: z.enum(QUALITIES).meta({ description: 'As asked for: standard is auto, hd is high.' }),
   background: z.literal('opaque'),
 }
 
@@ -61,26 +61,28 @@ export const GenerationSummary = z.strictObject({
   status: z.literal('succeeded'),
   cache: JobSnapshot.shape.cache,
   seed: JobSnapshot.shape.parameters.shape.seed,
+  size: z.string().meta({ description: "WIDTHxHEIGHT of the model's own picture, of which other sizes are made." }),
   candidate,
   alignment,
   reason: z.enum(WIN_REASONS),
   cost,
-  warnings,
+  warnings: warnings.meta({
+    description: 'What of the prompt the model does not know, and what of the request this service does not honour.',
+  }),
   verdicts: JobSnapshot.shape.verdicts,
   degraded: Degraded.optional(),
 })
 export type GenerationSummary = z.infer<typeof GenerationSummary>
 
+export const ImageDatum = z
+  .strictObject({ b64_json: z.base64().optional(), url: z.url().optional(), parm: GenerationSummary.optional() })
+  .meta({ description: 'With one of b64_json and url, or with both where the request names none.' })
+
 /** Source: openai-node 7.57.0, `resources/images.ts`, `ImagesResponse`. */
 export const ImageResponse = z.strictObject({
   created: z.int().meta({ description: 'When the job was accepted, seconds since the epoch.' }),
   data: z
-    .array(
-      z.union([
-        z.strictObject({ b64_json: z.base64(), parm: GenerationSummary.optional() }),
-        z.strictObject({ url: z.url(), parm: GenerationSummary.optional() }),
-      ]),
-    )
+    .array(ImageDatum)
     .min(1)
     .max(IMAGES_PER_REQUEST.max)
     .meta({ description: 'With n above 1 each has its own `parm`; the one below is then that of the first.' }),
@@ -115,19 +117,18 @@ export const OwnStreamEvent = z.looseObject({ type: z.string().regex(/^parm\./) 
 /** How a stream ends without a picture. */
 export const StreamFailure = z.strictObject({ error: Problem.shape.error })
 
+export const Model = z.strictObject({
+  object: z.literal('model'),
+  created: z.literal(0),
+  owned_by: z.literal('parm-edge'),
+  ...ModelCard.shape,
+  aliases: z.array(z.string()).optional().meta({ description: 'Other names that requests may have for it.' }),
+})
+export type Model = z.infer<typeof Model>
+
 export const ModelList = z.strictObject({
   object: z.literal('list'),
-  data: z
-    .array(
-      z.strictObject({
-        object: z.literal('model'),
-        created: z.literal(0),
-        owned_by: z.literal('parm-edge'),
-        ...ModelCard.shape,
-      }),
-    )
-    .min(1)
-    .meta({ description: 'The first is the default model.' }),
+  data: z.array(Model).min(1).meta({ description: 'The first is the default model.' }),
 })
 export type ModelList = z.infer<typeof ModelList>
 

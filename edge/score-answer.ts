@@ -27,9 +27,18 @@ function errorOf(scored: ScoreResult['items'][number]) {
   throw new AppError('internal', 'an item that cannot be scored was scored')
 }
 
-/** @throws AppError with the request's own code when it ended without scores */
+/**
+ * Whoever waits for scores and gets none is refused, whether the edge saw that nothing can be scored or a worker did.
+ *
+ * @throws AppError with the request's own code when it ended without scores, with the first item's where none has any
+ */
 export function requireScores({ id, status, result, error }: ScoreSnapshot): void {
-  if (result) return
+  if (result) {
+    const errors = result.items.flatMap((item) => ('error' in item ? [item.error] : []))
+    const [first] = errors
+    if (first && errors.length === result.items.length) throw new AppError(first.code, first.message)
+    return
+  }
   if (error) throw new AppError(error.code, error.message)
   throw new AppError('internal', `${id} is ${status} and has neither result nor error`)
 }

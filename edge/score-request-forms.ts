@@ -9,25 +9,34 @@ type Properties = Record<string, Json>
  * The two forms of a request for scores, for the OpenAPI document: the schema that checks it says in words what excludes what,
  * and only the models tell the names of verifiers and how a picture of the right size begins.
  *
- * @param schema  JSON Schema of `ScoreRequest`
+ * @param schemas     JSON Schemas, `ScoreRequest` and `ScoreRequestItem` among them
+ * @param modelNames  that a request may have
+ * @returns           what takes the place of these two, and the two forms
  */
-export function scoreRequestForms(schema: Json, models: readonly ModelCard[]): Json {
-  const { type, properties: all, additionalProperties } = schema
+export function scoreRequestForms(schemas: Json, models: readonly ModelCard[], modelNames: readonly string[]): Json {
+  const { type, properties: all, additionalProperties } = schemas.ScoreRequest as Json
   const { prompt = {}, image = {}, items = {}, ...options } = all as Properties
   const known = {
-    model: { ...options.model, enum: models.map(({ id }) => id) },
+    model: { ...options.model, enum: modelNames },
     verifiers: { ...options.verifiers, items: { type: 'string', enum: verifierNames(models) }, uniqueItems: true },
   }
   const picture = { ...image, pattern: imagePattern(models) }
-  const item = items.items as Json
-  const ofItem = { ...item, properties: { ...(item.properties as Properties), image: picture } }
-  const form = (own: Properties) => ({
+  const item = schemas.ScoreRequestItem as Json
+  const absent: Json = { type: 'null' }
+  const form = (own: Properties, others: Properties) => ({
     type,
-    properties: { ...own, ...options, ...known },
+    properties: { ...own, ...others, ...options, ...known },
     required: Object.keys(own),
     additionalProperties,
   })
-  return { anyOf: [form({ prompt, image: picture }), form({ items: { ...items, items: ofItem } })] }
+  return {
+    ScoreRequestItem: { ...item, properties: { ...(item.properties as Properties), image: picture } },
+    ScoreOnePicture: form({ prompt, image: picture }, { items: absent }),
+    ScoreSeveralPictures: form({ items }, { prompt: absent, image: absent }),
+    ScoreRequest: {
+      anyOf: ['ScoreOnePicture', 'ScoreSeveralPictures'].map((name) => ({ $ref: `#/components/schemas/${name}` })),
+    },
+  }
 }
 
 const verifierNames = (models: readonly ModelCard[]) => [...new Set(models.flatMap(({ verifiers }) => verifiers))]

@@ -16,7 +16,7 @@ const Image = field(
   "A PNG has the model's picture size and 8 bits a channel, RGB or opaque RGBA, not interlaced.",
 )
 
-const ScoreRequestItem = z
+export const ScoreRequestItem = z
   .strictObject({ prompt: Prompt, image: Image })
   .register(permittedValues, { permitted: 'an object with prompt and image' })
 

@@ -21,8 +21,17 @@ export function verdictLedger(snapshot: JobSnapshot, phases: readonly CandidateE
       verdicts: own.map(({ candidate: _, ...rest }) => rest),
     }
   })
-  const { model, revision, strategy, accept, verifier, steps } = parameters
-  const ledger: VerdictLedger = { jobId: id, status, model, revision, strategy, accept, verifier, steps, candidates }
+  const { model, revision, strategy, accept, verifier, steps, leastGain } = parameters
+  const asked = {
+    model,
+    revision,
+    strategy,
+    accept,
+    verifier,
+    steps,
+    ...(leastGain === undefined ? {} : { leastGain }),
+  }
+  const ledger: VerdictLedger = { jobId: id, status, ...asked, candidates }
   if (!result) return ledger
   const { candidate, reason, alignment, cost } = result
   const choice = { candidate, reason, ...(alignment === undefined ? {} : { alignment }), because: because(snapshot) }
@@ -64,6 +73,8 @@ function because({ result, verdicts }: JobSnapshot): string {
       return `It scored highest so far${scored('alignment', alignment)}; another candidate could not be expected to be better by much.`
     case 'only':
       return 'No judge was asked: the baseline draws one candidate.'
+    case 'unread':
+      return 'No judge was asked: the model knows no word of the prompt, so nobody can say whether the picture is right.'
     case 'fallback': {
       const potential = verdicts.filter((verdict) => verdict.candidate === candidate).at(-1)?.potential
       return `No candidate survived its verdicts; this one had been the least hopeless${scored('potential', potential)} and was finished after all.`

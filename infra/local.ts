@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from './command.ts'
 import { integerArgument } from './integer-argument.ts'
+import { edgeSettings } from './local/edge-settings.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type OutsideQueue, outsideQueue, QUEUE_URL_FLAGS } from './local/outside-queue.ts'
@@ -20,6 +21,7 @@ Runs the whole service on this machine: edge and playground, queue, workers. Sto
   --bundle      the bundle they serve; default gpu-worker/bundles/emoji-96
   --data        where jobs, images and messages are kept, default .parm; with --port 0 nowhere
 
+MODEL_ALIASES, SEED_POLICY and IMAGE_RESPONSE set what wrangler.toml says of them (docs/clients.md).
 Spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, with OTEL_EXPORTER_OTLP_HEADERS, where that is set; see also npm run trace.`
 
 interface Arguments {
@@ -82,6 +84,7 @@ async function main(): Promise<number> {
     const start = startStack({
       ...options,
       ...(traces && { traces }),
+      edgeSettings: edgeSettings(process.env),
       onWorkerRecord(record) {
         const line = lines.line(record)
         if (line !== undefined) console.log(line)

@@ -15,6 +15,8 @@ export const ERROR_GROUPS = {
     'image_invalid',
     'route_not_found',
     'method_not_allowed',
+    'operation_unsupported',
+    'prompt_unread',
     'unauthorized',
     'forbidden',
     'budget_exhausted',

@@ -108,6 +108,8 @@ export const VerdictLedger = z.strictObject({
     steps: true,
     corrections: true,
   }).shape,
+  /** Present where the request had one of its own. */
+  leastGain: JobParameters.shape.leastGain,
   /** All that were asked for, by number. */
   candidates: z.array(CandidateAccount),
   /** Present when `succeeded`. */

@@ -52,6 +52,8 @@ export const JobParameters = z.strictObject({
   guidance: z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
   /** Name of the verifier inside the bundle. */
   verifier: z.string().min(1).max(100),
+  /** Where strategy `parm` ends early instead of where the bundle says; 0 looks at all candidates. Absent: the bundle's own. */
+  leastGain: Probability.optional(),
 })
 export type JobParameters = z.infer<typeof JobParameters>
 
@@ -149,15 +151,15 @@ export type ImageRef = z.infer<typeof ImageRef>
 /**
  * Why this candidate won. accepted: first to pass (accept first). best: highest alignment of the survivors. sufficient: highest
  * alignment so far, and further candidates were not worth it. only: baseline, nobody was asked. fallback: none survived, so the pruned path with the highest potential was finished
- * (the paper's N'=0 rule). deadline: the best that there was when the time ran out; a repeat may get a better one, so
+ * (the paper's N'=0 rule). unread: the model knows no word of the prompt, so nobody was asked and there is no alignment. deadline: the best that there was when the time ran out; a repeat may get a better one, so
  * this answer is for its callers only and not for the cache.
  */
-export const WIN_REASONS = ['accepted', 'best', 'sufficient', 'only', 'fallback', 'deadline'] as const
+export const WIN_REASONS = ['accepted', 'best', 'sufficient', 'only', 'fallback', 'unread', 'deadline'] as const
 
 export const JobResult = z.strictObject({
   image: ImageRef,
   candidate: z.int().min(0),
-  /** Absent for `baseline`, which asks nobody, and for `prm`, which asks for potential only. */
+  /** Absent for `baseline` and where nothing of the prompt was read, when nobody is asked, and for `prm`: potential only. */
   alignment: Probability.optional(),
   reason: z.enum(WIN_REASONS),
   cost: JobCost,

@@ -1,7 +1,30 @@
 import * as z from 'zod'
 import type { BundleManifest } from './bundle.ts'
-import { Sha256Hex } from './job.ts'
+import { JobParameters, Sha256Hex } from './job.ts'
 import { LIMITS } from './limits.ts'
+import { Probability } from './verdict.ts'
+
+/** OpenAI's `quality`, less the names that mean the same (`hd`, `standard`). */
+export const QUALITIES = ['low', 'medium', 'high', 'auto'] as const
+export type Quality = (typeof QUALITIES)[number]
+
+/** How hard the service verifies at one `quality`. */
+export const OperatingPoint = z.strictObject({
+  ...JobParameters.pick({ candidates: true, accept: true, leastGain: true }).shape,
+  /** What that has been measured to give and to cost; absent until somebody has measured it. */
+  measured: z
+    .strictObject({
+      /** Share of the pictures that are right by GenEval's rules, all six tasks alike. */
+      score: Probability,
+      /** Mean of a job. */
+      rowSteps: z.number().min(0),
+      /** What prints both. */
+      command: z.string().min(1),
+    })
+    .optional(),
+})
+export type OperatingPoint = z.infer<typeof OperatingPoint>
+export const OperatingPoints = z.partialRecord(z.enum(QUALITIES), OperatingPoint)
 
 /**
  * What the edge must know of a bundle to validate and complete a request, without having the bundle.
@@ -23,6 +46,8 @@ export const ModelCard = z.strictObject({
   defaultVerifier: z.string().min(1).max(100),
   /** What a look at one picture costs, in row-steps, of those verifiers whose bundle tells. */
   callRowSteps: z.record(z.string().min(1).max(100), z.number().min(0)).optional(),
+  /** Of operating-points.json beside the manifest; a quality that is absent changes nothing. */
+  quality: OperatingPoints.optional(),
   examples: z.array(z.string().min(1)).min(1),
 })
 export type ModelCard = z.infer<typeof ModelCard>
@@ -31,7 +56,8 @@ export const ModelCards = z.array(ModelCard).min(1)
 /** Where the bundle does not tell; dearer than a small verifier is, so that nobody's budget is overdrawn. */
 export const UNTOLD_CALL_ROW_STEPS = 1
 
-export function modelCard(manifest: BundleManifest): ModelCard {
+/** @param quality  what the bundle's operating-points.json says; absent where it has none */
+export function modelCard(manifest: BundleManifest, quality?: ModelCard['quality']): ModelCard {
   const { generator, prompt, verifiers } = manifest
   const told = Object.entries(verifiers).flatMap(([name, { economics }]) =>
     economics ? [[name, economics.callRowSteps] as const] : [],
@@ -49,6 +75,7 @@ export function modelCard(manifest: BundleManifest): ModelCard {
     verifiers: Object.keys(verifiers),
     defaultVerifier: manifest.defaultVerifier,
     ...(told.length > 0 ? { callRowSteps: Object.fromEntries(told) } : {}),
+    ...(quality ? { quality } : {}),
     examples: prompt.examples,
   }
 }

@@ -1,11 +1,13 @@
 import { LIMITS } from './limits.ts'
 
 /**
- * The one normal form of a prompt: NFC, control and format characters turned into spaces, runs of white space folded to
- * one space, trimmed. Two prompts with the same normal form share a cache entry.
+ * The one normal form of a prompt: what nobody sees inside a word (soft hyphens, zero-width characters, marks of direction) left
+ * out, NFC, other control and format characters turned into spaces, runs of white space folded to one space, trimmed. Two prompts
+ * with the same normal form share a cache entry.
  */
 export function normalizePrompt(text: string): string {
   return text
+    .replace(/\p{Default_Ignorable_Code_Point}+/gu, '')
     .normalize('NFC')
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}]+/gu, ' ')
     .trim()

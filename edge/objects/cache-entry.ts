@@ -4,7 +4,7 @@ import { jobObjectName } from '../job-id.ts'
 import { revisionPurgedAt } from '../purged-revisions.ts'
 import type { KeptResult } from './job.ts'
 import { asHit, isOfScores, type WorkSnapshot } from './job-snapshot.ts'
-import type { JobSpec } from './job-store.ts'
+import type { JobSpec, Reuse } from './job-store.ts'
 import type { Refusal } from './tenant.ts'
 import { newJobEntry } from './tenant-entry.ts'
 
@@ -73,6 +73,12 @@ export class CacheEntry extends DurableObject<Env> {
         }
       }
     }
+  }
+
+  /** Whether `resolve` would open a job, as things stand. */
+  wouldOpen(reuse: Reuse, now: number): boolean {
+    const state = this.#read()
+    return state.phase === 'empty' || (state.phase === 'kept' && !permits({ reuse, createdAt: now }, state.snapshot))
   }
 
   /**
@@ -204,7 +210,10 @@ function overloaded(): ResolveReply {
   return { outcome: 'refused', refusal: { code: 'overloaded', message } }
 }
 
-function permits({ reuse, createdAt }: JobSpec, { finishedAt = 0 }: WorkSnapshot): boolean {
+function permits(
+  { reuse, createdAt }: Pick<JobSpec, 'reuse' | 'createdAt'>,
+  { finishedAt = 0 }: WorkSnapshot,
+): boolean {
   return reuse.mode !== 'fresh' || createdAt - finishedAt <= reuse.maxAgeMs
 }
 

@@ -69,7 +69,8 @@ function memoryProblem(memory: JobMemory, parameters: JobParameters): string | u
 function checkpointProblem(checkpoint: Checkpoint, parameters: JobParameters): string | undefined {
   const { length } = checkpoint.candidates
   const expected = runnableCandidates(parameters)
-  if (length !== expected) return `has ${length} candidates; the job runs ${expected}`
+  // Of a prompt that the model has not read one is run, whatever was asked for.
+  if (length !== expected && length !== 1) return `has ${length} candidates; the job runs ${expected}`
   const bytes = JSON.stringify(checkpoint).length
   return bytes > LIMITS.checkpointBytes ? `has ${bytes} bytes, more than ${LIMITS.checkpointBytes}` : undefined
 }

@@ -36,6 +36,8 @@ export interface IdempotentRequest {
   fingerprint: string
   /** null: the request is being handled. */
   jobId: string | null
+  /** How its first answer came about, which its repeats are told as well; null where that was before this was noted. */
+  cache: CacheOutcome | null
   expiresAt: number
 }
 
@@ -54,6 +56,9 @@ const SCHEMA = `
     expires_at INTEGER NOT NULL);
   INSERT OR IGNORE INTO account VALUES (1, NULL, 0, 0);
 `
+/** Books that were begun before have no such column. */
+const HAS_OUTCOME = "SELECT 1 FROM pragma_table_info('idempotency') WHERE name = 'cache'"
+const ADD_OUTCOME = 'ALTER TABLE idempotency ADD COLUMN cache TEXT'
 
 type JobRow = {
   id: string
@@ -82,6 +87,7 @@ export class TenantStore {
 
   create(): void {
     this.#sql.exec(SCHEMA)
+    if (this.#sql.exec(HAS_OUTCOME).toArray().length === 0) this.#sql.exec(ADD_OUTCOME)
   }
 
   /** Row-steps spent in the window that began at `windowStart`. */
@@ -202,17 +208,24 @@ export class TenantStore {
 
   idempotentRequest(key: string, now: number): IdempotentRequest | undefined {
     const [row] = this.#sql
-      .exec<{ fingerprint: string; job_id: string | null; expires_at: number }>(
-        'SELECT fingerprint, job_id, expires_at FROM idempotency WHERE key = ? AND expires_at > ?',
+      .exec<{ fingerprint: string; job_id: string | null; expires_at: number; cache: CacheOutcome | null }>(
+        'SELECT fingerprint, job_id, expires_at, cache FROM idempotency WHERE key = ? AND expires_at > ?',
         key,
         now,
       )
       .toArray()
-    return row && { fingerprint: row.fingerprint, jobId: row.job_id, expiresAt: row.expires_at }
+    return row && { fingerprint: row.fingerprint, jobId: row.job_id, expiresAt: row.expires_at, cache: row.cache }
   }
 
-  setIdempotentRequest(key: string, { fingerprint, jobId, expiresAt }: IdempotentRequest): void {
-    this.#sql.exec('INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?)', key, fingerprint, jobId, expiresAt)
+  setIdempotentRequest(key: string, { fingerprint, jobId, expiresAt, cache }: IdempotentRequest): void {
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO idempotency (key, fingerprint, job_id, expires_at, cache) VALUES (?, ?, ?, ?, ?)',
+      key,
+      fingerprint,
+      jobId,
+      expiresAt,
+      cache,
+    )
   }
 
   /** Unless a job came of it. */

@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { ApiKey, Budget, KeyLimits, Scope, TenantAccount } from '../../shared/api-key.ts'
 import type { ErrorCode } from '../../shared/error-code.ts'
+import type { CacheOutcome } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { Env } from '../env.ts'
 import { JOB_RETENTION_MS } from './job.ts'
@@ -36,7 +37,7 @@ export type ReserveReply = { outcome: 'reserved' } | { outcome: 'refused'; refus
 /** new: go on, and say how it ended. repeat: answer with this job. */
 export type IdempotencyReply =
   | { outcome: 'new' }
-  | { outcome: 'repeat'; jobId: string }
+  | { outcome: 'repeat'; jobId: string; cache: CacheOutcome | null }
   | { outcome: 'refused'; refusal: Refusal }
 
 /**
@@ -128,22 +129,31 @@ export class Tenant extends DurableObject<Env> {
     this.#store.removeIdempotentRequestsBefore(now)
     const known = this.#store.idempotentRequest(key, now)
     if (!known) {
-      this.#store.setIdempotentRequest(key, { fingerprint, jobId: null, expiresAt: now + IDEMPOTENCY_CLAIM_MS })
+      this.#store.setIdempotentRequest(key, {
+        fingerprint,
+        jobId: null,
+        cache: null,
+        expiresAt: now + IDEMPOTENCY_CLAIM_MS,
+      })
       return { outcome: 'new' }
     }
     if (known.fingerprint !== fingerprint) {
       const message = 'The Idempotency-Key was sent with another request before; take a new one for a new request'
       return refused({ code: 'idempotency_key_reused', message })
     }
-    if (known.jobId !== null) return { outcome: 'repeat', jobId: known.jobId }
+    if (known.jobId !== null) return { outcome: 'repeat', jobId: known.jobId, cache: known.cache }
     const message = 'The request with this Idempotency-Key is being accepted at this moment'
     return refused({ code: 'idempotency_in_progress', message, retryAfterMs: 1000 })
   }
 
-  /** @param jobId  undefined when no job came of the request, so that a repeat tries anew */
-  settleIdempotencyKey(key: string, fingerprint: string, jobId: string | undefined): void {
-    if (jobId === undefined) this.#store.removeIdempotentRequest(key)
-    else this.#store.setIdempotentRequest(key, { fingerprint, jobId, expiresAt: Date.now() + IDEMPOTENCY_MS })
+  /** @param job  undefined when none came of the request, so that a repeat tries anew */
+  settleIdempotencyKey(key: string, fingerprint: string, job: { id: string; cache: CacheOutcome } | undefined): void {
+    if (job === undefined) {
+      this.#store.removeIdempotentRequest(key)
+      return
+    }
+    const expiresAt = Date.now() + IDEMPOTENCY_MS
+    this.#store.setIdempotentRequest(key, { fingerprint, jobId: job.id, cache: job.cache, expiresAt })
   }
 
   addKey(key: ApiKey, hash: string): void {

@@ -24,6 +24,7 @@ const WIN_WORDS = {
   best: 'The highest alignment of all that finished.',
   sufficient: 'The highest alignment so far; another candidate could not be expected to be better by much.',
   only: 'The first candidate: baseline asks no verifier.',
+  unread: 'The first candidate: the model knows no word of the prompt, so nobody was asked.',
   fallback: 'No candidate survived, so the pruned path with the highest potential was finished.',
   deadline: 'The best there was when the time ran out.',
 }

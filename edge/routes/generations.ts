@@ -1,30 +1,35 @@
 import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
+import { AppError } from '../../shared/error-code.ts'
 import type { Degraded, JobSnapshot } from '../../shared/job-record.ts'
 import { isTerminal } from '../../shared/job-status.ts'
 import { LIMITS } from '../../shared/limits.ts'
-import type { ModelCard } from '../../shared/model-card.ts'
+import type { ModelCard, Quality } from '../../shared/model-card.ts'
 import { imageRoute, jobRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateCaller } from '../auth.ts'
-import { cacheStatus } from '../cache-status.ts'
-import { derivedPicture } from '../derived-picture.ts'
-import { parseEnv } from '../env.ts'
+import { base64 } from '../bytes.ts'
+import { cacheStatus, isKept } from '../cache-status.ts'
+import { derivedPicture, storedBytes } from '../derived-picture.ts'
+import { type Config, parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
-import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
+import { endedJob, generationFields, generationSummary, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream, type StreamedJob } from '../generation-stream.ts'
 import { canGiveUp, giveUp } from '../giving-up.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
-import { type CompleteRequest, chooseModel, completeRequest } from '../job-parameters.ts'
-import { pictureTarget } from '../picture-codec.ts'
+import { type CompleteRequest, chooseModel, completeRequest, hasFreshSeed, qualityOf } from '../job-parameters.ts'
+import { wouldOpen } from '../job-submission.ts'
+import { type PictureTarget, pictureTarget } from '../picture-codec.ts'
 import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
-import { hasTerms, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
+import { hasTerms, idempotencyKey, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
+import { requestWarnings } from '../request-warnings.ts'
 import type { ImageResponse } from '../response-schema.ts'
 import { serverTiming } from '../server-timing.ts'
+import type { ImageResponseForm } from '../settings.ts'
 
 /**
  * `POST /v1/images/generations` in OpenAI's shape: waits for the picture, streams it (`stream: true`), or answers with
@@ -61,53 +66,81 @@ async function generate(
   onHit: (answer: RememberedHit) => void,
 ): Promise<Response> {
   const { headers } = c.req.raw
-  const card = chooseModel(parseEnv(c.env).models, request.model)
-  requireSize(card, request.size)
-  const { events: _, ...options } = request.parm ?? {}
-  const complete = completeRequest(card, request.prompt, options, 'parm.')
-  const terms = requestTerms(options, headers)
+  const config = parseEnv(c.env)
+  const card = chooseModel(config, request.model)
+  const form = answerForm(request, card, config)
+  const { events: _, ...own } = request.parm ?? {}
+  const options = { seed: request.seed, ...own, quality: request.quality }
+  const complete = completeRequest(card, { prompt: request.prompt, options, fieldPrefix: 'parm.' }, config.seedPolicy)
+  const terms = requestTerms(own, headers)
   const isAsync = !request.stream && prefersAsync(headers)
   const count = request.n ?? 1
   if (count > 1) {
     if (isAsync) throw oneAtATime(count)
     const jobs = await severalJobs(c, request, complete, terms, count)
-    if (request.stream) return streamOf(c, request, card, jobs)
-    return answerWith(c, request, await severalPictures(c, jobs))
+    if (request.stream) return streamOf(c, request, card, form, jobs)
+    return answerWith(c, form, terms, await severalPictures(c, jobs))
   }
   const taken = await takeIn(c, { generations: request }, complete, terms)
   const { snapshot, isRepeat, degraded } = taken
   if (isAsync) {
     c.header('preference-applied', 'respond-async')
-    return acceptedJob(c, taken)
+    return acceptedJob(c, taken, form.warnings)
   }
   c.header('location', jobRoute(snapshot.id))
   if (isRepeat) c.header('idempotency-replayed', 'true')
-  if (request.stream) return streamOf(c, request, card, [taken])
+  if (request.stream) return streamOf(c, request, card, form, [taken])
   const picture = await waitForPicture(c, taken)
-  const answer = await answerWith(c, request, [picture])
+  const answer = await answerWith(c, form, terms, [picture])
   const isPlainHit =
     picture?.ended.cache === 'hit' && !degraded && !terms.webhook && Object.keys(terms.labels).length === 0
-  if (!picture || !isPlainHit) return answer
+  if (!picture || !isPlainHit || hasFreshSeed(options, config.seedPolicy)) return answer
   const hit = { body: await answer.text(), jobId: picture.ended.id }
   onHit(hit)
   return answerAgain(c, hit)
+}
+
+/** How the answer is to look, whatever the picture is. */
+interface AnswerForm {
+  readonly target: PictureTarget
+  readonly carries: ImageResponseForm
+  readonly quality: Quality
+  /** What of the request is not honoured, in sentences. */
+  readonly warnings: readonly string[]
+}
+
+/** @throws AppError as pictureTarget */
+function answerForm(request: ImageRequest, card: ModelCard, { imageResponse }: Config): AnswerForm {
+  return {
+    target: pictureTarget(request, card.imageSize),
+    carries: request.response_format ?? imageResponse,
+    quality: qualityOf(request.quality),
+    warnings: requestWarnings(request, card),
+  }
 }
 
 function streamOf(
   c: Context<AppEnv>,
   request: ImageRequest,
   card: ModelCard,
+  { target, quality, warnings }: AnswerForm,
   jobs: readonly [StreamedJob, ...StreamedJob[]],
 ): Response {
   return generationStream(c, jobs, card, {
     partialImages: request.partial_images ?? 0,
     ownEvents: request.parm?.events ?? false,
     onLeave: () => leaveAll(c, jobs),
-    target: pictureTarget(request),
+    target,
+    quality,
+    warnings,
   })
 }
 
-/** Different pictures have different seeds: the asked one and those that follow it, each a job of its own in the cache. */
+/**
+ * Different pictures have different seeds: the asked one and those that follow it, each a job of its own in the cache.
+ *
+ * @throws AppError as takeIn, and before any job is opened where the key may not have as many under way
+ */
 async function severalJobs(
   c: Context<AppEnv>,
   request: ImageRequest,
@@ -117,16 +150,42 @@ async function severalJobs(
 ): Promise<[TakenIn, ...TakenIn[]]> {
   const asked = Array.from({ length: count }, (_, index) => {
     const seed = (complete.parameters.seed + index) % (LIMITS.seed.max + 1)
-    const one = { ...complete, parameters: { ...complete.parameters, seed } }
-    return takeIn(c, { generations: request, index }, one, terms, `/${index}`)
+    return { ...complete, parameters: { ...complete.parameters, seed } }
   })
-  const settled = await Promise.allSettled(asked)
+  await requirePlaces(c, asked, terms)
+  const settled = await Promise.allSettled(
+    asked.map((one, index) => takeIn(c, { generations: request, index }, one, terms, `/${index}`)),
+  )
   const taken = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const refused = settled.find((outcome) => outcome.status === 'rejected')
   if (!refused) return taken as [TakenIn, ...TakenIn[]]
   // An answer is whole or none: what was accepted beside the refused one has no reader.
   leaveAll(c, taken)
   throw refused.reason
+}
+
+/**
+ * Refuses at once what could not be had whole, so that no client opens and cancels the same jobs over and over. Pictures that are
+ * kept, or are being made already, need no place.
+ */
+async function requirePlaces(
+  c: Context<AppEnv>,
+  asked: readonly CompleteRequest[],
+  terms: RequestTerms,
+): Promise<void> {
+  const places = c.get('allowance')?.concurrentJobs
+  if (!places || asked.length <= places.remaining) return
+  // The jobs of a repeat are under way already.
+  if (idempotencyKey(c.req.raw.headers) !== undefined && asked.length <= places.quota) return
+  const opening = await Promise.all(asked.map((one) => wouldOpen(c.env, c.get('caller'), one, terms)))
+  const needed = opening.filter(Boolean).length
+  if (needed <= places.remaining) return
+  if (needed > places.quota) {
+    const permitted = `at most ${places.quota}, as many jobs as the API key may have under way`
+    throw invalidRequest([{ field: 'n', problem: describeValue(asked.length), permitted }])
+  }
+  const message = `${needed} jobs would have to be opened; the API key has places for ${places.remaining} of ${places.quota} now`
+  throw new AppError('too_many_jobs', message)
 }
 
 async function severalPictures(c: Context<AppEnv>, jobs: readonly TakenIn[]): Promise<(Picture | undefined)[]> {
@@ -160,39 +219,39 @@ async function waitForPicture(
 
 async function answerWith(
   c: Context<AppEnv>,
-  request: ImageRequest,
+  form: AnswerForm,
+  terms: RequestTerms,
   pictures: readonly (Picture | undefined)[],
 ): Promise<Response> {
   const [first] = pictures
   if (!first || pictures.includes(undefined)) return c.body(null, CALLER_LEFT as StatusCode)
-  const data = await Promise.all(
-    pictures.map((picture) => datumOf(c, request, picture as Picture, pictures.length > 1)),
-  )
+  const data = await Promise.all(pictures.map((picture) => datumOf(c, form, picture as Picture, pictures.length > 1)))
   const { ended, hasWaited } = first
-  c.header('cache-status', cacheStatus(ended.cache, true))
+  const result = resultOf(ended)
+  c.header('cache-status', cacheStatus(ended.cache, isKept(terms, result)))
   if (hasWaited) c.header('server-timing', serverTiming(ended))
   const answer: ImageResponse = {
     created: Math.floor(ended.createdAt / 1000),
     data,
-    ...generationFields(resultOf(ended).image, pictureTarget(request).format),
+    ...generationFields(result.image, form.target, form.quality),
     usage: USAGE,
-    parm: generationSummary(ended, first.degraded),
+    parm: generationSummary(ended, first.degraded, form.warnings),
   }
   return c.json(answer)
 }
 
 async function datumOf(
   c: Context<AppEnv>,
-  request: ImageRequest,
+  { target, carries, warnings }: AnswerForm,
   { ended, degraded }: Picture,
   isOneOfSeveral: boolean,
 ): Promise<ImageResponse['data'][number]> {
-  const { image } = resultOf(ended)
-  const own = isOneOfSeveral ? { parm: generationSummary(ended, degraded) } : {}
-  const target = pictureTarget(request)
-  return request.response_format === 'url'
-    ? { url: new URL(imageRoute(await derivedPicture(c.env, image, target)), c.req.url).href, ...own }
-    : { b64_json: await imageBase64(c.env, image, target), ...own }
+  const picture = await derivedPicture(c.env, resultOf(ended).image, target)
+  return {
+    ...(carries === 'url' ? {} : { b64_json: base64(await storedBytes(c.env, picture)) }),
+    ...(carries === 'b64_json' ? {} : { url: new URL(imageRoute(picture), c.req.url).href }),
+    ...(isOneOfSeveral ? { parm: generationSummary(ended, degraded, warnings) } : {}),
+  }
 }
 
 function oneAtATime(count: number) {
@@ -206,14 +265,6 @@ function answerAgain(c: Context<AppEnv>, { body, jobId }: RememberedHit): Respon
   return new Response(body, {
     headers: { 'content-type': 'application/json', 'cache-status': HIT_STATUS, location: jobRoute(jobId) },
   })
-}
-
-function requireSize(card: ModelCard, size: string | null | undefined): void {
-  const [height, width] = card.imageSize
-  const own = `${width}x${height}`
-  if (size == null || size === 'auto' || size === own) return
-  const permitted = `"auto" or "${own}" for model ${card.id}`
-  throw invalidRequest([{ field: 'size', problem: describeValue(size), permitted }])
 }
 
 function leaveAll(c: Context<AppEnv>, jobs: readonly { readonly snapshot: JobSnapshot }[]): void {

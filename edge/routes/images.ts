@@ -15,10 +15,19 @@ export const images = new Hono<AppEnv>()
 
 const CACHE_CONTROL = 'public, max-age=31536000, immutable'
 
+/** Neighbours that answer POST alone. */
+const POST_ONLY = ['generations', 'edits', 'variations']
+
+for (const operation of ['edits', 'variations']) {
+  images.post(`/${operation}`, () => {
+    const message = `There are no image ${operation} here: pictures are made of prompts alone, by POST /v1/images/generations`
+    throw new AppError('operation_unsupported', message)
+  })
+}
+
 images.get('/:sha256', async (c) => {
   const sha256 = c.req.param('sha256')
-  // The neighbour's address, which answers POST alone.
-  if (sha256 === 'generations') return c.notFound()
+  if (POST_ONLY.includes(sha256)) return c.notFound()
   if (!Sha256Hex.safeParse(sha256).success) throw notFound(sha256)
   const etag = `"${sha256}"`
   const headers = { etag, 'cache-control': CACHE_CONTROL }

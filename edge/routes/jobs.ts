@@ -3,6 +3,7 @@ import { AppError } from '../../shared/error-code.ts'
 import { JobId } from '../../shared/job.ts'
 import type { CandidateList, JobImages, VerdictLedger } from '../../shared/job-record.ts'
 import { LIMITS, OUTPUT_COMPRESSION } from '../../shared/limits.ts'
+import type { ModelCard } from '../../shared/model-card.ts'
 import { PICTURE_FORMATS } from '../../shared/picture-format.ts'
 import { imageRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
@@ -34,8 +35,8 @@ export const jobs = new Hono<AppEnv>()
 jobs.post('/', authenticate({ scope: 'generate', metered: true }), async (c) => {
   const request = await readJson(c.req.raw, JobRequest, LIMITS.requestBodyBytes)
   const { prompt, model, ...options } = request
-  const card = chooseModel(parseEnv(c.env).models, model)
-  const complete = completeRequest(card, prompt, options, '')
+  const config = parseEnv(c.env)
+  const complete = completeRequest(chooseModel(config, model), { prompt, options, fieldPrefix: '' }, config.seedPolicy)
   const terms = requestTerms(options, c.req.raw.headers)
   return acceptedJob(c, await takeIn(c, { jobs: request }, complete, terms))
 })
@@ -71,7 +72,9 @@ jobs.get('/:id/images', authenticateReader(), async (c) => {
   const snapshot = await c.env.JOB.getByName(jobObjectName(id)).snapshot(id, c.var.reader)
   if (!snapshot) throw notFound(id)
   const { result } = snapshot
-  const target = targetOfQuery(c)
+  // The picture's own size, if there is one: its model may not be served any more.
+  const card = parseEnv(c.env).models.get(snapshot.parameters.model)
+  const target = targetOfQuery(c, result ? [result.image.height, result.image.width] : (card?.imageSize ?? [1, 1]))
   c.header('cache-control', 'no-store')
   const image = result && (await derivedPicture(c.env, result.image, target))
   const own = image ? [{ candidate: result.candidate, url: imageUrl(c, image), ...image }] : []
@@ -121,9 +124,9 @@ async function ledgerOf(c: Context<AppEnv>): Promise<VerdictLedger> {
 
 const imageUrl = (c: Context<AppEnv>, image: PictureRef): string => new URL(imageRoute(image), c.req.url).href
 
-/** `output_format` and `output_compression`, as in an image request. */
-function targetOfQuery(c: Context<AppEnv>): PictureTarget {
-  const { output_format: format = 'png', output_compression: compression = '100' } = c.req.query()
+/** `output_format`, `output_compression` and `size`, as in an image request. */
+function targetOfQuery(c: Context<AppEnv>, imageSize: ModelCard['imageSize']): PictureTarget {
+  const { output_format: format = 'png', output_compression: compression = '100', size } = c.req.query()
   const known = PICTURE_FORMATS.find((name) => name === format)
   if (!known) {
     const permitted = `one of ${PICTURE_FORMATS.join(', ')}`
@@ -135,7 +138,7 @@ function targetOfQuery(c: Context<AppEnv>): PictureTarget {
     const permitted = `an integer from ${min} to ${max}`
     throw invalidRequest([{ field: 'output_compression', problem: describeValue(compression), permitted }])
   }
-  return pictureTarget({ output_format: known, output_compression: quality })
+  return pictureTarget({ output_format: known, output_compression: quality, size }, imageSize)
 }
 
 function jobIdOf(c: Context<AppEnv>): string {

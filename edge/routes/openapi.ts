@@ -6,4 +6,7 @@ import { openApiDocument } from '../openapi.ts'
 /** `/openapi.json` */
 export const openapi = new Hono<AppEnv>()
 
-openapi.get('/', (c) => c.json(openApiDocument([...parseEnv(c.env).models.values()])))
+openapi.get('/', (c) => {
+  const { models, aliases } = parseEnv(c.env)
+  return c.json(openApiDocument([...models.values()], [...aliases.keys()]))
+})

@@ -8,7 +8,7 @@ import { scoreRoute } from '../../shared/routes.ts'
 import type { ScoreSnapshot } from '../../shared/score-record.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticate } from '../auth.ts'
-import { cacheStatus } from '../cache-status.ts'
+import { cacheStatus, isKept } from '../cache-status.ts'
 import { parseEnv } from '../env.ts'
 import { canGiveUp, giveUp } from '../giving-up.ts'
 import { takeInScores } from '../intake.ts'
@@ -34,7 +34,7 @@ scores.post('/', authenticate({ scope: 'generate', metered: true }), async (c) =
   const { headers, signal } = c.req.raw
   const { tenant } = c.var.caller
   const terms = requestTerms(request.private ? { private: true } : {}, headers)
-  const card = chooseModel(parseEnv(c.env).models, request.model)
+  const card = chooseModel(parseEnv(c.env), request.model)
   const { work, uploads } = await completeScores(c.env, tenant, card, request)
   const { items: _, image: __, prompt: ___, ...options } = request
   // By the hashes of the pictures: the request's own text may be megabytes.
@@ -55,7 +55,7 @@ scores.post('/', authenticate({ scope: 'generate', metered: true }), async (c) =
   if (signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
   const ended = hasWaited ? await scoresOf(c, snapshot.id) : snapshot
   requireScores(ended)
-  c.header('cache-status', cacheStatus(ended.cache, true))
+  c.header('cache-status', cacheStatus(ended.cache, isKept(terms)))
   if (hasWaited) c.header('server-timing', serverTiming(timed(ended)))
   return c.json(scoreRecord(ended))
 })

@@ -19,7 +19,9 @@ const OPAQUE = 255
 export function readForeignPicture(png: Uint8Array, imageSize: readonly [number, number]): Pixels {
   const [height, width] = imageSize
   try {
-    const chunks = chunksOf(png).filter(({ type }) => type === 'IHDR' || type === 'IDAT' || type === 'IEND')
+    const all = chunksOf(png)
+    for (const chunk of all) requireAsShown(chunk)
+    const chunks = all.filter(({ type }) => type === 'IHDR' || type === 'IDAT' || type === 'IEND')
     const [header, ...rest] = chunks
     requireSize(header, width, height)
     // The decoder would go by the last one, whatever size it asks for.
@@ -66,6 +68,64 @@ function requireSize(header: Chunk | undefined, width: number, height: number): 
   const fields = new DataView(buffer, byteOffset, byteLength)
   const [ownWidth, ownHeight] = [fields.getUint32(0), fields.getUint32(4)]
   if (ownWidth !== width || ownHeight !== height) throw new Error(`it has ${ownWidth}x${ownHeight} pixels`)
+}
+
+/**
+ * What viewers show is what is scored, so nothing may stand in the file that makes them show something else than its pixels.
+ *
+ * Source: PNG, third edition (W3C 2025), section 11.3; TIFF 6.0 tag 274 as Exif 2.32 has it.
+ */
+function requireAsShown({ type, data }: Chunk): void {
+  switch (type) {
+    case 'tRNS':
+      throw invalid('it has pixels that are not opaque (tRNS)')
+    case 'acTL':
+      throw invalid('it moves (acTL)')
+    case 'eXIf':
+      if (orientationOf(data) !== 1) throw invalid('viewers turn or mirror it (orientation in eXIf)')
+      return
+    case 'gAMA':
+      if (Math.abs(new DataView(data.buffer, data.byteOffset).getUint32(0) - SRGB_GAMMA) > GAMMA_SLACK) {
+        throw invalid('it has a gamma other than that of sRGB (gAMA)')
+      }
+      return
+    case 'cICP':
+      if (data[0] !== 1 || data[1] !== 13) throw invalid('it has colours other than those of sRGB (cICP)')
+      return
+    case 'iCCP':
+      if (!isSrgbProfile(data)) throw invalid('it has a colour profile other than sRGB (iCCP)')
+      return
+    default:
+  }
+}
+
+/** 100,000 / 2.2, and what nobody sees. */
+const SRGB_GAMMA = 45_455
+const GAMMA_SLACK = 1000
+const ORIENTATION_TAG = 0x0112
+const IFD_ENTRY_BYTES = 12
+/** Profiles of sRGB have 3 KB or less. */
+const MOST_PROFILE_BYTES = 65_536
+
+/** @param exif  a TIFF header and its first directory; @returns 1 where it does not say */
+function orientationOf(exif: Uint8Array): number {
+  const view = new DataView(exif.buffer, exif.byteOffset, exif.byteLength)
+  const isLittle = view.getUint16(0) === 0x4949
+  const directory = view.getUint32(4, isLittle)
+  const entries = view.getUint16(directory, isLittle)
+  for (let index = 0; index < entries; index++) {
+    const at = directory + 2 + index * IFD_ENTRY_BYTES
+    if (view.getUint16(at, isLittle) === ORIENTATION_TAG) return view.getUint16(at + 8, isLittle)
+  }
+  return 1
+}
+
+/** By the description in it; an ICC profile has no other name. */
+function isSrgbProfile(data: Uint8Array): boolean {
+  const packed = data.subarray(data.indexOf(0) + 2)
+  const profile = inflateSync(packed, { maxOutputLength: MOST_PROFILE_BYTES })
+  // Version 2 writes it as ASCII, version 4 as UTF-16.
+  return profile.toString('latin1').replaceAll('\0', '').includes('sRGB')
 }
 
 /** What lies behind a transparent pixel nobody knows. */

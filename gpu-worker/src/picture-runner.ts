@@ -68,7 +68,9 @@ async function generate(
   const verifier = verifierOf(model, parameters)
   const recalls = recallFor(attempt, parameters, model)
   const known = { ...(resumeFrom && { resumeFrom }), ...(recalls && { recalls }), remembers: attempt.remembers }
-  const job = { id, parameters, verifier, previews: true, tenant, lane, remainingMs }
+  const { leastGain } = parameters
+  const judging = leastGain === undefined ? {} : { judging: { leastGain } }
+  const job = { id, parameters, verifier, previews: true, tenant, lane, remainingMs, ...judging }
   const running = engine.submit({ ...job, ...known }, (event) => {
     if (event.type === 'verdict') verdicts.push(verdictOf(event))
     // What is being put down will be told by who goes on with it.

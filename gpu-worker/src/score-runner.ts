@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AppError, InvariantError } from '../../shared/error-code.ts'
 import {
   type ItemScore,
+  type JobFailure,
   type ScoreItem,
   type ScoreMessage,
   type ScoreParameters,
@@ -12,7 +13,7 @@ import { UNTOLD_CALL_ROW_STEPS } from '../../shared/model-card.ts'
 import type { Attempt } from './attempt.ts'
 import { failJob, handBack } from './attempt-end.ts'
 import type { Judgement, Pixels, PreparedPrompt, ScoreOutcome, Verifier } from './engine/ports.ts'
-import { promptWarnings } from './engine/prompt-warnings.ts'
+import { NOTHING_READ, promptWarnings } from './engine/prompt-warnings.ts'
 import type { EventReporter } from './event-reporter.ts'
 import { readForeignPicture } from './foreign-picture.ts'
 import { isEdgeTrouble, publicFailure } from './job-failure.ts'
@@ -159,9 +160,14 @@ function readItem(
   if ('error' in item) return { kind: 'refused', score: item }
   const picture = pictures.get(item.image)
   if (picture === undefined) throw new InvariantError(`picture ${item.image} was not read`)
-  if (!(picture instanceof AppError)) return { kind: 'ready', pixels: picture, prompt: generator.read(item.prompt) }
-  return { kind: 'refused', score: { error: { code: picture.code, message: picture.message } } }
+  if (picture instanceof AppError) return refused(picture)
+  const prompt = generator.read(item.prompt)
+  return prompt.isUnread
+    ? refused({ code: 'prompt_unread', message: NOTHING_READ })
+    : { kind: 'ready', pixels: picture, prompt }
 }
+
+const refused = ({ code, message }: JobFailure): ReadItem => ({ kind: 'refused', score: { error: { code, message } } })
 
 /** @returns an error that concerns this picture alone */
 async function readPicture(attempt: Attempt, sha256: string, { generator }: ServedModel): Promise<Pixels | AppError> {

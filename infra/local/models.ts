@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { BundleManifest } from '../../shared/bundle.ts'
 import { AppError } from '../../shared/error-code.ts'
-import { type ModelCard, modelCard } from '../../shared/model-card.ts'
+import { type ModelCard, modelCard, OperatingPoints } from '../../shared/model-card.ts'
 
 export const BUNDLES_DIR = resolve(import.meta.dirname, '../../gpu-worker/bundles')
 export const DEFAULT_BUNDLE = join(BUNDLES_DIR, 'emoji-96')
@@ -27,7 +27,26 @@ export async function readModelCard(bundleDir: string): Promise<ModelCard> {
     throw refuse('is not JSON', cause)
   }
   const manifest = BundleManifest.safeParse(value)
-  if (manifest.success) return modelCard(manifest.data)
+  if (manifest.success) return modelCard(manifest.data, await readOperatingPoints(bundleDir))
   const problems = manifest.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
   throw refuse(problems.join('; '), manifest.error)
 }
+
+/**
+ * What each `quality` means for the bundle. It lies beside the manifest and not in it: what was measured of a bundle is no part
+ * of its revision.
+ *
+ * @returns undefined where the bundle has none
+ * @throws AppError bundle_invalid
+ */
+async function readOperatingPoints(bundleDir: string): Promise<OperatingPointsOfBundle | undefined> {
+  const path = join(bundleDir, 'operating-points.json')
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  try {
+    return OperatingPoints.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new AppError('bundle_invalid', `${path}: ${String(cause)}`, { cause })
+  }
+}
+type OperatingPointsOfBundle = NonNullable<ModelCard['quality']>

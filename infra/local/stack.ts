@@ -27,6 +27,8 @@ export interface StackOptions {
   readonly adminKeyHash?: string
   /** Where edge and workers send their spans, OTLP over HTTP; default: nowhere. */
   readonly traces?: TraceTarget
+  /** Variables of wrangler.toml that are the operator's to choose (`edgeSettings`), over those that stand there. */
+  readonly edgeSettings?: Readonly<Record<string, string>>
   /** PARM_* variables for every worker. */
   readonly workerSettings?: Readonly<Record<string, string>>
   readonly onWorkerRecord?: (record: WorkerRecord, worker: string) => void
@@ -122,7 +124,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       queue,
       models: [model],
       secrets,
-      traces: traceVariables(options.traces),
+      traces: { ...traceVariables(options.traces), ...options.edgeSettings },
       adminKeyHash: options.adminKeyHash,
       onLog: (level, message) => options.onEdgeLog?.(level, message),
     }).then(({ edge, url }) => {

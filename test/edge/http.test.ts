@@ -64,6 +64,26 @@ describe('browsers of any origin', () => {
     expect(response.headers.get('access-control-allow-headers')).toContain('content-type')
   })
 
+  // The official OpenAI client sends a dozen headers of its own, others send theirs.
+  it.each([
+    'authorization,content-type,x-stainless-os,x-stainless-retry-count',
+    'openai-organization,x-api-key,if-none-match,tracestate,baggage',
+  ])('may send %s', async (names) => {
+    for (const path of ['/v1/images/generations', '/v1/jobs/x/events', '/openapi.json']) {
+      const headers = { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': names }
+      const response = await call(path, { method: 'OPTIONS', headers })
+      const allowed = (response.headers.get('access-control-allow-headers') ?? '').split(/, ?/)
+      expect(allowed).toEqual(names.split(','))
+    }
+  })
+
+  it('may read the document and whether the service runs', async () => {
+    for (const path of ['/openapi.json', '/healthz', '/readyz']) {
+      const response = await call(path, { headers: { origin } })
+      expect(response.headers.get('access-control-allow-origin')).toBe('*')
+    }
+  })
+
   it('may read answers, errors too', async () => {
     for (const response of [
       await call('/v1/models', { headers: { origin } }),
@@ -71,6 +91,10 @@ describe('browsers of any origin', () => {
     ]) {
       expect(response.headers.get('access-control-allow-origin')).toBe('*')
       expect(response.headers.get('access-control-expose-headers')).toContain('x-request-id')
+      const exposed = (response.headers.get('access-control-expose-headers') ?? '').split(',')
+      for (const name of ['etag', 'retry-after', 'retry-after-ms', 'x-should-retry', 'ratelimit']) {
+        expect(exposed).toContain(name)
+      }
     }
   })
 

@@ -10,7 +10,7 @@ afterEach(async () => {
   await reset()
 })
 
-const post = (body: object, headers: Record<string, string>) => postJson('/v1/jobs', body, headers)
+const post = (body: object, headers: Record<string, string> = {}) => postJson('/v1/jobs', body, headers)
 const errorOf = async (response: Response) => Problem.parse(await response.json()).error
 
 describe('Cancel-After', () => {
@@ -69,9 +69,42 @@ describe('an Idempotency-Key', () => {
     expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'new' })
     await runInDurableObject(books, (_, { storage }) => void storage.sql.exec('UPDATE idempotency SET expires_at = 0'))
     expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'new' })
-    await books.settleIdempotencyKey('order-1', 'asked', 'job_second')
+    await books.settleIdempotencyKey('order-1', 'asked', { id: 'job_second', cache: 'miss' })
     await books.settleIdempotencyKey('order-1', 'asked', undefined)
-    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({ outcome: 'repeat', jobId: 'job_second' })
+    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual({
+      outcome: 'repeat',
+      jobId: 'job_second',
+      cache: 'miss',
+    })
+  })
+
+  it('tells a repeat what the first was told: that it was answered from cache and cost nothing', async () => {
+    const made = JobRecord.parse(await (await post({ prompt: 'a kite' })).json())
+    await (await workerFor(made.id)).finish()
+    const keyed = { 'idempotency-key': 'order-2' }
+    for (const path of ['/v1/jobs', '/v1/images/generations']) {
+      const ask = async () =>
+        (await postJson(path, { prompt: 'a kite' }, { 'idempotency-key': `order-${path}` })).json()
+      const [first, repeat] = [await ask(), await ask()]
+      expect(repeat).toEqual(first)
+    }
+    const first = await post({ prompt: 'a kite' }, keyed)
+    const repeat = await post({ prompt: 'a kite' }, keyed)
+    expect(repeat.headers.get('cache-status')).toBe(first.headers.get('cache-status'))
+    expect(JobRecord.parse(await repeat.json())).toMatchObject({ cache: 'hit', result: { cost: { rowSteps: 0 } } })
+  })
+
+  it('is understood by books that were begun before outcomes were noted', async () => {
+    const books = bindings.TENANT.getByName('old')
+    await runInDurableObject(books, (_, { storage }) => {
+      const { sql } = storage
+      sql.exec(
+        'CREATE TABLE idempotency (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, job_id TEXT, expires_at INTEGER NOT NULL)',
+      )
+      sql.exec("INSERT INTO idempotency VALUES ('order-1', 'asked', 'job_first', ?)", Date.now() + 60_000)
+    })
+    const known = { outcome: 'repeat', jobId: 'job_first', cache: null }
+    expect(await books.claimIdempotencyKey('order-1', 'asked')).toEqual(known)
   })
 
   const key = { 'idempotency-key': '"8e03978e-40d5-43e8-bc93-6894a57f9324"' }

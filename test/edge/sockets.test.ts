@@ -87,7 +87,7 @@ describe("a job's events over a WebSocket", () => {
   const open = async (path: string) =>
     new Received<LoggedEvent>(await call(path, { headers: { upgrade: 'websocket' } }))
 
-  it('are those of the log, each once, and 4000 ends them', async () => {
+  it('are those of the log, each once, and the normal closure ends them', async () => {
     const { id } = await submit({ prompt: 'a cup' })
     const events = await open(`/v1/jobs/${id}/events`)
     await (await workerFor(id)).finish()

@@ -41,7 +41,6 @@ const WRONG_FIELDS: [string, unknown, string][] = [
   ['candidates', 0, 'an integer from 1 to 32'],
   ['candidates', 33, 'an integer from 1 to 32'],
   ['candidates', 2.5, 'an integer from 1 to 32'],
-  ['candidates', null, 'an integer from 1 to 32'],
   ['candidates', true, 'an integer from 1 to 32'],
   ['seed', -1, 'an integer from 0 to 4294967295'],
   ['seed', 4294967296, 'an integer from 0 to 4294967295'],
@@ -58,7 +57,7 @@ const WRONG_FIELDS: [string, unknown, string][] = [
   ['priority', 'fast', 'one of "interactive", "batch"'],
   ['verifier', 7, 'the name of a verifier'],
   ['verifier', 'nobody', 'one of "parm", "orm" for model test-model'],
-  ['colour', 'red', 'one of the fields prompt, model, seed'],
+  ['colour', 'red', 'one of the fields prompt, model, quality, seed'],
 ]
 
 describe('POST /v1/jobs refuses', () => {
@@ -169,20 +168,22 @@ const WRONG_IMAGE_FIELDS: [string, unknown, string][] = [
   ['n', 0, 'an integer from 1 to 10'],
   ['n', 11, 'an integer from 1 to 10'],
   ['n', '1', 'an integer from 1 to 10'],
-  ['size', '1024x1024', '"auto" or "96x96"'],
-  ['size', 'big', '"auto", or the "WIDTHxHEIGHT"'],
+  ['size', '1792x1024', 'one of "auto", "96x96", "256x256", "512x512", "1024x1024"'],
+  ['size', 'big', '"auto", the "WIDTHxHEIGHT" of the model'],
   ['response_format', 'png', 'one of "b64_json", "url"'],
-  ['quality', 'hd', 'one of "auto", "standard"'],
-  ['background', 'transparent', 'one of "auto", "opaque"'],
+  ['quality', 'best', 'one of "low", "medium", "high", "auto", "standard", "hd"'],
+  ['background', 'green', 'one of "auto", "opaque", "transparent"'],
   ['output_format', 'gif', 'one of "png", "webp", "jpeg"'],
   ['output_compression', 101, 'an integer from 0 to 100'],
-  ['style', 'vivid', 'one of "natural"'],
+  ['style', 'manga', 'one of "natural", "vivid"'],
   ['moderation', 'none', 'one of "auto", "low"'],
   ['stream', 'true', 'true or false'],
   ['partial_images', 4, 'an integer from 0 to 3'],
-  ['seed', 1, 'one of the fields prompt, model, n'],
+  ['seed', -1, 'an integer from 0 to 4294967295'],
+  ['sead', 1, 'one of the fields prompt, model, n'],
+  ['sead', null, 'one of the fields prompt, model, n'],
+  ['candidates', 8, 'parm.candidates for this, or one of the fields prompt'],
   ['parm', [], "this service's own options"],
-  ['parm', null, "this service's own options"],
 ]
 
 const WRONG_PARM_FIELDS: [string, unknown, string][] = [
@@ -190,7 +191,7 @@ const WRONG_PARM_FIELDS: [string, unknown, string][] = [
   ['steps', 51, 'an integer from 1 to 50'],
   ['verifier', 'nobody', 'for model test-model'],
   ['events', 1, 'true or false'],
-  ['prompt', 'a dog', 'one of the fields seed, candidates'],
+  ['prompt', 'a dog', 'one of the fields seed, seedPolicy'],
 ]
 
 describe('POST /v1/images/generations refuses', () => {
@@ -228,18 +229,21 @@ describe('POST /v1/images/generations takes', () => {
         background: 'opaque',
         output_format: 'png',
         output_compression: 100,
-        moderation: 'low',
+        moderation: 'auto',
         style: null,
         stream: null,
         partial_images: 0,
         user: 'someone',
-        parm: { candidates: 2, seed: 3 },
+        seed: 4,
+        parm: { candidates: 2, seed: 3, steps: null, labels: { shop: 'a', shelf: null } },
       },
       { prefer: 'respond-async' },
     )
     expect(response.status).toBe(202)
     expect(response.headers.get('preference-applied')).toBe('respond-async')
     const record = JobRecord.parse(await response.json())
-    expect(record.parameters).toMatchObject({ candidates: 2, seed: 3 })
+    expect(record.parameters).toMatchObject({ candidates: 2, seed: 3, steps: 12 })
+    expect(record.labels).toEqual({ shop: 'a' })
+    expect(record.warnings).toEqual([])
   })
 })

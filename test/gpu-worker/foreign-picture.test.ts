@@ -65,9 +65,45 @@ it('reads RGB, and RGBA where it is opaque', () => {
 it('takes what is not the picture for nothing', async () => {
   const [header, ...rest] = chunks(png(PIXELS, 3)) as [Chunk, ...Chunk[]]
   const bomb = deflateSync(Buffer.alloc(8 * 1024 * 1024), { level: 1 })
-  const profile = { type: 'iCCP', data: Buffer.concat([Buffer.from('p\0\0'), bomb]) }
-  expect(readForeignPicture(await fileOf([header, profile, ...rest]), SIZE)).toEqual(PIXELS)
+  const text = { type: 'zTXt', data: Buffer.concat([Buffer.from('p\0\0'), bomb]) }
+  expect(readForeignPicture(await fileOf([header, text, ...rest]), SIZE)).toEqual(PIXELS)
 }, 60_000)
+
+const uint32 = (value: number) => Buffer.from([value >>> 24, value >>> 16, value >>> 8, value])
+/** A TIFF header and a directory of one entry, big-endian: the orientation. */
+const exif = (orientation: number) =>
+  Buffer.from([0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0])
+const profile = (description: Buffer) =>
+  Buffer.concat([Buffer.from('ICC Profile\0\0'), deflateSync(Buffer.concat([Buffer.alloc(128), description]))])
+const BOMB = Buffer.concat([Buffer.from('p\0\0'), deflateSync(Buffer.alloc(8 * 1024 * 1024), { level: 1 })])
+
+it.each([
+  ['a colour that is transparent', 'tRNS', Buffer.from([0, 0, 0, 7, 0, 14]), 'opaque'],
+  ['frames that move', 'acTL', Buffer.concat([uint32(2), uint32(0)]), 'moves'],
+  ['an orientation that viewers turn it by', 'eXIf', exif(6), 'orientation'],
+  ['a gamma of its own', 'gAMA', uint32(100_000), 'gamma'],
+  ['colours of a wide gamut', 'cICP', Buffer.from([9, 16, 0, 1]), 'cICP'],
+  ['a profile of other colours', 'iCCP', profile(Buffer.from('Display P3')), 'profile'],
+  ['a profile that unpacks without end', 'iCCP', BOMB, 'Buffer larger'],
+  ['half an orientation', 'eXIf', exif(1).subarray(0, 9), 'no readable PNG'],
+])('is not scored by pixels that nobody sees: %s', async (_, type, data, words) => {
+  const [header, ...rest] = chunks(png(PIXELS, 3)) as [Chunk, ...Chunk[]]
+  const file = await fileOf([header, { type, data }, ...rest])
+  expect(codeOf(file)).toBe('image_invalid')
+  expect(() => readForeignPicture(file, SIZE)).toThrow(words)
+})
+
+it.each([
+  ['eXIf', exif(1)],
+  ['gAMA', uint32(45_455)],
+  ['cICP', Buffer.from([1, 13, 0, 1])],
+  ['iCCP', profile(Buffer.from('sRGB IEC61966-2.1'))],
+  ['iCCP', profile(Buffer.from('sRGB built-in', 'utf16le'))],
+  ['sRGB', Buffer.from([0])],
+])('is scored where %s says what its pixels say', async (type, data) => {
+  const [header, ...rest] = chunks(png(PIXELS, 3)) as [Chunk, ...Chunk[]]
+  expect(readForeignPicture(await fileOf([header, { type, data }, ...rest]), SIZE)).toEqual(PIXELS)
+})
 
 it('unpacks no more than a picture of the size has', async () => {
   const [header, , end] = chunks(png(PIXELS, 3)) as [Chunk, Chunk, Chunk]

@@ -55,6 +55,20 @@ describe('a request for scores', () => {
     expect(result.items).toEqual([{ scores: { parm: { alignment: 1 } }, warnings: [] }])
   })
 
+  it('scores no picture by a prompt that the model has not read', async () => {
+    const job = stand.edge.openScores([
+      { prompt: 'zyzzyva', image: stored(1) },
+      { prompt: 'a cat', image: stored(1) },
+    ])
+    stand.worker()
+    stand.send(job)
+    const { result } = (await stand.edge.terminal(job)) as Scored
+    expect(result.items).toEqual([
+      { error: { code: 'prompt_unread', message: expect.stringContaining('no word') } },
+      { scores: expect.anything(), warnings: [] },
+    ])
+  })
+
   it('asks nobody where nothing can be scored', async () => {
     const job = stand.edge.openScores([{ prompt: 'a cat', image: 'f'.repeat(64) }])
     stand.worker()

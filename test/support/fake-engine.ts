@@ -129,7 +129,7 @@ export const FAKE_REVISION = 'b'.repeat(64)
 
 function readPrompt(prompt: string): PreparedPrompt {
   const unknownWords = prompt.split(' ').filter((word) => word === 'zyzzyva')
-  return { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0 }
+  return { key: prompt, ids: [1], unknownWords, tokensLeftOut: 0, isUnread: prompt === 'zyzzyva' }
 }
 
 /** A bundle that goes with the fake engine and does not know the word `zyzzyva`. */

@@ -88,6 +88,7 @@ export class FakeGenerator implements Generator {
       ids: words.map((word) => KNOWN_WORDS.indexOf(word) + 1),
       unknownWords: [...new Set(words.filter((word) => !KNOWN_WORDS.includes(word)))],
       tokensLeftOut: 0,
+      isUnread: !words.some((word) => KNOWN_WORDS.includes(word)),
     }
   }
 

@@ -127,8 +127,9 @@ class StepEngine implements TickingEngine {
     return Math.max(0, this.#placement.freeSlots - this.#scores.unasked)
   }
 
-  submit(request: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
+  submit(asked: EngineJob, onEvent: (event: EngineEvent) => void): RunningJob {
     const { generator, clock, temperatureMode = 'linear' } = this.#options
+    const request = generator.read(asked.parameters.prompt).isUnread ? unjudged(asked) : asked
     const { measurements } = this
     const given = { generator, temperatureMode, measurements, number: this.#jobCount, nowMs: clock.now() }
     const job: Job = createJob(request, (event) => this.#tell(job, onEvent, event), given)
@@ -349,4 +350,9 @@ class StepEngine implements TickingEngine {
     this.#scores.endAll({ status: 'failed', error })
     this.#ring()
   }
+}
+
+/** Of a prompt that nobody has read one picture is as good as another, and no verdict means anything: nor does a memory of it. */
+function unjudged({ search: _, judging: __, recalls: ___, remembers: ____, ...request }: EngineJob): EngineJob {
+  return { ...request, parameters: { ...request.parameters, strategy: 'baseline' } }
 }

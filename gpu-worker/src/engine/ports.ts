@@ -30,6 +30,8 @@ export interface PreparedPrompt {
   readonly unknownWords: readonly string[]
   /** Tokens at the prompt's end that found no room, 0 for most prompts. */
   readonly tokensLeftOut: number
+  /** The model knows no word of it, so that nobody can say whether a picture is right. */
+  readonly isUnread?: boolean
 }
 
 /** One row of a tick: one candidate at its own step. */

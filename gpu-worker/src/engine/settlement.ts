@@ -120,7 +120,16 @@ export class Settlement {
     const cost = costOf(job, this.#parts.clock.now())
     const { book, judgePlan, search } = job
     const memory = book && { ...judgesOf(judgePlan, search.kind), trails: book.trails }
-    const won = { pixels, codes, candidate: candidate.index, alignment, reason, cost, warnings }
+    const isUnread = reason === 'only' && promptOf(job).isUnread
+    const won = {
+      pixels,
+      codes,
+      candidate: candidate.index,
+      alignment,
+      reason: isUnread ? 'unread' : reason,
+      cost,
+      warnings,
+    } as const
     return { status: 'succeeded', ...won, ...(memory && { memory }) }
   }
 

@@ -48,8 +48,8 @@ export class BundleGenerator implements Generator {
   }
 
   read(prompt: string): PreparedPrompt {
-    const { ids, styles, stylesLeftOut, unknownWords, tokensLeftOut } = this.#tokenizer.encode(prompt)
-    const common = { ids, unknownWords, tokensLeftOut }
+    const { ids, styles, stylesLeftOut, unknownWords, tokensLeftOut, isUnread } = this.#tokenizer.encode(prompt)
+    const common = { ids, unknownWords, tokensLeftOut, isUnread }
     // Two texts with the same ids are one prompt to the model.
     const key = ids.join(' ')
     if (styles.length === 0) return { ...common, key }

@@ -17,6 +17,8 @@ export interface EncodedPrompt {
   readonly unknownWords: string[]
   /** Known words at the end that found no room. */
   readonly tokensLeftOut: number
+  /** A text without a known word; the empty one is none. */
+  readonly isUnread: boolean
 }
 
 /** Something that a reader would take for a word or a picture, not bare punctuation. */
@@ -71,6 +73,7 @@ export class PromptTokenizer {
       stylesLeftOut,
       unknownWords: this.#unknownWords(prompt),
       tokensLeftOut: rest.length - words.length,
+      isUnread: rest.length === 0 && prompt !== '',
     }
   }
 

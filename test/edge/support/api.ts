@@ -1,4 +1,5 @@
 import { env, exports } from 'cloudflare:workers'
+import { createApp } from '../../../edge/app.ts'
 import { checkAnswer } from '../../../edge/client/answer-check.ts'
 import { ParmClient } from '../../../edge/client/client.ts'
 import type { Env } from '../../../edge/env.ts'
@@ -11,6 +12,18 @@ export const bindings = env as unknown as Env
 
 export function call(path: string, init: RequestInit = {}): Promise<Response> {
   return (exports as unknown as { default: Fetcher }).default.fetch(ORIGIN + path, init)
+}
+
+/** An edge of the same objects with other settings of the operator's. */
+export function edgeWith(settings: Partial<Env>): typeof postJson {
+  const app = createApp()
+  const env: Env = { ...bindings, ...settings }
+  return async (path, body, headers = {}) =>
+    app.request(
+      ORIGIN + path,
+      { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) },
+      env,
+    )
 }
 
 const isRaw = (body: unknown): body is BodyInit =>

@@ -47,6 +47,29 @@ describe('baseline', () => {
   })
 })
 
+describe('a prompt of which the model knows no word', () => {
+  test.each(['parm', 'prm', 'orm'] as const)(
+    'gets one picture under %s, and nobody is asked what it is worth',
+    async (strategy) => {
+      const { job, outcome } = await run(
+        { strategy, prompt: 'ein Zebra', search: 'plain', remembers: true },
+        () => ({}),
+      )
+      expect(outcome).toMatchObject({ candidate: 0, reason: 'unread', alignment: undefined })
+      expect(outcome.cost).toMatchObject({ rowSteps: STEPS, judgeCalls: 0, candidatesStarted: 1 })
+      expect(outcome.warnings[0]).toContain('knows no word of the prompt')
+      expect(outcome).not.toHaveProperty('memory')
+      expect(verdicts(job)).toEqual([])
+    },
+  )
+
+  test('is judged as ever where it knows one', async () => {
+    const { outcome } = await run({ strategy: 'parm', prompt: 'ein cat' }, () => ({}))
+    expect(outcome.reason).not.toBe('unread')
+    expect(outcome.alignment).toEqual(expect.any(Number))
+  })
+})
+
 describe('orm', () => {
   test('finishes every candidate and takes the highest alignment', async () => {
     const { job, outcome } = await run({ strategy: 'orm' }, aligned(0.2, 0.7, 0.9, 0.4))
