@@ -1,3 +1,4 @@
+import { waitUntil } from 'cloudflare:workers'
 import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import type { Degraded, JobSnapshot } from '../../shared/job-record.ts'
@@ -14,7 +15,7 @@ import { parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, imageBase64, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream, type StreamedJob } from '../generation-stream.ts'
-import { canGiveUp, giveUp } from '../giving-up.ts'
+import { giveUp, giveUpOnLeaving } from '../giving-up.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
@@ -74,7 +75,8 @@ async function generate(
     if (request.stream) return streamOf(c, request, card, jobs)
     return answerWith(c, request, await severalPictures(c, jobs))
   }
-  const taken = await takeIn(c, { generations: request }, complete, terms)
+  const opening = takeIn(c, { generations: request }, complete, terms)
+  const taken = await (isAsync ? opening : giveUpOnLeaving(c, opening))
   const { snapshot, isRepeat, degraded } = taken
   if (isAsync) {
     c.header('preference-applied', 'respond-async')
@@ -118,7 +120,7 @@ async function severalJobs(
   const asked = Array.from({ length: count }, (_, index) => {
     const seed = (complete.parameters.seed + index) % (LIMITS.seed.max + 1)
     const one = { ...complete, parameters: { ...complete.parameters, seed } }
-    return takeIn(c, { generations: request, index }, one, terms, `/${index}`)
+    return giveUpOnLeaving(c, takeIn(c, { generations: request, index }, one, terms, `/${index}`))
   })
   const settled = await Promise.allSettled(asked)
   const taken = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
@@ -152,7 +154,6 @@ async function waitForPicture(
   const { tenant } = c.get('caller')
   const { signal } = c.req.raw
   const hasWaited = !isTerminal(snapshot.status)
-  signal.addEventListener('abort', () => leaveAll(c, [{ snapshot }]))
   if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
   if (signal.aborted) return undefined
   return { ended: await endedJob(c.env, snapshot), hasWaited, degraded }
@@ -217,5 +218,10 @@ function requireSize(card: ModelCard, size: string | null | undefined): void {
 }
 
 function leaveAll(c: Context<AppEnv>, jobs: readonly { readonly snapshot: JobSnapshot }[]): void {
-  for (const { snapshot } of jobs) if (canGiveUp(c, snapshot)) giveUp(c, snapshot)
+  waitUntil(
+    giveUp(
+      c,
+      jobs.map(({ snapshot }) => snapshot),
+    ),
+  )
 }
