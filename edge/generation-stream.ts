@@ -26,7 +26,7 @@ export interface StreamOptions {
   quality: Quality
   /** What of the request was not honoured, in sentences. */
   warnings: readonly string[]
-  /** Called when the reader leaves before the end. */
+  /** Called when the reader cancels the stream before its end; a request that is gone tells by its signal. */
   onLeave: () => void
 }
 
@@ -42,7 +42,7 @@ export function generationStream(
   options: StreamOptions,
 ): Response {
   const leave = new AbortController()
-  for (const aborting of [leave.signal, c.req.raw.signal]) aborting.addEventListener('abort', options.onLeave)
+  leave.signal.addEventListener('abort', options.onLeave)
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
   const [{ snapshot: first }] = jobs
   const events = withErrors(allEvents(c, jobs, card, options, signal), c.var.requestId, first.id)

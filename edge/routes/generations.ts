@@ -1,3 +1,4 @@
+import { waitUntil } from 'cloudflare:workers'
 import { type Context, Hono } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
 import { AppError } from '../../shared/error-code.ts'
@@ -16,7 +17,7 @@ import { type Config, parseEnv } from '../env.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { endedJob, generationFields, generationSummary, resultOf, USAGE } from '../generation-result.ts'
 import { generationStream, type StreamedJob } from '../generation-stream.ts'
-import { canGiveUp, giveUp } from '../giving-up.ts'
+import { giveUp, giveUpOnLeaving } from '../giving-up.ts'
 import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
@@ -81,7 +82,8 @@ async function generate(
     if (request.stream) return streamOf(c, request, card, form, jobs)
     return answerWith(c, form, terms, await severalPictures(c, jobs))
   }
-  const taken = await takeIn(c, { generations: request }, complete, terms)
+  const opening = takeIn(c, { generations: request }, complete, terms)
+  const taken = await (isAsync ? opening : giveUpOnLeaving(c, opening))
   const { snapshot, isRepeat, degraded } = taken
   if (isAsync) {
     c.header('preference-applied', 'respond-async')
@@ -154,7 +156,7 @@ async function severalJobs(
   })
   await requirePlaces(c, asked, terms)
   const settled = await Promise.allSettled(
-    asked.map((one, index) => takeIn(c, { generations: request, index }, one, terms, `/${index}`)),
+    asked.map((one, index) => giveUpOnLeaving(c, takeIn(c, { generations: request, index }, one, terms, `/${index}`))),
   )
   const taken = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const refused = settled.find((outcome) => outcome.status === 'rejected')
@@ -211,7 +213,6 @@ async function waitForPicture(
   const { tenant } = c.get('caller')
   const { signal } = c.req.raw
   const hasWaited = !isTerminal(snapshot.status)
-  signal.addEventListener('abort', () => leaveAll(c, [{ snapshot }]))
   if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
   if (signal.aborted) return undefined
   return { ended: await endedJob(c.env, snapshot), hasWaited, degraded }
@@ -268,5 +269,10 @@ function answerAgain(c: Context<AppEnv>, { body, jobId }: RememberedHit): Respon
 }
 
 function leaveAll(c: Context<AppEnv>, jobs: readonly { readonly snapshot: JobSnapshot }[]): void {
-  for (const { snapshot } of jobs) if (canGiveUp(c, snapshot)) giveUp(c, snapshot)
+  waitUntil(
+    giveUp(
+      c,
+      jobs.map(({ snapshot }) => snapshot),
+    ),
+  )
 }

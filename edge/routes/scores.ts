@@ -10,7 +10,7 @@ import type { AppEnv } from '../app-env.ts'
 import { authenticate } from '../auth.ts'
 import { cacheStatus, isKept } from '../cache-status.ts'
 import { parseEnv } from '../env.ts'
-import { canGiveUp, giveUp } from '../giving-up.ts'
+import { giveUpOnLeaving } from '../giving-up.ts'
 import { takeInScores } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
@@ -39,18 +39,19 @@ scores.post('/', authenticate({ scope: 'generate', metered: true }), async (c) =
   const { items: _, image: __, prompt: ___, ...options } = request
   // By the hashes of the pictures: the request's own text may be megabytes.
   const asked = { scores: { ...options, items: work.parameters.items } }
-  const { snapshot, isRepeat } = await takeInScores(c, asked, work, terms, async () => {
+  const isAsync = prefersAsync(headers)
+  const opening = takeInScores(c, asked, work, terms, async () => {
     await Promise.all([...uploads].map(([sha256, bytes]) => storeUpload(c.env.IMAGES, sha256, bytes)))
   })
+  const { snapshot, isRepeat } = await (isAsync ? opening : giveUpOnLeaving(c, opening))
   c.header('location', scoreRoute(snapshot.id))
   if (isRepeat) c.header('idempotency-replayed', 'true')
-  if (prefersAsync(headers)) {
+  if (isAsync) {
     c.header('preference-applied', 'respond-async')
     c.header('cache-status', cacheStatus(snapshot.cache, false))
     return c.json(scoreRecord(snapshot), isTerminal(snapshot.status) ? 200 : 202)
   }
   const hasWaited = !isTerminal(snapshot.status)
-  if (canGiveUp(c, snapshot)) signal.addEventListener('abort', () => giveUp(c, snapshot))
   if (hasWaited) await waitForEnd(c.env, { id: snapshot.id, reader: tenant }, signal)
   if (signal.aborted) return c.body(null, CALLER_LEFT as StatusCode)
   const ended = hasWaited ? await scoresOf(c, snapshot.id) : snapshot

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
+import { EMPTY_PAUSE_MS } from './admission.ts'
 import { HeldLease, type Lease, type LeaseActions, type ReceivedMessage } from './lease.ts'
 import type { Log } from './log.ts'
 import { BATCH_SIZE, type Delivery, type QueueClient } from './queue-client.ts'
@@ -16,6 +17,8 @@ export interface ConsumerOptions {
   readonly pollSeconds: number
   /** How many more messages of `lane` could be worked on at once. A message counts from the moment `handle` is called. */
   room(lane: Lane): number
+  /** Milliseconds until one message of `lane` is to be asked for although there is no room; undefined where none is. */
+  pauseBeforeExtra(lane: Lane): number | undefined
   /** Works on one message and settles its lease. A rejection means that a bug was found: the consumer stops. */
   handle(lease: Lease): Promise<void>
   /** Told of every message received, with the time since it was sent; redelivered ones were sent once, long ago. */
@@ -25,6 +28,8 @@ export interface ConsumerOptions {
 
 /** The poll that finds out whether a queue is empty. Not 0, which asks only some of SQS's servers. */
 const PROBE_SECONDS = 1
+/** Only what lies in the queue: what comes is for workers with room. */
+const EXTRA_POLL_SECONDS = 0
 /** A receive under way when draining starts may just be bringing a message; after this long it is cut off. */
 const RECEIVE_DRAIN_MS = 1_500
 const BACKOFF_MS = { min: 500, max: 30_000 }
@@ -46,8 +51,8 @@ interface Poller {
 }
 
 /**
- * Takes messages from SQS one by one, and only while there is room to work on them at once: a message waiting inside a
- * worker is hidden from all others. One batched heartbeat keeps every held message hidden; a message that cannot be
+ * Takes messages from SQS one by one, and few more than there is room to work on at once (`admission.ts`): a message waiting
+ * inside a worker is hidden from all others. One batched heartbeat keeps every held message hidden; a message that cannot be
  * kept aborts its `lost` signal.
  */
 export class Consumer {
@@ -120,12 +125,10 @@ export class Consumer {
 
   async #poll(poller: Poller, stopping: AbortSignal): Promise<void> {
     while (!stopping.aborted) {
-      if (!this.#mayReceive(poller)) {
-        await this.#change(stopping)
-        continue
-      }
+      const hasRoom = this.#mayReceive(poller)
+      if (!hasRoom && !(await this.#isTimeForExtra(poller, stopping))) continue
       try {
-        await this.#receive(poller, stopping)
+        await this.#receive(poller, stopping, hasRoom ? undefined : EXTRA_POLL_SECONDS)
         poller.failures = 0
       } catch (error) {
         if (stopping.aborted) return
@@ -140,14 +143,39 @@ export class Consumer {
   }
 
   #mayReceive(poller: Poller): boolean {
-    const earlier = this.#pollers.slice(0, this.#pollers.indexOf(poller))
-    if (earlier.some((other) => !other.quiet)) return false
+    if (!this.#isFirst(poller)) return false
+    const earlier = this.#earlier(poller)
     // What an earlier lane is about to receive has precedence over what this one would.
     const promised = earlier.filter((other) => other.receiving).length
     return this.#options.room(poller.lane) - promised >= 1
   }
 
-  async #receive(poller: Poller, stopping: AbortSignal): Promise<void> {
+  #earlier(poller: Poller): readonly Poller[] {
+    return this.#pollers.slice(0, this.#pollers.indexOf(poller))
+  }
+
+  /** Whether nothing lies in any queue before this one. */
+  #isFirst(poller: Poller): boolean {
+    return this.#earlier(poller).every(({ quiet }) => quiet)
+  }
+
+  /** Waits until a message may be asked for without room, or until something has changed. */
+  async #isTimeForExtra(poller: Poller, stopping: AbortSignal): Promise<boolean> {
+    const pauseMs = this.#isFirst(poller) ? this.#options.pauseBeforeExtra(poller.lane) : undefined
+    if (pauseMs === undefined) {
+      await this.#change(stopping)
+      return false
+    }
+    const over = new AbortController()
+    const change = this.#change(AbortSignal.any([stopping, over.signal])).then(() => false)
+    const pause = delay(poller.quiet ? Math.max(pauseMs, EMPTY_PAUSE_MS) : pauseMs, true, { signal: stopping })
+    const isTime = await Promise.race([change, pause.catch(() => false)])
+    over.abort()
+    return isTime && !stopping.aborted
+  }
+
+  /** @param waitSeconds  default: as long as the queue may be asked at once */
+  async #receive(poller: Poller, stopping: AbortSignal, waitSeconds?: number): Promise<void> {
     const cutOff = new AbortController()
     const onStopping = () => setTimeout(() => cutOff.abort(), RECEIVE_DRAIN_MS).unref()
     stopping.addEventListener('abort', onStopping, { once: true })
@@ -156,7 +184,7 @@ export class Consumer {
       const [delivery] = await this.#client.receive(poller.url, {
         max: 1,
         // Later lanes wait until this one is known to be empty, so the first poll after a message is short.
-        waitSeconds: poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS,
+        waitSeconds: waitSeconds ?? (poller.quiet ? this.#options.pollSeconds : PROBE_SECONDS),
         visibilitySeconds: this.#options.visibilitySeconds,
         signal: cutOff.signal,
       })

@@ -7,6 +7,7 @@ import {
   type ScoreMessage,
   type WorkMessage,
 } from '../../shared/job.ts'
+import { pauseBeforeExtra, roomFor } from './admission.ts'
 import type { Attempt, PutDownCause } from './attempt.ts'
 import { failJob, GIVEN_BACK } from './attempt-end.ts'
 import { claimJob } from './claim.ts'
@@ -62,6 +63,8 @@ export class JobRunner {
   /** Slots that messages between receipt and submission will ask for. */
   readonly #promised = new Map<Lease, number>()
   readonly #attempts = new Map<Lease, Attempt>()
+  /** What was received although there was no room for it. */
+  readonly #extra = new Set<Lease>()
   readonly #givingBack = new AbortController()
 
   constructor(options: JobRunnerOptions) {
@@ -76,18 +79,20 @@ export class JobRunner {
     return this.#attempts.size
   }
 
-  /**
-   * Slots that nobody holds or was promised. While batch jobs hold them all, one interactive job may come in on top:
-   * the engine shares slots between jobs, so it need not wait for the last batch candidate. None while no edge can be reached.
-   */
+  /** Messages to ask for at once (`admission.ts`). None while no edge can be reached. */
   room(lane: Lane): number {
     if (!this.#options.gate.isOpen) return 0
     let promised = 0
     for (const slots of this.#promised.values()) promised += slots
-    const free = this.#options.engine.freeSlots - promised
-    if (free >= 1 || lane !== 'interactive') return free
-    const held = [...this.#promised.keys(), ...this.#attempts.keys()]
-    return held.every((lease) => lease.lane === 'batch') ? 1 : free
+    const lanes = [...this.#promised.keys(), ...this.#attempts.keys()].map((lease) => lease.lane)
+    return roomFor(lane, { freeSlots: this.#options.engine.freeSlots - promised, lanes })
+  }
+
+  /** Milliseconds until one message is to be asked for although there is no room; undefined where none is. */
+  pauseBeforeExtra(lane: Lane): number | undefined {
+    if (!this.#options.gate.isOpen) return undefined
+    const extra = [...this.#extra].filter((lease) => lease.lane === lane).length
+    return pauseBeforeExtra({ extra })
   }
 
   /**
@@ -117,6 +122,7 @@ export class JobRunner {
       return
     }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
+    if (this.room(lease.lane) < 1) this.#extra.add(lease)
     this.#promised.set(lease, read.kind === 'valid' ? slotsFor(read.message) : 0)
     const trace = this.#tracing.begin(lease, envelope.traceparent)
     trace.note({ 'parm.job_id': envelope.jobId })
@@ -131,6 +137,7 @@ export class JobRunner {
     } finally {
       trace.end()
       this.#promised.delete(lease)
+      this.#extra.delete(lease)
       this.#options.onRoom()
     }
   }

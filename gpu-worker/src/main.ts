@@ -188,6 +188,7 @@ class WorkerProcess {
       heartbeatSeconds: this.#config.leaseHeartbeatSeconds,
       pollSeconds,
       room: (lane) => runner.room(lane),
+      pauseBeforeExtra: (lane) => runner.pauseBeforeExtra(lane),
       handle: (lease) => runner.handle(lease),
       onReceived: (lane, ageMs) => {
         this.#metrics.queueAgeSeconds.observe({ lane }, ageMs / 1000)

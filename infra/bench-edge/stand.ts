@@ -1,19 +1,14 @@
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
-import { unstable_readConfig } from 'wrangler'
 import type { Lane } from '../../shared/job.ts'
 import { newSecret } from '../local/data-dir.ts'
+import { buildEdge, readEdgeSettings } from '../local/edge-build.ts'
 import { LOOPBACK } from '../local/ports.ts'
 import { type LocalQueue, startQueue } from '../local/queue.ts'
 
-const ROOT = resolve(import.meta.dirname, '../..')
-const CONFIG = join(ROOT, 'wrangler.toml')
-const WRANGLER = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
-const ENTRY = join(ROOT, 'edge/bench/bench-worker.ts')
+const ENTRY = resolve(import.meta.dirname, '../../edge/bench/bench-worker.ts')
 
 /** The edge in workerd, built as for production, reached without a proxy in between. */
 export interface Stand {
@@ -30,8 +25,8 @@ export async function startStand(): Promise<Stand> {
   const folder = await mkdtemp(join(tmpdir(), 'parm-bench-edge-'))
   const queue = await startQueue(0)
   try {
-    await build(folder)
-    const miniflare = new Miniflare(convertV4MiniflareOptions(options(folder, queue.urls)))
+    await buildEdge(folder, { entry: ENTRY, environment: 'production' })
+    const miniflare = new Miniflare(convertV4MiniflareOptions(await options(folder, queue.urls)))
     const url = await miniflare.unsafeGetDirectURL()
     const begun = performance.now()
     const response = await fetch(new URL('/healthz', url))
@@ -53,34 +48,20 @@ export async function startStand(): Promise<Stand> {
   }
 }
 
-async function build(folder: string): Promise<void> {
-  const flags = ['--dry-run', '--env', 'production', '--config', CONFIG, '--outdir', folder]
-  await promisify(execFile)(process.execPath, [WRANGLER, 'deploy', ENTRY, ...flags], { cwd: ROOT })
-}
-
-function options(folder: string, queueUrls: Readonly<Record<Lane, string>>) {
-  const {
-    vars,
-    compatibility_date: compatibilityDate,
-    compatibility_flags: compatibilityFlags,
-  } = unstable_readConfig({ config: CONFIG })
-  const object = (className: string) => ({ className, useSQLite: true })
+async function options(folder: string, queueUrls: Readonly<Record<Lane, string>>) {
+  const { worker } = await readEdgeSettings()
   return {
-    name: 'edge',
+    ...worker,
     modules: [{ type: 'ESModule' as const, path: join(folder, 'bench-worker.js') }],
     modulesRoot: folder,
-    ...(compatibilityDate === undefined ? {} : { compatibilityDate }),
-    compatibilityFlags,
     bindings: {
-      ...(vars as Record<string, string>),
+      ...worker.bindings,
       QUEUE_URL_INTERACTIVE: queueUrls.interactive,
       QUEUE_URL_BATCH: queueUrls.batch,
       CALLBACK_SECRET: newSecret(),
       AWS_ACCESS_KEY_ID: 'bench',
       AWS_SECRET_ACCESS_KEY: 'bench',
     },
-    durableObjects: { JOB: object('Job'), CACHE_ENTRY: object('CacheEntry'), TENANT: object('Tenant') },
-    r2Buckets: ['IMAGES'],
     unsafeDirectSockets: [{ host: LOOPBACK, port: 0 }],
     // The line that the edge writes for every request is written and read, as it would be; nobody needs to see it.
     handleStructuredLogs: () => undefined,

@@ -1,11 +1,14 @@
-import { resolve } from 'node:path'
-import type { unstable_DevEnv as DevEnv } from 'wrangler'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Miniflare } from 'miniflare'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
+import { buildEdge, readEdgeSettings } from './edge-build.ts'
+import { openFrontDoor } from './front-door.ts'
 import { encodePicture } from './picture-codec.ts'
-
-const CONFIG_PATH = resolve(import.meta.dirname, '../../wrangler.toml')
+import { LOOPBACK } from './ports.ts'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -33,95 +36,96 @@ export interface EdgeOptions {
 }
 
 export interface LocalEdge {
+  /** Says in words that workerd ended although nobody stopped it. Pending otherwise. */
+  readonly died: Promise<string>
   stop(): Promise<void>
 }
 
 /**
- * The edge in workerd, run by wrangler inside this process with the same wrangler.toml that is deployed; only variables
- * and secrets differ. Resolves when it answers.
+ * The edge in workerd, built from the same wrangler.toml that is deployed; only variables and secrets differ. Resolves
+ * when it answers.
+ *
+ * `wrangler dev` puts a second Worker in front, which keeps requests alive whose callers have gone.
  *
  * @throws AppError config_invalid       when another program has the port
- * @throws AppError service_unavailable  when wrangler cannot build or start it; its own words are the cause
+ * @throws AppError service_unavailable  when it cannot be built or started; the reason is the cause
  */
 export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
-  const { port, host, persistDir, queue, models, secrets, publicUrl, traces, adminKeyHash } = options
-  // Before wrangler is loaded: it looks up hosts of Cloudflare otherwise.
-  Object.assign(process.env, {
-    WRANGLER_SEND_METRICS: 'false',
-    WRANGLER_HIDE_BANNER: 'true',
-    WRANGLER_WRITE_LOGS: 'false',
-    CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-    WRANGLER_LOG: 'error',
-  })
+  const buildDir = await mkdtemp(join(tmpdir(), 'parm-edge-'))
+  const removeBuild = () => rm(buildDir, { recursive: true, force: true })
+  const died = Promise.withResolvers<string>()
   const own = STOP_SIGNALS.map((signal) => process.listeners(signal))
-  const { unstable_DevEnv } = await import('wrangler')
-  const plain = (value: string) => ({ type: 'plain_text' as const, value })
-  const secret = (value: string) => ({ type: 'secret_text' as const, value })
-  const wrangler = new unstable_DevEnv()
-  // Listens before anything can fail.
-  const failed = failureOf(wrangler)
-  const input: Parameters<DevEnv['startWorker']>[0] = {
-    config: CONFIG_PATH,
-    bindings: {
-      SQS_REGION: plain(queue.region),
-      QUEUE_URL_INTERACTIVE: plain(queue.urls.interactive),
-      QUEUE_URL_BATCH: plain(queue.urls.batch),
-      PUBLIC_URL: plain(publicUrl),
-      ...(adminKeyHash !== undefined && { ACCESS: plain('keys'), ADMIN_KEY_SHA256: plain(adminKeyHash) }),
-      ...Object.fromEntries(Object.entries(traces).map(([name, value]) => [name, plain(value)])),
-      MODELS: plain(JSON.stringify(models)),
-      LOCAL_PICTURE_CODEC: { type: 'fetcher', fetcher: encodePicture as never },
-      CALLBACK_SECRET: secret(secrets.CALLBACK_SECRET),
-      AWS_ACCESS_KEY_ID: secret(secrets.AWS_ACCESS_KEY_ID),
-      AWS_SECRET_ACCESS_KEY: secret(secrets.AWS_SECRET_ACCESS_KEY),
-    },
-    dev: {
-      server: { hostname: host, port },
-      persist: persistDir ?? false,
-      watch: false,
-      inspector: false,
-      logLevel: 'error',
-      structuredLogsHandler: ({ level, message }: { level: string; message: string }) => {
-        if (level === 'warn' || level === 'error') options.onLog(level, message)
-      },
-    },
-  }
+  let miniflare: Miniflare | undefined
   try {
-    await Promise.race([failed, begin(wrangler, input)])
-    // Wrangler has set handlers that end this process at the first signal; whoever called us wants to stop in order.
+    const [{ convertV4MiniflareOptions, Miniflare }, worker] = await Promise.all([
+      import('miniflare'),
+      workerOptions(options, buildDir),
+      buildEdge(buildDir),
+    ])
+    miniflare = new Miniflare(
+      convertV4MiniflareOptions({
+        ...worker,
+        ...(options.persistDir !== undefined && { resourcePersistencePath: join(options.persistDir, 'v3') }),
+        unsafeDirectSockets: [{ host: LOOPBACK, port: 0 }],
+        // Miniflare has started it again by then, but connections and what was kept in memory are lost.
+        unsafeHandleRuntimeRestart: () => died.resolve('the edge (workerd) ended'),
+        handleStructuredLogs: ({ level, message }) => {
+          if (level === 'warn' || level === 'error') options.onLog(level, message)
+        },
+      }),
+    )
+    const inner = await miniflare.unsafeGetDirectURL()
+    await checkHealth(inner)
+    // These end the process at the first signal; whoever called us wants to stop in order.
     for (const [index, signal] of STOP_SIGNALS.entries()) {
       for (const listener of process.listeners(signal)) {
         if (!own[index]?.includes(listener)) process.removeListener(signal, listener)
       }
     }
+    const door = await openFrontDoor(options.host, options.port, Number(inner.port))
+    const running = miniflare
+    return {
+      died: died.promise,
+      async stop() {
+        await door.close()
+        await running.dispose()
+        await removeBuild()
+      },
+    }
   } catch (cause) {
-    // Not the worker's own `dispose`, which waits for it to be ready first; what could not start fails again when it is stopped.
-    await wrangler.teardown().catch(() => undefined)
+    await miniflare?.dispose().catch(() => undefined)
+    await removeBuild()
+    if (cause instanceof AppError) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
-    if (why.startsWith('Address already in use')) throw new AppError('config_invalid', why, { cause })
     throw new AppError('service_unavailable', `the edge did not start: ${why}`, { cause })
   }
-  return { stop: () => wrangler.teardown() }
 }
 
-async function begin(wrangler: DevEnv, options: Parameters<DevEnv['startWorker']>[0]): Promise<void> {
-  const worker = await wrangler.startWorker(options)
-  await worker.ready
-  const response = await worker.fetch('http://edge.local/healthz')
+async function workerOptions(options: EdgeOptions, buildDir: string) {
+  const { queue, models, secrets, publicUrl, traces, adminKeyHash } = options
+  const { worker, assets } = await readEdgeSettings()
+  return {
+    ...worker,
+    modules: [{ type: 'ESModule' as const, path: join(buildDir, 'index.js') }],
+    modulesRoot: buildDir,
+    assets,
+    serviceBindings: { LOCAL_PICTURE_CODEC: encodePicture as never },
+    bindings: {
+      ...worker.bindings,
+      SQS_REGION: queue.region,
+      QUEUE_URL_INTERACTIVE: queue.urls.interactive,
+      QUEUE_URL_BATCH: queue.urls.batch,
+      PUBLIC_URL: publicUrl,
+      ...(adminKeyHash !== undefined && { ACCESS: 'keys', ADMIN_KEY_SHA256: adminKeyHash }),
+      ...traces,
+      MODELS: JSON.stringify(models),
+      ...secrets,
+    },
+  }
+}
+
+async function checkHealth(origin: URL): Promise<void> {
+  const response = await fetch(new URL('/healthz', origin))
   await response.text()
   if (!response.ok) throw new Error(`GET /healthz answered ${response.status}`)
-}
-
-/** Rejects when wrangler gives up, of which its worker's `ready` hears nothing: it would be waited for for ever. */
-function failureOf(wrangler: DevEnv): Promise<never> {
-  return new Promise((_, reject) => {
-    for (const event of ['error', 'buildFailed']) wrangler.once(event, (what: unknown) => reject(errorIn(what)))
-  })
-}
-
-/** Wrangler tells of some failures by an error, of others by a record that holds one. */
-function errorIn(what: unknown): Error {
-  if (what instanceof Error) return what
-  const { reason, cause } = what as { reason: string; cause: { message: string } }
-  return new Error(`${reason}: ${cause.message}`, { cause })
 }

@@ -129,6 +129,9 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       onLog: (level, message) => options.onEdgeLog?.(level, message),
     }).then(({ edge, url }) => {
       closers.push(() => edge.stop())
+      void edge.died.then((summary) => {
+        if (stopped === undefined) partDied.resolve(summary)
+      })
       return url
     })
     const started = await Promise.allSettled([edgeStarted, ...Array.from({ length: workerCount }, () => add())])

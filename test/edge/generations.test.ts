@@ -4,7 +4,7 @@ import { base64 } from '../../edge/bytes.ts'
 import { ImageResponse, ImageStreamEvent, Problem } from '../../edge/response-schema.ts'
 import type { WorkMessage } from '../../shared/job.ts'
 import { JobList, JobRecord } from '../../shared/job-record.ts'
-import { call, postJson } from './support/api.ts'
+import { bindings, call, client, postJson } from './support/api.ts'
 import { cancel, jobObject, look, submit } from './support/job.ts'
 import { receiveMessage, ScriptedWorker, TINY_PNG, verdict } from './support/scripted-worker.ts'
 import { allFrames, frames } from './support/sse.ts'
@@ -161,6 +161,34 @@ describe('POST /v1/images/generations', () => {
       const worker = await askAndLeave()
       await vi.waitFor(async () => expect((await look(worker.message.jobId)).status).toBe('canceled'), PATIENT)
       expect(await worker.reportOk([worker.started()])).toMatchObject({ continue: false })
+    })
+
+    // Issue 17: nobody was told of a caller who left before there was a job.
+    it.each([
+      ['a picture', {}, 1],
+      ['a stream', { stream: true }, 1],
+      ['three pictures', { n: 3 }, 3],
+    ])('is canceled where it was only being opened, for %s', async (_, more, count) => {
+      const caller = new AbortController()
+      const tenant = bindings.TENANT.getByName('anonymous')
+      const opening = Promise.withResolvers<void>()
+      const held = runInDurableObject(tenant, (__, state) => state.blockConcurrencyWhile(() => opening.promise))
+      const answer = call(GENERATIONS, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'a tie', ...more }),
+        signal: caller.signal,
+      }).catch((error: unknown) => error)
+      // Another request that came later has been answered, so this one waits for its tenant.
+      await (await call('/v1/models')).text()
+      caller.abort()
+      opening.resolve()
+      await held
+      await answer
+      await vi.waitFor(async () => {
+        const { data } = await client.jobs.list()
+        expect(data.map(({ status }) => status)).toEqual(Array(count).fill('canceled'))
+      }, PATIENT)
     })
 
     it('goes on for those who joined it', async () => {

@@ -91,13 +91,16 @@ describe.skipIf(process.platform !== 'linux')('npm start (needs /proc, so Linux 
     await expect(fetch(url)).rejects.toThrow()
   })
 
-  it('says which part died, stops the rest and ends with 1', async () => {
+  it.each([
+    ['a worker', 'gpu-worker/src/main.ts', /^worker worker-1 was ended by SIGKILL$/],
+    ['the edge', 'workerd', /^the edge \(workerd\) ended$/],
+  ])('says that %s died, stops the rest and ends with 1', async (_, program, words) => {
     const command = new StartCommand('--port', '0')
     await command.line(/^ready: /)
     const children = command.children()
-    const worker = children.find((pid) => commandLine(pid).includes('gpu-worker/src/main.ts'))
-    process.kill(worker ?? 0, 'SIGKILL')
-    await command.line(/^worker worker-1 was ended by SIGKILL$/)
+    const part = children.find((pid) => commandLine(pid).includes(program))
+    process.kill(part ?? 0, 'SIGKILL')
+    await command.line(words)
     expect(await command.exited).toBe(1)
     expect(children.filter(isAlive)).toEqual([])
   })

@@ -1,5 +1,6 @@
 import { ChangeMessageVisibilityCommand, DeleteQueueCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { describe, expect, it } from 'vitest'
+import { MOST_EXTRA } from '../../gpu-worker/src/admission.ts'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
@@ -77,15 +78,17 @@ describe('a lease', () => {
 })
 
 describe('room', () => {
-  it('is respected: no message is taken while the slots are full', async () => {
+  // Issue 17: a tenant waited in the queue for as long as another's heavy job wanted all slots.
+  it('is not waited for: while the slots are full a few more jobs are held, and no more than those', async () => {
     const worker = stand.worker({ slots: 4, lanes: ['interactive'] })
-    const jobs = [stand.edge.openJob(), stand.edge.openJob()]
+    const jobs = Array.from({ length: MOST_EXTRA + 3 }, () => stand.edge.openJob())
     for (const job of jobs) stand.send(job)
-    const first = await worker.engine.nextJob()
-    await stand.edge.until(() => jobs.some(({ batches }) => batches.length > 0))
-    expect(stand.inQueue()).toEqual({ ready: 1, inflight: 1 })
-    first.succeed()
-    ;(await worker.engine.nextJob()).succeed()
+    const held = []
+    for (let count = 0; count < 1 + MOST_EXTRA; count++) held.push(await worker.engine.nextJob())
+    expect(worker.runner.pauseBeforeExtra('interactive')).toBeUndefined()
+    expect(stand.inQueue()).toEqual({ ready: 2, inflight: 1 + MOST_EXTRA })
+    for (const job of held) job.succeed()
+    for (let count = 0; count < 2; count++) (await worker.engine.nextJob()).succeed()
     await Promise.all(jobs.map((job) => stand.edge.terminal(job)))
     await eventually(() => stand.inQueue(), EMPTY)
   })
@@ -210,6 +213,7 @@ describe('the queue', () => {
       heartbeatSeconds: 3,
       pollSeconds: 1,
       room: () => 1,
+      pauseBeforeExtra: () => undefined,
       handle: async () => undefined,
       log,
     })

@@ -38,6 +38,7 @@ async function holdOne(extend: Extend): Promise<{ lease: Lease; asked: () => num
     heartbeatSeconds: HEARTBEAT_SECONDS,
     pollSeconds: 1,
     room: () => (hasMessage ? 1 : 0),
+    pauseBeforeExtra: () => undefined,
     handle: async (lease) => {
       held.resolve(lease)
       await done.promise

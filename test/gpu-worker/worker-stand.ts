@@ -65,6 +65,7 @@ export class TestWorker {
       heartbeatSeconds: options.heartbeatSeconds ?? visibilitySeconds / 3,
       pollSeconds: 1,
       room: (lane) => this.runner.room(lane),
+      pauseBeforeExtra: (lane) => this.runner.pauseBeforeExtra(lane),
       handle: (lease) => this.runner.handle(lease),
       onReceived: (lane, ageMs) => this.received.push({ lane, ageMs }),
       log,

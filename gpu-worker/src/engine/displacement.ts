@@ -27,8 +27,8 @@ type Lanes = Readonly<Record<Lane, LaneQueue>>
 /**
  * Who, of those with slots, should make room, and for whom; as many run afterwards as before. In this order:
  * 1. a batch candidate in a borrowed slot, for an interactive one;
- * 2. a candidate of the tenant with the most slots for its weight, for a tenant that has none, if that leaves the former
- *    no worse off than it makes the latter;
+ * 2. a candidate of the tenant with the most slots for its weight, for the tenant with the fewest that wants one, if that
+ *    leaves the former no worse off than it makes the latter;
  * 3. a candidate of another job, for one of the same tenant without which its job has nothing to show, and which is due
  *    before it.
  *
@@ -37,7 +37,7 @@ type Lanes = Readonly<Record<Lane, LaneQueue>>
  * would take each other's place at every step, and both be done late.
  */
 export function choosePlaceToYield(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
-  return yieldBorrowed(occupied, lanes) ?? yieldToUnserved(occupied, lanes) ?? yieldToLead(occupied, lanes)
+  return yieldBorrowed(occupied, lanes) ?? yieldToPoorest(occupied, lanes) ?? yieldToLead(occupied, lanes)
 }
 
 function yieldBorrowed(occupied: readonly Occupied[], { interactive }: Lanes): Displacement | undefined {
@@ -47,20 +47,37 @@ function yieldBorrowed(occupied: readonly Occupied[], { interactive }: Lanes): D
   )
 }
 
-function yieldToUnserved(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
+function yieldToPoorest(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
   for (const lane of ['interactive', 'batch'] as const) {
-    const claimant = lanes[lane].firstUnserved
+    const claimant = lanes[lane].poorest
     if (claimant === undefined) continue
-    const weightOf = (tenant: string) => lanes[lane].flow(tenant)?.weight ?? 1
     const paid = occupied.filter((other) => other.lane === lane && other.kind !== 'spare')
-    const afterwards = [...Map.groupBy(paid, ({ tenant }) => tenant)]
-      .map(([tenant, slots]) => ({ slots, share: (slots.length - 1) / weightOf(tenant) }))
-      .filter(({ slots, share }) => slots.length >= 2 && share >= 1 / claimant.weight)
-      .sort((a, b) => b.share - a.share)
-    const [richest] = afterwards
-    if (richest !== undefined) return pair(richest.slots, claimant.tickets.first)
+    const [richest] = byShare(paid, lanes)
+    const afterwards = (claimant.running + 1) / claimant.weight
+    if (richest !== undefined && (richest.slots.length - 1) / richest.weight >= afterwards) {
+      return pair(richest.slots, claimant.tickets.first)
+    }
   }
   return undefined
+}
+
+export interface TenantSlots {
+  readonly slots: readonly Occupied[]
+  readonly weight: number
+  /** Whether the tenant wants none beyond these. */
+  readonly isContent: boolean
+}
+
+/** What each tenant of a lane has, the one with the most for its weight first. */
+export function byShare(paid: readonly Occupied[], lanes: Lanes): TenantSlots[] {
+  const share = ({ slots, weight }: TenantSlots) => slots.length / weight
+  return [...Map.groupBy(paid, ({ lane, tenant }) => `${lane} ${tenant}`).values()]
+    .map((slots) => {
+      const { lane, tenant } = slots[0] as Occupied
+      const flow = lanes[lane].flow(tenant)
+      return { slots, weight: flow?.weight ?? 1, isContent: flow === undefined || flow.tickets.size === 0 }
+    })
+    .toSorted((a, b) => share(b) - share(a))
 }
 
 function yieldToLead(occupied: readonly Occupied[], lanes: Lanes): Displacement | undefined {
@@ -81,11 +98,17 @@ function isAhead(ticket: Ticket, { seat, dueMs }: Occupied): boolean {
 }
 
 /**
- * Who, of several jobs that run, should leave if one has to: not one of the job with the best claim.
+ * Who, of several jobs that run, should leave if one has to: one of a tenant that has more slots for its weight than
+ * another; where all have as many, not one of the job with the best claim.
  *
  * @returns undefined where only one job runs
  */
 export function leastClaim(occupied: readonly Occupied[], lanes: Lanes): Occupied | undefined {
+  const [richest, ...others] = byShare(occupied, lanes)
+  const poorest = others.at(-1)
+  if (richest && poorest && richest.slots.length / richest.weight > poorest.slots.length / poorest.weight) {
+    return leastLoss(richest.slots)
+  }
   const ranked = occupied.toSorted((a, b) => compareClaims(a, b, lanes))
   return ranked.findLast(({ seat }) => seat.job !== ranked[0]?.seat.job)
 }

@@ -328,7 +328,9 @@ class StepEngine implements TickingEngine {
     const nowMs = this.#options.clock.now()
     this.#scores.apply(questions, nowMs)
     // What a step takes is known of ticks that had one.
-    if (seats.length > 0) this.measurements.noteTick(nowMs - startedMs)
+    if (seats.length === 0) return
+    this.measurements.noteTick(nowMs - startedMs)
+    this.#placement.noteTick(nowMs - startedMs)
   }
 
   #jobChanged(job: Job, transition: JobTransition): void {

@@ -57,6 +57,20 @@ export class LaneQueue {
     return flow
   }
 
+  /** Of the tenants that want a slot the one with the fewest for its weight; of several without any, as `firstUnserved`. */
+  get poorest(): TenantFlow | undefined {
+    const share = ({ running, weight }: TenantFlow) => running / weight
+    const waiting = [...this.#flows.values()].filter(({ tickets }) => tickets.size > 0)
+    return this.firstUnserved ?? waiting.toSorted((a, b) => share(a) - share(b))[0]
+  }
+
+  /** Slots with which each tenant that has or wants one can have as many as its weight says, the lightest one; 0 where nobody does. */
+  get slotsInProportion(): number {
+    const weights = [...this.#flows.values()].map(({ weight }) => weight)
+    const total = weights.reduce((sum, weight) => sum + weight, 0)
+    return weights.length === 0 ? 0 : Math.ceil(total / Math.min(...weights))
+  }
+
   /** A slot was given. */
   charge(tenant: string, rowSteps: number): void {
     const flow = this.#flowOf(tenant)

@@ -134,6 +134,12 @@ export class Measurements {
     return this.#isLineFresh ? (fixed + marginal * rows) * this.#tickOverStep : this.tickMs
   }
 
+  /** Milliseconds of one generator call with so many rows; undefined while it is unknown what a row costs. */
+  stepMsOf(rows: number): number | undefined {
+    const { fixed, marginal } = this.#line
+    return this.#isLineFresh ? fixed + marginal * rows : undefined
+  }
+
   /** Rows whose tick takes so many milliseconds, a fraction or below 0 too; Infinity while unknown or where rows are free. */
   rowsWithin(ms: number): number {
     const { fixed, marginal } = this.#line

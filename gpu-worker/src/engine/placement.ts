@@ -53,6 +53,11 @@ export class Placement {
     return job
   }
 
+  /** Everybody who owns a slot has taken a step, which took so long. */
+  noteTick(ms: number): void {
+    this.#scheduler.noteTick(ms)
+  }
+
   /** Changes a candidate's state. If it was running, its slot is free when this returns. */
   move(seat: Seat, transition: (candidate: Candidate) => CandidateTransition): void {
     const { job, candidate } = seat

@@ -1,12 +1,13 @@
 import { AppError } from '../../../shared/error-code.ts'
 import type { Lane } from '../../../shared/job.ts'
 import type { Candidate } from './candidate.ts'
-import { choosePlaceToYield, leastClaim, leastLoss, type Occupied } from './displacement.ts'
+import { byShare, choosePlaceToYield, leastClaim, leastLoss, type Occupied } from './displacement.ts'
 import type { Job } from './job.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Measurements } from './measurements.ts'
 import { PriorityQueue } from './priority-queue.ts'
 import { type Seat, stepsLeft } from './seat.ts'
+import { TenantPace } from './tenant-pace.ts'
 import {
   demandOf,
   dueOf,
@@ -19,7 +20,7 @@ import {
   ticketFor,
 } from './tickets.ts'
 import { appetiteOf, isWorthBetting } from './waves.ts'
-import { bestWidth, widthForDeadline } from './width.ts'
+import { bestWidth, widthForDeadline, widthForTenants } from './width.ts'
 
 /** Share of the row-steps that the `batch` lane gets while both lanes have work for all slots. */
 const BATCH_SHARE = 0.1
@@ -53,6 +54,7 @@ export class Scheduler {
   readonly #demands = new Map<Job, number>()
   readonly #occupied = new Map<Candidate, Occupied>()
   readonly #measurements: Measurements
+  readonly #pace: TenantPace
   #demand = 0
   /** Row-steps that the batch lane may take next. */
   #batchCredit = 0
@@ -62,6 +64,7 @@ export class Scheduler {
     const checked = (tenant: string) => checkWeight(tenant, weightOf(tenant))
     this.#lanes = { interactive: new LaneQueue(checked), batch: new LaneQueue(checked) }
     this.#measurements = measurements
+    this.#pace = new TenantPace(measurements, this.#lanes)
   }
 
   /** Slots that the jobs of this engine need, now or later. */
@@ -82,6 +85,11 @@ export class Scheduler {
     else this.#lanes[laneOf(job)].add(tenantOf(job), ticket)
   }
 
+  /** To be called after every tick with what it took, before anybody's state changes further. */
+  noteTick(ms: number): void {
+    this.#pace.noteTick(this.#paid, ms)
+  }
+
   /** Who gets a free slot; undefined where nobody should have it. Says so before the candidate's state changes. */
   take(nowMs: number): Seat | undefined {
     const ticket = this.#choose(nowMs) ?? this.#bestBet()
@@ -93,7 +101,7 @@ export class Scheduler {
   /** When nobody gets a free slot: who should make room for whom. Call again until there is no answer. */
   exchange(nowMs: number): Exchange | undefined {
     const next = this.#choose(nowMs)
-    if (next === undefined) return undefined
+    if (next === undefined || this.#pace.isOverrun(this.#paid)) return undefined
     const occupied = [...this.#occupied.values()]
     const bets = occupied.filter(isBet)
     const choice =
@@ -112,7 +120,9 @@ export class Scheduler {
    */
   excess(nowMs: number): Seat | undefined {
     const occupied = [...this.#occupied.values()]
-    const paid = occupied.filter((one) => !isBet(one))
+    const paid = this.#paid
+    const [sittingOut] = this.#pace.sittingOut(paid)
+    if (sittingOut !== undefined) return sittingOut.seat
     if (paid.length < occupied.length && this.#isAnybodyWaiting) return leastLoss(occupied.filter(isBet)).seat
     return paid.length > this.#width(paid, nowMs) ? leastClaim(paid, this.#lanes)?.seat : undefined
   }
@@ -156,21 +166,32 @@ export class Scheduler {
 
   /** @param paid  what runs and is no bet */
   #width(paid: readonly Occupied[], nowMs: number): number {
-    const urgent = paid.filter(({ kind }) => kind === 'lead')
-    return urgent.reduce(
-      (width, { seat }) => Math.min(width, widthForDeadline(seat, nowMs, this.#measurements)),
-      bestWidth(this.#demand, this.#measurements),
+    const { interactive, batch } = this.#lanes
+    const shares = byShare(paid, this.#lanes).map(({ slots, ...tenant }) => ({ ...tenant, rows: slots.length }))
+    // No tenant is to wait until another's path ends, so there is at least one row for each.
+    const fewest = interactive.slotsInProportion || batch.slotsInProportion
+    const fair = Math.min(
+      Math.max(fewest, bestWidth(this.#demand, this.#measurements)),
+      widthForTenants(shares, this.#measurements),
     )
+    const urgent = paid.filter(({ kind }) => kind === 'lead')
+    return urgent.reduce((width, { seat }) => Math.min(width, widthForDeadline(seat, nowMs, this.#measurements)), fair)
   }
 
   /** A job that runs alone is done soonest with all its rows at once, however much one costs; what bets may cost is theirs. */
   #hasRoomFor(ticket: Ticket, nowMs: number): boolean {
     if (isBet(ticket)) return true
-    const paid = [...this.#occupied.values()].filter((one) => !isBet(one))
+    const paid = this.#paid
+    if (this.#pace.isOverrun(paid)) return false
     if (paid.length < this.#width(paid, nowMs)) return true
     const { interactive, batch } = this.#lanes
     const isTenantWaiting = (interactive.firstUnserved ?? batch.firstUnserved) !== undefined
     return paid.every(({ seat }) => seat.job === ticket.job) && (paid.length === 0 || !isTenantWaiting)
+  }
+
+  /** What runs and is no bet. */
+  get #paid(): Occupied[] {
+    return [...this.#occupied.values()].filter((one) => !isBet(one))
   }
 
   #bestBet(): Ticket | undefined {

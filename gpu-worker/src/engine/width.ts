@@ -53,3 +53,37 @@ export function widthForDeadline(seat: Seat, nowMs: number, measurements: Pick<M
   const rows = Math.floor(measurements.rowsWithin((deadlineMs - nowMs) / (stepsLeft(seat) + 1)))
   return rows >= 1 ? rows : Number.POSITIVE_INFINITY
 }
+
+/** Rows of one tenant in a call. */
+export interface TenantRows {
+  readonly rows: number
+  readonly weight: number
+  /** Whether the tenant wants no more than these. */
+  readonly isContent: boolean
+}
+
+/**
+ * How many rows a call may have so that every tenant who has all it wants gets on at least as fast as its share of the
+ * machine would carry it; who wants more is served by turns. A tenant with r rows that owns the share 1 / n may be slowed
+ * n times: `fixed + marginal * w` is to be at most `n * (fixed + marginal * r)`, so
+ *
+ *     w = n * r + (n - 1) * fixed / marginal
+ *
+ * @param tenants  all in the call
+ * @returns        Infinity where nobody is slowed by others, or nothing is known of what a row costs
+ */
+export function widthForTenants(
+  tenants: readonly TenantRows[],
+  { rowCostShare }: Pick<Measurements, 'rowCostShare'>,
+): number {
+  if (tenants.length < 2 || rowCostShare === undefined || rowCostShare === 0) return Number.POSITIVE_INFINITY
+  const total = tenants.reduce((sum, { weight }) => sum + weight, 0)
+  const fixedOverMarginal = (1 - rowCostShare) / rowCostShare
+  const widths = tenants
+    .filter(({ isContent }) => isContent)
+    .map(({ rows, weight }) => {
+      const slower = total / weight
+      return slower * rows + (slower - 1) * fixedOverMarginal
+    })
+  return Math.floor(Math.min(...widths))
+}

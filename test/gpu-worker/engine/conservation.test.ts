@@ -50,7 +50,7 @@ test.each([
   [2, 3, 0],
   [3, 8, 0],
   // Rows that cost their full time run one job after another, so that what is too many yields all the time.
-  [4, 8, 10],
+  [6, 8, 10],
 ])(
   'nothing is lost or done twice under random arrivals, prunes, cancels, deadlines and failures (run %i, %i slots, %i ms a row)',
   { timeout: TIMEOUT_MS },
