@@ -1,19 +1,34 @@
 """From logits to probabilities, thresholds and judged steps, and what they are worth."""
 
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from verifier_cases import TOKENIZER, drawn_verifier, random_images
+from tiny_bundle import tiny_bundle_models
+from verifier_cases import LEFT, TOKENIZER, drawn_verifier, random_images, seen, trajectories
 
+from training import calibrate_verifier, coherence
 from training.averaged_weights import AveragedWeights
-from training.calibrate_verifier import OperatingPoint, fold_into_head, release
+from training.calibrate_verifier import OperatingPoint, fit_fusions, fold_into_head, release
+from training.checkpoint import save_weights
+from training.config_file import CONFIGS
+from training.export.bundle_models import load_models
+from training.fact_splits import split_of
 from training.models.verifier import TASKS
 from training.probability_quality import area_under_curve, brier_score, fit_scale_and_shift, reliability
 from training.pruning_choice import POTENTIAL, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
+from training.ranking_data import RankingConfig, released_files, sampling_of, source_of
+from training.ranking_shards import write_shard
+from training.sampling import SamplingSettings
 from training.tokenizer import encode_prompts
 from training.verifier_measurement import Answers, measure, selection
 
 RECORDED = (3, 5)
+SAMPLING = SamplingSettings(steps=9, corrections=3)
 
 
 def test_calibration_recovers_a_known_scale_and_shift():
@@ -108,7 +123,8 @@ def recorded_answers(rng: np.random.Generator) -> Answers:
     labels = np.repeat(good.astype(float)[:, None, None], 4, axis=1).repeat(3, axis=2)
     tags = np.where(np.arange(len(good)) % 2, "counting", "colors")
     siblings = [list(range(start, start + 4)) for start in range(0, len(good), 4)]
-    return Answers(logits, labels, tags, siblings, (4, 5, 6, 11))
+    coherence = np.where(good, 1.0, -1.0)[:, None] + rng.normal(0, 1.0, probability.shape[:2])
+    return Answers(logits, labels, coherence, tags, siblings, (4, 5, 6, 11))
 
 
 def test_choosing_by_the_score_is_compared_with_chance_and_with_the_best_there_is():
@@ -121,8 +137,11 @@ def test_choosing_by_the_score_is_compared_with_chance_and_with_the_best_there_i
 @pytest.mark.parametrize("tasks", [TASKS, ("alignment",), ("potential",)])
 def test_a_released_verifier_says_how_to_act_on_it(tasks):
     splits = {name: recorded_answers(np.random.default_rng(seed)) for seed, name in enumerate(("calibration", "test"))}
-    report = release(drawn_verifier(), splits.__getitem__, tasks, 12, call_row_steps=1.0)
-    assert report["tasks"] == list(tasks) and report["judgedStepsOf"] == 12
+    report = release(drawn_verifier(), splits.__getitem__, tasks, SAMPLING, call_row_steps=1.0)
+    assert report["tasks"] == list(tasks)
+    assert report["judgedStepsOf"] == SAMPLING.steps == 9, "judged steps are of the first pass; corrections come after it"
+    assert set(report["fusion"]) == set(tasks) - {"clarity"}
+    assert all(set(weights) == {"own", "coherence", "bias"} for weights in report["fusion"].values())
     assert set(report["thresholds"]) == set(TASKS)
     assert all(report["thresholds"][task] == 1.0 for task in set(TASKS) - set(tasks))
     assert all(0 < report["thresholds"][task] < 1 for task in tasks)
@@ -131,8 +150,11 @@ def test_a_released_verifier_says_how_to_act_on_it(tasks):
     if "alignment" in tasks:
         assert measured["alignment"]["reliability"]["step 11"]["ece"] < 0.1
         assert 0.5 <= report["thresholds"]["alignment"] < 1
+        assert report["fusion"]["alignment"]["coherence"] > 0.3
+        assert measured["parts"]["coherence"] < measured["alignment"]["areaUnderCurve"]["step 11"]["all"]
+        assert measured["parts"]["verifier"] <= measured["alignment"]["areaUnderCurve"]["step 11"]["all"]
     if tasks == TASKS:
-        assert report["judgedSteps"] == [5] and measured["pruning"]["caught"] == 1.0
+        assert report["judgedSteps"] == [5] and measured["pruning"]["caught"] > 0.95
         assert len(report["pruneRates"]) == 1 and 0.3 < report["pruneRates"][0] < 0.7
     else:
         assert report["judgedSteps"] == [] and "pruning" not in measured
@@ -140,10 +162,38 @@ def test_a_released_verifier_says_how_to_act_on_it(tasks):
 
 def test_measurement_is_of_each_task_and_step():
     known = recorded_answers(np.random.default_rng(0))
-    report = measure(known, known.probability([(1.0, 0.0)] * 3), TASKS)
+    report = measure(known, known.scores([(1.0, 0.0)] * 3, {}), TASKS)
     curve = report["potential"]["areaUnderCurve"]
     assert curve["step 5"] == {"all": 1.0, "colors": 1.0, "counting": 1.0}
     assert 0.35 < curve["step 4"]["all"] < 0.65
+
+
+def test_scores_are_calibrated_answers_and_those_of_a_fused_question_hold_coherence_too():
+    known = recorded_answers(np.random.default_rng(0))
+    fits = [(1.0, 0.0), (2.0, -1.0), (0.5, 0.25)]
+    plain = known.scores(fits, {})
+    assert plain == pytest.approx(1 / (1 + np.exp(-(known.logits * [1, 2, 0.5] + [0, -1, 0.25]))))
+    scored = known.scores(fits, {"alignment": {"own": 0.5, "coherence": 2.0, "bias": -0.5}})
+    assert np.array_equal(scored[..., :2], plain[..., :2])
+    logits = -0.5 + 0.5 * (0.5 * known.logits[..., 2] + 0.25) + 2.0 * known.coherence
+    assert scored[..., 2] == pytest.approx(1 / (1 + np.exp(-logits)))
+
+
+def test_potential_is_fused_before_the_end_and_alignment_at_it():
+    rng = np.random.default_rng(1)
+    known = recorded_answers(rng)
+    # Coherence tells good from bad before the last step only, or at the last only.
+    sign, noise = np.where(known.labels[:, -1, 2] > 0.5, 1.0, -1.0), rng.normal(0, 1, known.coherence.shape)
+    early, late = noise.copy(), noise.copy()
+    early[:, :-1] += sign[:, None]
+    late[:, -1] += sign
+    fits = [(1.0, 0.0)] * 3
+    for opinion, strong, weak in ((early, "potential", "alignment"), (late, "alignment", "potential")):
+        blurred = replace(known, coherence=opinion, logits=known.logits * 0.1)
+        fusion = fit_fusions(blurred, fits, TASKS)
+        assert fusion[strong]["coherence"] > 1 > 0.5 > abs(fusion[weak]["coherence"])
+    alone = fit_fusions(replace(known, coherence=late, logits=known.logits * 0.1), fits, ("potential",))
+    assert set(alone) == {"potential"} and alone["potential"]["coherence"] > 1, "a process reward's last answer decides"
 
 
 def test_averaged_weights_follow_and_resume():
@@ -162,12 +212,67 @@ def test_averaged_weights_follow_and_resume():
 
 def test_an_operating_point_that_is_given_is_used_and_measured():
     splits = {name: recorded_answers(np.random.default_rng(seed)) for seed, name in enumerate(("calibration", "test"))}
-    given = OperatingPoint(PruningRule((6,), 0.1, 0.95), 0.7)
-    report = release(drawn_verifier(), splits.__getitem__, TASKS, 12, call_row_steps=1.0, given=given)
-    assert report["thresholds"] == {"clarity": 0.1, "potential": 0.95, "alignment": 0.7}
+    given = OperatingPoint(PruningRule((6,), 0.1, 1.0), 0.7)
+    report = release(drawn_verifier(), splits.__getitem__, TASKS, SAMPLING, call_row_steps=1.0, given=given)
+    assert report["thresholds"] == {"clarity": 0.1, "potential": 1.0, "alignment": 0.7}
     assert report["judgedSteps"] == [6]
-    # This potential never reaches 0.95, so good candidates are lost as well: known before anybody serves it.
+    # Potential never reaches 1, so good candidates are lost as well: known before anybody serves it.
     assert report["pruneRates"] == [1.0] and report["measured"]["pruning"]["lost"] == 1.0
     with pytest.raises(ValueError, match=r"judged steps \[11\] were not recorded; permitted are \[4, 5, 6\]"):
         beyond = OperatingPoint(PruningRule((6, 11), 0.1, 0.95), 0.7)
-        release(drawn_verifier(), splits.__getitem__, TASKS, 12, call_row_steps=1.0, given=beyond)
+        release(drawn_verifier(), splits.__getitem__, TASKS, SAMPLING, call_row_steps=1.0, given=beyond)
+
+
+def cat_prompts(split: str, count: int) -> list[dict]:
+    """Specs of one cat, in wordings of a split."""
+    cat = {"tag": "single_object", "include": [{"class": "cat", "count": 1}]}
+    worded = ({**cat, "prompt": f"a photo of a cat {number}"} for number in itertools.count())
+    return list(itertools.islice((spec for spec in worded if split_of(spec) == split), count))
+
+
+def write_cat_trajectories(folder: Path, source: str, sampling: SamplingSettings) -> tuple[int, ...]:
+    """Two paths of each of 40 prompts, of which the one that its generator finds likely shows the cat; the recorded steps."""
+    steps = RankingConfig(1, (1,) * 6, 2).recorded_steps(sampling)
+    specs = [spec for split in ("calibration", "test") for spec in cat_prompts(split, 20) for _ in range(2)]
+    shown = [seen("cat", LEFT)]
+    data = trajectories(specs, [[shown] * len(steps), [[]] * len(steps)] * 40, source)
+    coherence = np.where(np.arange(80) % 2, -2.0, -0.5)[:, None] * np.ones(len(steps), np.float32)
+    write_shard(replace(data, steps=steps, step_count=sampling.all_steps, coherence=coherence), folder / "000.npz")
+    return steps
+
+
+def test_the_commands_write_what_a_bundle_says_of_coherence_and_of_a_verifier(tmp_path, monkeypatch, capsys):
+    models, settings = tiny_bundle_models(), CONFIGS / "bundle.toml"
+    weights, sampling = tmp_path / "weights", sampling_of(settings)
+    for name, model in (("generator", models.generator.folded()), ("quantizer", models.quantizer), ("detector", models.detector)):
+        save_weights(weights / f"{name}.pt", model)
+    save_weights(tmp_path / "trained.pt", models.verifiers["parm"].model)
+    steps = write_cat_trajectories(tmp_path / "ranking", source_of(released_files(weights), sampling), sampling)
+    places = ["--weights", str(weights), "--trajectories", str(tmp_path / "ranking")]
+    point = ["--judged-steps", "4", "6", "--clarity", "0.2", "--potential", "0.5", "--alignment", "0.97"]
+    calibrating = ["calibrate_verifier", "parm", *places, "--trained", str(tmp_path / "trained.pt"), "--threads", "1", *point]
+
+    monkeypatch.setattr("sys.argv", calibrating)
+    with pytest.raises(FileNotFoundError, match=r"coherence\.json; `python -m training\.coherence` writes it"):
+        calibrate_verifier.main()
+    monkeypatch.setattr("sys.argv", ["coherence", *places])
+    coherence.main()
+    told = json.loads((weights / "coherence.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == told
+    assert told["calibratedOn"] == told["measured"]["trajectories"] == 40
+    assert set(told["measured"]["areaUnderCurve"].values()) == {1.0}
+    assert [entry["stepIndex"] for entry in told["points"]] == list(steps) and steps[-1] == sampling.all_steps - 1
+
+    monkeypatch.setattr("sys.argv", calibrating)
+    calibrate_verifier.main()
+    report = json.loads((weights / "parm.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == report
+    assert report["judgedSteps"] == [4, 6] and report["judgedStepsOf"] == sampling.steps < sampling.all_steps
+    assert set(report["fusion"]) == {"potential", "alignment"} and report["measured"]["parts"]["coherence"] == 1.0
+    area = report["measured"]["alignment"]["areaUnderCurve"][f"step {steps[-1]}"]["all"]
+    assert area == 1.0, "fused with what tells them apart"
+    loaded = load_models(weights, ["parm"])
+    calibration, head = loaded.verifiers["parm"].calibration, loaded.verifiers["parm"].model.head
+    assert loaded.coherence == told["points"] and calibration.fusion == report["fusion"]
+    assert calibration.judged_steps_of == sampling.steps and calibration.judged_steps == (4, 6)
+    assert not torch.equal(head.weight, models.verifiers["parm"].model.head.weight), "the fit is folded in"

@@ -1,11 +1,13 @@
 """Scores of sampling settings: the same pictures as PyTorch's sampler, paired comparison, the report."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 import torch
 from tiny import tiny_generator, tiny_quantizer
+from tiny_bundle import bundle_settings
 
 from training import evaluate_generator
 from training.checkpoint import save_weights
@@ -23,6 +25,7 @@ from training.sampling import SamplingSettings, random_uniforms, sample
 from training.sampling_report import SettingScore, score_entries, score_table
 from training.tokenizer import build_tokenizer, encode_prompts
 from training.world.held_out import read_evaluation_set
+from training.world.prompts import drawn_styles
 
 FAST = SamplingSettings(steps=2)
 PROMPTS = ["a photo of a dog", "a photo of two cats", "a photo of a red car"]
@@ -53,11 +56,12 @@ def detector() -> Detector:
 def test_the_painter_samples_what_pytorch_samples(generator, quantizer, monkeypatch):
     """With float layers, so that only the loop around the graphs is under test; 20 prompts are more than one batch."""
     monkeypatch.setattr(generator_graphs, "Products", lambda graph, _: Products(graph, "float32"))
-    settings = SamplingSettings(steps=3, guidance=1.0, code_temperature=0.7)
+    settings = SamplingSettings(steps=3, guidance=1.0, code_temperature=0.7, corrections=2)
     texts = [PROMPTS[index % 3] for index in range(20)]
     images = GraphPainter.of_weights(generator, quantizer, 0.7, threads=1).paint(texts, settings, seed=3)
-    ids = torch.from_numpy(encode_prompts(build_tokenizer(), [*texts, ""]))
-    codes = sample(generator, ids[:-1], ids[-1], torch.arange(20), *random_uniforms(3, settings, 20, 16), settings)[-1]
+    ids = torch.from_numpy(encode_prompts(build_tokenizer(), [*drawn_styles(texts, seed=3), ""]))
+    uniforms = random_uniforms(3, settings, 20, 16)
+    codes = sample(generator, ids[:-1], ids[-1], torch.arange(20), *uniforms, settings).predictions[-1]
     expected = quantizer.decode(codes)
     assert images.shape == (20, 48, 48, 3) and images.dtype == torch.uint8
     # A uniform beside a category's edge may draw another code: a patch of 144 pixels of 2,304.
@@ -118,11 +122,12 @@ def test_paired_differences_are_surer_than_two_scores_apart():
 
 
 def test_the_report_has_a_line_for_each_setting():
-    scores = [scored([1, 1], [0, 1]), scored([1, 1], [1, 1], steps=16, code_temperature=0.8)]
+    scores = [scored([1, 1], [0, 1]), scored([1, 1], [1, 1], steps=16, corrections=4, code_temperature=0.8)]
     lines = score_table(scores).splitlines()
     assert len(lines) == 4
-    assert lines[2].startswith("| 12 | 1 | 1 | 1 | 1.00 (0.34-1.00) | 0.50 (0.09-0.91) | **0.750**")
-    assert lines[3].startswith("| 16 | 1 | 1 | 0.8 |") and "+0.250" in lines[3]
+    assert lines[0].startswith("| steps | corrections | correction share | guidance | temperature | code temperature |")
+    assert lines[2].startswith("| 12 | 0 | 0.2 | 1 | 1 | 1 | 1.00 (0.34-1.00) | 0.50 (0.09-0.91) | **0.750**")
+    assert lines[3].startswith("| 16 | 4 | 0.2 | 1 | 1 | 0.8 |") and "+0.250" in lines[3]
     entries = score_entries(scores)
     assert entries[1]["tasks"]["counting"]["correct"] == 1.0
     assert entries[1]["difference"]["mean"] == 0.25
@@ -133,14 +138,16 @@ def test_the_command_compares_settings_and_keeps_what_it_printed(generator, quan
     for name, model in (("generator", generator), ("quantizer", quantizer), ("detector", detector)):
         save_weights(tmp_path / f"{name}.pt", model)
     weights = [part for name in ("generator", "quantizer", "detector") for part in (f"--{name}", str(tmp_path / f"{name}.pt"))]
-    grid = ["--steps", "1", "2", "--code-temperature", "0.5", "1", "--per-task", "2", "--threads", "1"]
+    grid = ["--steps", "1", "2", "--code-temperature", "0.5", "1", "--corrections", "0", "1", "--per-task", "2", "--threads", "1"]
     monkeypatch.setattr("sys.argv", ["evaluate_generator", *weights, *grid, "--out", str(tmp_path / "out")])
     evaluate_generator.main()
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
-    settings = [(entry["code_temperature"], entry["steps"]) for entry in printed["settings"]]
-    assert settings == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]
+    settings = [(entry["code_temperature"], entry["steps"], entry["corrections"]) for entry in printed["settings"]]
+    assert settings == list(itertools.product((0.5, 1.0), (1, 2), (0, 1)))
+    served = SamplingSettings.of_bundle(bundle_settings())
+    assert {entry["correction_share"] for entry in printed["settings"]} == {served.correction_share}, "what is not given"
     assert json.loads((tmp_path / "out/scores.json").read_text()) == printed
-    assert len((tmp_path / "out/scores.md").read_text().splitlines()) == 6
+    assert len((tmp_path / "out/scores.md").read_text().splitlines()) == 10
     assert (tmp_path / "out/counting.png").exists()
     monkeypatch.setattr("sys.argv", ["evaluate_generator", "--bundle", "anywhere", "--code-temperature", "0.5"])
     with pytest.raises(SystemExit):

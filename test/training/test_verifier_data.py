@@ -8,6 +8,7 @@ import torch
 from tiny import tiny_generator
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, output_of, seen, trajectories
 
+from training import precision
 from training.budget import Budget
 from training.clarity import has_final_verdict, is_clear, is_settled
 from training.export import generator_graphs
@@ -413,6 +414,7 @@ def test_the_last_step_is_always_recorded_and_of_the_corrections_no_other():
 
 def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
     monkeypatch.setattr(generator_graphs, "Products", lambda graph, _: Products(graph, "float32"))
+    monkeypatch.setattr(precision, "_CPU_HAS_BFLOAT16", False)  # its rounding would hide what is compared
     torch.manual_seed(0)
     generator = Generator(replace(tiny_generator(TOKENIZER.get_vocab_size(), codebook_size=256), grid=8, width=64))
     for name, weight in generator.named_parameters():
@@ -432,7 +434,7 @@ def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
     painted = [painter.predict(prompt_ids, row_prompt, uniforms) for painter in painters]
     (graphs, graphs_coherence), (twin, twin_coherence) = painted
     assert graphs.shape == twin.shape == (6, 6, 64) and graphs_coherence.shape == twin_coherence.shape == (6, 6)
-    assert np.abs(graphs_coherence - twin_coherence)[0].max() < 0.1 and twin_coherence.max() < 0
+    assert np.abs(graphs_coherence - twin_coherence).max() < 0.2 < np.ptp(twin_coherence) and twin_coherence.max() < 0
     # Uniforms beside a category's edge may fall on its other side, and what follows another code may be another.
     assert (graphs[0] == twin[0]).mean() > 0.97
     assert (graphs[-1] == twin[-1]).mean() > 0.8
