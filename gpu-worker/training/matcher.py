@@ -39,6 +39,8 @@ _TINT_TOLERANCE = 8
 # Side in pixels of the squares whose mean the first step compares: a quarter of the numbers finds the same drawings.
 _COARSE = 2
 _PICTURES_AT_ONCE = 32
+# A misfit below this is rounding.
+_PERFECT = 0.01
 
 # Index of a class, and a colour; all colours, its own included, for None.
 _Wanted = tuple[int, str | None]
@@ -228,7 +230,7 @@ class Matcher:
     def _best(self, near: list[PlacedDrawing]) -> tuple[PlacedDrawing, ...]:
         """Takes the best fitting first, each on patches that none before it has taken."""
         taken, chosen = np.zeros(self._grid**2, bool), []
-        for placed in sorted(near, key=lambda placed: placed.misfit):
+        for placed in sorted(near, key=_preference):
             if not taken[placed.covers].any():
                 taken[placed.covers] = True
                 chosen.append(placed)
@@ -319,6 +321,16 @@ class Matcher:
         grid, side = self._grid, values.shape[1] // self._grid
         cut = values.reshape(-1, grid, side, grid, side, 3).transpose(0, 1, 3, 2, 4, 5)
         return cut.reshape(len(values), grid * grid, side, side, 3)
+
+
+def _preference(placed: PlacedDrawing) -> tuple:
+    """Lowest first: the misfit; of those that fit perfectly the drawing that explains more; of these any fixed order.
+
+    A patch of a large drawing can be a small one of another class. Without a rule a picture's reading would hang on the order in
+    which drawings were tried, and so on the pictures beside it.
+    """
+    drawing = placed.drawing
+    return (max(placed.misfit, _PERFECT), -len(placed.covers), drawing.class_index, drawing.sprite, drawing.color or "", placed.corner)
 
 
 def _looked_for(spec: Spec) -> list[_Wanted]:
