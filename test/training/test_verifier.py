@@ -10,7 +10,7 @@ from tiny import TINY_QUANTIZER, tiny_quantizer
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
 from training.budget import Budget
-from training.checkpoint import save_weights
+from training.checkpoint import read_start, save_weights
 from training.device import Hardware
 from training.export import verifier_graph
 from training.export.runtime import GraphSession
@@ -18,7 +18,7 @@ from training.export.stored_weights import half_stored
 from training.merge_verifiers import answering_all, merge
 from training.models.detector import DetectorMaps
 from training.models.evidence import Evidence, WordMeanings, count_distribution
-from training.models.verifier import TASKS, Verifier, VerifierConfig
+from training.models.verifier import TASKS, Verifier, VerifierConfig, with_vocabulary
 from training.object_targets import object_loss, object_targets
 from training.tokenizer import PAD, encode_prompts
 from training.training_loop import TrainingLoop
@@ -359,3 +359,16 @@ def test_an_orm_or_prm_answers_for_potential_and_alignment_alike(kind):
     for same in ("potential", "alignment"):
         assert torch.allclose(answers[:, TASKS.index(same)], own)
     assert torch.equal(answers[:, 0], model.logits(images, prompt_ids)[:, 0])
+
+
+def test_words_that_came_after_a_verifiers_training_mean_nothing_to_it(tmp_path):
+    old = Verifier(replace(TINY, vocabulary_size=TINY.vocabulary_size - 6))
+    save_weights(tmp_path / "verifier.pt", old)
+    weights = with_vocabulary(read_start(tmp_path / "verifier.pt", TINY, ignored=("vocabulary_size",)), TINY.vocabulary_size)
+    model = Verifier(TINY)
+    model.load_state_dict(weights)
+    table = model.word_table.weight
+    assert (table[-6:] == 0).all()
+    torch.testing.assert_close(table[:-6], old.word_table.weight, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=f"knows {TINY.vocabulary_size} words, the tokenizer only 5"):
+        with_vocabulary(model.state_dict(), 5)
