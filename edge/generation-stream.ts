@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { pathSteps } from '../shared/job.ts'
 import type { JobSnapshot } from '../shared/job-record.ts'
 import { isTerminal } from '../shared/job-status.ts'
 import type { ModelCard, Quality } from '../shared/model-card.ts'
@@ -95,7 +96,7 @@ async function* liveEvents(
   signal: AbortSignal,
 ): AsyncGenerator<ServerSentEvent> {
   const job = { id, reader: c.var.caller.tenant }
-  const partials = new PartialImages(partialImages, parameters.steps)
+  const partials = new PartialImages(partialImages, pathSteps(parameters))
   for await (const { event } of (await followJob(c.env, job, 0, signal)) ?? []) {
     if (ownEvents) yield { event: `parm.${event.type}`, data: { ...event, type: `parm.${event.type}` } }
     const partial = partials.offer(event)

@@ -9,8 +9,8 @@ import type { JobOptions, JobRequest } from './request-schema.ts'
 import type { SeedPolicy } from './settings.ts'
 
 /**
- * Serving defaults; steps, guidance and verifier come from the model's card, and what its `quality` says goes before these. Seed 0
- * makes a repeat a cache hit.
+ * Serving defaults; steps, corrections, guidance and verifier come from the model's card, and what its `quality` says goes before
+ * these. Seed 0 makes a repeat a cache hit.
  */
 const DEFAULTS = { seed: 0, candidates: 4, strategy: 'parm', accept: 'first', lane: 'interactive' } as const
 
@@ -85,9 +85,14 @@ export function completeRequest(
   const leastGain = options.leastGain ?? (accept === point?.accept && strategy === 'parm' ? point.leastGain : undefined)
   const problems: FieldProblem[] = []
   const { steps = card.defaults.steps, verifier = card.defaultVerifier } = options
+  const { corrections = card.defaults.corrections ?? 0 } = options
   if (steps > card.maxSteps) {
     const permitted = `an integer from ${LIMITS.steps.min} to ${card.maxSteps} for model ${card.id}`
     problems.push({ field: `${fieldPrefix}steps`, problem: describeValue(steps), permitted })
+  }
+  if (corrections > 0 && card.defaults.corrections === undefined) {
+    const permitted = `0 for model ${card.id}, which makes none`
+    problems.push({ field: `${fieldPrefix}corrections`, problem: describeValue(corrections), permitted })
   }
   if (!card.verifiers.includes(verifier)) {
     const permitted = `one of ${card.verifiers.map((name) => JSON.stringify(name)).join(', ')} for model ${card.id}`
@@ -104,6 +109,7 @@ export function completeRequest(
       strategy,
       accept,
       steps,
+      corrections,
       guidance: options.guidance ?? card.defaults.guidance,
       verifier,
       ...(leastGain === undefined ? {} : { leastGain }),

@@ -10,7 +10,7 @@ export class PartialImages {
   readonly #count: number
   readonly #stepCount: number
   #sent = 0
-  /** Latest probability that a judge gave each candidate still in the race. */
+  /** Latest score of each candidate still in the race: a judge's answer, or what it was fused to. */
   #standing = new Map<number, number>()
   #out = new Set<number>()
 
@@ -32,7 +32,7 @@ export class PartialImages {
         this.#out.clear()
         return undefined
       case 'verdict':
-        this.#standing.set(event.candidate, event.alignment ?? event.potential ?? 0)
+        this.#standing.set(event.candidate, event.score ?? event.alignment ?? event.potential ?? 0)
         return undefined
       case 'candidate':
         if (event.phase === 'pruned' || event.phase === 'stopped') this.#out.add(event.candidate)

@@ -51,6 +51,10 @@ const JOB_OPTIONS = {
     'first ends the job at the first finished candidate that passes; best compares all survivors. Under parm both end earlier where one more candidate cannot be expected to be better by much. Default: first.',
   ),
   steps: integer(LIMITS.steps, "Decoding steps of one candidate; a model may permit fewer. Default: the model's own."),
+  corrections: integer(
+    LIMITS.corrections,
+    "Steps after `steps` in which the least likely tokens of the picture are drawn anew; 0 for a model that makes none. Default: the model's own.",
+  ),
   guidance: field(
     z.number().min(LIMITS.guidance.min).max(LIMITS.guidance.max),
     `a number from ${LIMITS.guidance.min} to ${LIMITS.guidance.max}`,

@@ -19,6 +19,7 @@ const PARAMETERS: JobParameters = {
   strategy: 'parm',
   accept: 'best',
   steps: 10,
+  corrections: 0,
   guidance: 2,
   verifier: 'parm',
 }

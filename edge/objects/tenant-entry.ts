@@ -1,4 +1,4 @@
-import { isScoring, type JobParameters, type WorkParameters } from '../../shared/job.ts'
+import { isScoring, type JobParameters, pathSteps, runnableCandidates, type WorkParameters } from '../../shared/job.ts'
 import { ticketOfOpener } from './interest.ts'
 import { attemptOf, hasEnded } from './job-state.ts'
 import type { JobSpec, JobStore, Ticket } from './job-store.ts'
@@ -16,8 +16,8 @@ export function newJobEntry(spec: JobSpec): JobEntry {
 }
 
 /** @returns row-steps that the work may take at most by the paper's search */
-export function mostRowSteps({ strategy, candidates, steps }: JobParameters): number {
-  return (strategy === 'baseline' ? 1 : candidates) * steps
+export function mostRowSteps(parameters: JobParameters): number {
+  return runnableCandidates(parameters) * pathSteps(parameters)
 }
 
 /** By which the books call it; of several, the first. */

@@ -7,7 +7,7 @@
 import { imageUrl } from './api.js'
 import { byId, drawing, element } from './element.js'
 import { keepCrisp } from './picture-scale.js'
-import { latestVerdict, previewUrl } from './run.js'
+import { latestVerdict, previewUrl, stepsOfPath } from './run.js'
 import { createVerdictBars } from './verdict-bars.js'
 import { frameNumber, standing, stateWord } from './wording.js'
 
@@ -33,9 +33,9 @@ export function createContactSheet(listener) {
 
   return {
     /** Unexposed frames, before there is a job. @param {Plan} plan */
-    showBlank({ candidates, steps }) {
-      setCount(candidates)
-      for (const frame of frames) frame.clear(steps)
+    showBlank(plan) {
+      setCount(plan.candidates)
+      for (const frame of frames) frame.clear(stepsOfPath(plan))
       note.textContent = ''
     },
     /** @param {Run} run @param {number} picked */
@@ -108,7 +108,7 @@ function createFrame(number, onPick) {
       if (candidate === shown && as === shownAs) return
       shown = candidate
       shownAs = as
-      const { steps } = run.parameters
+      const steps = stepsOfPath(run.parameters)
       const word = stateWord(candidate, run)
       const verdict = latestVerdict(candidate)
       // A log kept without its previews still has the winner's picture.

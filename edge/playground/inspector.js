@@ -6,9 +6,9 @@
 import { imageUrl } from './api.js'
 import { byId, element } from './element.js'
 import { keepCrisp } from './picture-scale.js'
-import { previewUrl } from './run.js'
+import { previewUrl, stepsOfPath } from './run.js'
 import { QUESTIONS } from './verdict-bars.js'
-import { DECISION_HINTS, figure, frameNumber, standing, stateWord } from './wording.js'
+import { decisionHint, figure, frameNumber, standing, stateWord } from './wording.js'
 
 /** @param {{ onPickStep: (stepIndex: number) => void }} listener */
 export function createInspector(listener) {
@@ -56,7 +56,8 @@ export function createInspector(listener) {
           const probability = verdict[question]
           return element('td', { class: 'figure' }, probability === undefined ? '–' : figure(probability))
         })
-        const word = element('td', { class: 'decision', 'data-decision': decision, title: DECISION_HINTS[decision] })
+        const title = decisionHint(verdict)
+        const word = element('td', { class: 'decision', 'data-decision': decision, title })
         word.append(decision)
         return element('tr', {}, element('th', { scope: 'row' }, String(stepIndex + 1)), picture, ...cells, word)
       }),
@@ -91,7 +92,7 @@ export function createInspector(listener) {
       image.alt =
         word === 'winner' && pickedStep === undefined
           ? `The picture made for “${run.parameters.prompt}”`
-          : `Candidate ${picked} after step ${step} of ${run.parameters.steps}`
+          : `Candidate ${picked} after step ${step} of ${stepsOfPath(run.parameters)}`
       title.textContent = `${frameNumber(picked)} ${word}`
       legend.hidden = true
       reason.hidden = false

@@ -4,7 +4,7 @@
  * @import { Plan, Run } from './run.js'
  */
 import { byId, element } from './element.js'
-import { rowSteps } from './run.js'
+import { rowSteps, stepsOfPath } from './run.js'
 import { CACHE_WORDS, plural, seconds } from './wording.js'
 
 export function createLedger() {
@@ -14,7 +14,9 @@ export function createLedger() {
 
   return {
     /** The most a job can cost. @param {Plan} plan */
-    showPlan({ candidates, steps }) {
+    showPlan(plan) {
+      const { candidates } = plan
+      const steps = stepsOfPath(plan)
       setShares(0, 0)
       cache.hidden = true
       text.textContent = `At most ${plural(candidates * steps, 'row-step')}: ${plural(candidates, 'candidate')} of ${plural(steps, 'step')}`

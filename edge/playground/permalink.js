@@ -11,6 +11,7 @@ export const PICTURE_FIELDS = /** @type {const} */ ([
   'accept',
   'seed',
   'steps',
+  'corrections',
   'guidance',
   'verifier',
 ])

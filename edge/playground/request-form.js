@@ -14,9 +14,11 @@ import { byId, element } from './element.js'
 import { createExamples } from './examples.js'
 import { FIELDS } from './permalink.js'
 
-const NUMERIC = /** @type {ReadonlySet<string>} */ (new Set(['candidates', 'seed', 'steps', 'guidance', 'deadlineMs']))
+const NUMERIC = /** @type {ReadonlySet<string>} */ (
+  new Set(['candidates', 'seed', 'steps', 'corrections', 'guidance', 'deadlineMs'])
+)
 const IN_MORE = /** @type {ReadonlySet<string>} */ (
-  new Set(['steps', 'guidance', 'model', 'verifier', 'deadlineMs', 'format'])
+  new Set(['steps', 'corrections', 'guidance', 'model', 'verifier', 'deadlineMs', 'format'])
 )
 /** @type {Record<string, string>} */
 const HINTS = {
@@ -100,6 +102,7 @@ export function createRequestForm(listener) {
     const shown = card()
     if (!shown) return
     byId('steps', HTMLInputElement).placeholder = String(shown.defaults.steps)
+    byId('corrections', HTMLInputElement).placeholder = String(shown.defaults.corrections ?? 0)
     byId('guidance', HTMLInputElement).placeholder = String(shown.defaults.guidance)
     verifier.replaceChildren(
       ...shown.verifiers.map((name) =>
@@ -133,8 +136,13 @@ export function createRequestForm(listener) {
 
     /** What the job would cost at most. @returns {Plan} */
     plan() {
-      const steps = Number(values().steps) || (card()?.defaults.steps ?? 0)
-      return { candidates: Number(candidates.value), steps }
+      const defaults = card()?.defaults
+      const { steps, corrections } = values()
+      return {
+        candidates: Number(candidates.value),
+        steps: Number(steps) || (defaults?.steps ?? 0),
+        corrections: corrections ? Number(corrections) : (defaults?.corrections ?? 0),
+      }
     },
 
     askForApiKey() {
@@ -223,6 +231,7 @@ export function createRequestForm(listener) {
   function isUnusual(field, value) {
     const defaults = card()?.defaults
     if (field === 'steps') return value !== String(defaults?.steps)
+    if (field === 'corrections') return value !== String(defaults?.corrections ?? 0)
     if (field === 'guidance') return value !== String(defaults?.guidance)
     if (field === 'deadlineMs' || field === 'format') return value !== '' && value !== 'png'
     return value !== card()?.defaultVerifier

@@ -16,7 +16,7 @@
  */
 
 /** @typedef {{ stepIndex: number, url: string }} Preview */
-/** @typedef {Pick<JobParameters, 'candidates' | 'steps'>} Plan  what a job may cost at most */
+/** @typedef {Pick<JobParameters, 'candidates' | 'steps' | 'corrections'>} Plan  what a job may cost at most */
 
 /**
  * @typedef {object} Candidate
@@ -116,6 +116,11 @@ export function applyEvent(run, event) {
   }
 }
 
+/** @param {Pick<JobParameters, 'steps' | 'corrections'>} parameters */
+export function stepsOfPath({ steps, corrections }) {
+  return steps + corrections
+}
+
 /** @param {Run} run */
 export function isOver(run) {
   return run.status !== 'queued' && run.status !== 'running'
@@ -161,8 +166,8 @@ export function previewUrl(candidate, stepIndex) {
  * @returns {{ possible: number, spent: number, saved: number }}
  */
 export function rowSteps(run) {
-  const { candidates, steps } = run.parameters
-  const possible = candidates * steps
+  const steps = stepsOfPath(run.parameters)
+  const possible = run.parameters.candidates * steps
   if (run.result) return { possible, spent: run.result.cost.rowSteps, saved: run.result.cost.rowStepsSaved }
   let spent = 0
   let saved = 0
@@ -216,9 +221,9 @@ function withCandidate(run, index, change) {
  */
 function promise(candidate) {
   let value = 0
-  for (const { potential, alignment } of candidate.verdicts) {
-    if (alignment !== undefined) value = 1 + alignment
-    else if (potential !== undefined) value = potential
+  for (const { potential, alignment, score } of candidate.verdicts) {
+    if (alignment !== undefined) value = 1 + (score ?? alignment)
+    else if (potential !== undefined) value = score ?? potential
   }
   return value
 }

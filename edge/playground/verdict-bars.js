@@ -1,12 +1,12 @@
 /**
- * The three probabilities of a verdict as labelled bars.
+ * The probabilities of a verdict as labelled bars: the verifier's three answers, and the generator's own opinion where it has one.
  *
  * @import { Verdict } from '../../shared/verdict.ts'
  */
 import { element } from './element.js'
 import { figure } from './wording.js'
 
-export const QUESTIONS = /** @type {const} */ (['clarity', 'potential', 'alignment'])
+export const QUESTIONS = /** @type {const} */ (['clarity', 'potential', 'alignment', 'coherence'])
 
 export function createVerdictBars() {
   const rows = QUESTIONS.map((question) => {
@@ -23,6 +23,7 @@ export function createVerdictBars() {
       for (const { question, value, bar, row } of rows) {
         const probability = verdicts.findLast((verdict) => verdict[question] !== undefined)?.[question]
         row.dataset.asked = String(probability !== undefined)
+        row.hidden = question === 'coherence' && probability === undefined
         value.textContent = probability === undefined ? '–' : figure(probability)
         bar.style.setProperty('--value', String(probability ?? 0))
       }

@@ -2,11 +2,11 @@
  * How states are put into words, once for the eye and the screen reader alike.
  *
  * @import { CacheOutcome } from '../../shared/job-record.ts'
- * @import { Decision } from '../../shared/verdict.ts'
+ * @import { Decision, Verdict } from '../../shared/verdict.ts'
  * @import { JobResult } from '../../shared/job.ts'
  * @import { Candidate, CandidatePhase, Run } from './run.js'
  */
-import { countPhases, isOver, latestVerdict } from './run.js'
+import { countPhases, isOver, latestVerdict, stepsOfPath } from './run.js'
 
 /** @type {Record<CandidatePhase, string>} */
 const PHASE_WORDS = {
@@ -38,11 +38,17 @@ export const CACHE_WORDS = {
 }
 
 /** @type {Record<Decision, string>} */
-export const DECISION_HINTS = {
+const DECISION_HINTS = {
   unclear: 'too early to judge; asked again later',
   keep: 'may go on',
   prune: 'judged hopeless; stopped',
   accept: 'finished, and passed',
+}
+
+/** What a decision means, and what it went by where that is no answer of the verifier's alone. @param {Verdict} verdict */
+export function decisionHint({ decision, score }) {
+  const hint = DECISION_HINTS[decision]
+  return score === undefined ? hint : `${hint}; went by ${figure(score)}, the answer with coherence`
 }
 
 /** Frames are numbered from 0 like the API's candidates, in two digits like film. @param {number} candidate */
@@ -73,8 +79,7 @@ export function stateWord(candidate, run) {
  * @param {Run} run
  */
 export function standing(candidate, run) {
-  const { steps } = run.parameters
-  const done = `step ${candidate.stepsDone} of ${steps}`
+  const done = `step ${candidate.stepsDone} of ${stepsOfPath(run.parameters)}`
   if (run.result?.candidate === candidate.candidate) return WIN_WORDS[run.result.reason]
   if (isCutShort(candidate, run)) {
     return candidate.stepsDone > 0 ? `The job ended after ${done}.` : 'The job ended before it could start.'
@@ -87,14 +92,14 @@ export function standing(candidate, run) {
     case 'resumed':
       return `None survived; being finished after all, ${done}.`
     case 'finished': {
-      const alignment = latestVerdict(candidate)?.alignment
-      return alignment === undefined ? 'Finished.' : `Finished with alignment ${figure(alignment)}.`
+      const verdict = latestVerdict(candidate)
+      return verdict?.alignment === undefined ? 'Finished.' : `Finished with ${answered('alignment', verdict)}.`
     }
     case 'stopped':
       return `Stopped after ${done}: another candidate was accepted.`
     case 'pruned': {
       const verdict = candidate.verdicts.findLast(({ decision }) => decision === 'prune')
-      const why = verdict?.potential === undefined ? '' : `: potential ${figure(verdict.potential)}`
+      const why = verdict?.potential === undefined ? '' : `: ${answered('potential', verdict)}`
       return `Pruned after ${done}${why}.`
     }
     default: {
@@ -103,6 +108,12 @@ export function standing(candidate, run) {
       return never
     }
   }
+}
+
+/** @param {'alignment' | 'potential'} question @param {Verdict} verdict */
+function answered(question, { score, ...answers }) {
+  const answer = `${question} ${figure(answers[question] ?? 0)}`
+  return score === undefined ? answer : `${answer}, with coherence ${figure(score)}`
 }
 
 /** Whether the job ended while this candidate was still in the race. @param {Candidate} candidate @param {Run} run */

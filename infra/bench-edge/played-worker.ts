@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { createEdgeClient, type EdgeClient } from '../../gpu-worker/src/edge-client.ts'
 import { encodePng } from '../../gpu-worker/src/png.ts'
-import { JobMessage } from '../../shared/job.ts'
+import { JobMessage, pathSteps } from '../../shared/job.ts'
 import type { WorkerEvent } from '../../shared/job-event.ts'
 import { type LocalQueue, queueName } from '../local/queue.ts'
 
@@ -41,7 +41,8 @@ export class PlayedWorker {
     const png = encodePng(picture(), SIDE, SIDE)
     const sha256 = createHash('sha256').update(png).digest('hex')
     await this.#edge.putImage(sha256, new Uint8Array(png), patience())
-    const { candidates, steps } = this.#message.parameters
+    const { candidates } = this.#message.parameters
+    const steps = pathSteps(this.#message.parameters)
     const verifier = this.#message.parameters.verifier
     const image = { sha256, bytes: png.byteLength, width: SIDE, height: SIDE, contentType: 'image/png' as const }
     const cost = {

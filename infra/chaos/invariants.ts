@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { runnableCandidates } from '../../shared/job.ts'
+import { pathSteps, runnableCandidates } from '../../shared/job.ts'
 import { isTerminalEvent } from '../../shared/job-event.ts'
 import type { JobRecord } from '../../shared/job-record.ts'
 import { isTerminal } from '../../shared/job-status.ts'
@@ -114,7 +114,7 @@ async function pictureProblems(now: JobRecord, client: ServiceClient, reference:
   // Who was answered from cache caused no work.
   if (cache === 'hit') return problems
   const { rowSteps, rowStepsReused = 0, rowStepsSaved, judgeCalls } = result.cost
-  const all = runnableCandidates(parameters) * parameters.steps
+  const all = runnableCandidates(parameters) * pathSteps(parameters)
   const accounted = rowSteps + rowStepsReused + rowStepsSaved
   if (accounted !== all) problems.push(`accounts for ${accounted} row-steps of ${all}`)
   // What was known was not asked again.

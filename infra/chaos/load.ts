@@ -66,6 +66,7 @@ function newRequest(index: number, dice: Dice): JobRequest {
     seed: dice.integer(0, 1_000_000),
     candidates: dice.integer(1, 6),
     steps: dice.integer(4, TINY.tokenCount),
+    corrections: dice.integer(0, 4),
     strategy: dice.pick(['baseline', 'orm', 'prm', 'parm', 'parm']),
     accept: dice.pick(['best', 'first']),
     priority: dice.happens(SHARES.batch) ? 'batch' : 'interactive',

@@ -6,9 +6,14 @@ import type { BundleManifest } from '../../shared/bundle.ts'
 import { decodeGraph, prefixGraph, stepGraph, TINY, verifierGraph } from './tiny-graphs.ts'
 
 /** Words that a tiny model knows; digits make any number of prompts. */
-export const TINY_WORDS = ['a', 'photo', 'of', 'red', 'blue', 'cat', 'dog', 'kite', ...'0123456789']
+const TINY_WORDS = ['a', 'photo', 'of', 'red', 'blue', 'cat', 'dog', 'kite', ...'0123456789']
+const TONES = ['warm', 'cool', 'pale']
 const SPECIAL = ['[PAD]', '[UNK]', '[BOS]', '[EOS]']
+const VOCABULARY = [...SPECIAL, ...TINY_WORDS, ...TONES]
 const MAX_STEPS = 50
+const DEFAULT_STEPS = 8
+/** The step graph does not say how likely a known token looks, so a token is scored by how likely it was when it was drawn. */
+const CORRECTIONS = { steps: 2, share: 0.4, scoring: 'commit', throughout: true } as const
 
 /**
  * Writes a bundle whose graphs take microseconds: everything around a model can be tried with it as fast as it goes, by the
@@ -65,7 +70,9 @@ function manifest(files: Readonly<Record<string, Uint8Array>>, revision: string)
       layers: TINY.layers,
       heads: TINY.heads,
       headDim: TINY.headDim,
-      defaults: { steps: 8, guidance: 1, temperature: 1 },
+      defaults: { steps: DEFAULT_STEPS, guidance: 1, temperature: 1 },
+      corrections: CORRECTIONS,
+      coherence: { points: [{ stepIndex: DEFAULT_STEPS + CORRECTIONS.steps - 1, offset: 1, slope: 1 }] },
       maxSteps: MAX_STEPS,
     },
     prompt: {
@@ -77,6 +84,7 @@ function manifest(files: Readonly<Record<string, Uint8Array>>, revision: string)
       padSide: 'right',
       unknown,
       unconditional: [bos, eos, ...new Array<number>(promptTokens - 2).fill(pad)],
+      styles: [{ name: 'tone', tokens: TONES.map((word) => [VOCABULARY.indexOf(word)]) }],
       examples: ['a photo of a red kite'],
     },
     verifiers: {
@@ -85,8 +93,9 @@ function manifest(files: Readonly<Record<string, Uint8Array>>, revision: string)
         tasks: ['clarity', 'potential', 'alignment'],
         thresholds: { clarity: 0.3, potential: 0.3, alignment: 0.6 },
         judgedSteps: [2, 4],
-        judgedStepsOf: 8,
+        judgedStepsOf: DEFAULT_STEPS,
         callMs: 1,
+        fusion: { alignment: { own: 1, coherence: 0.5, bias: 0 }, potential: { own: 1, coherence: 0.5, bias: 0 } },
       },
     },
     defaultVerifier: 'parm',
@@ -95,7 +104,7 @@ function manifest(files: Readonly<Record<string, Uint8Array>>, revision: string)
 }
 
 function tokenizer(): object {
-  const vocab = Object.fromEntries([...SPECIAL, ...TINY_WORDS].map((word, id) => [word, id]))
+  const vocab = Object.fromEntries(VOCABULARY.map((word, id) => [word, id]))
   return {
     version: '1.0',
     truncation: null,

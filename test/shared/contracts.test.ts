@@ -14,6 +14,7 @@ const PARAMETERS: JobParameters = {
   strategy: 'parm',
   accept: 'first',
   steps: 12,
+  corrections: 0,
   guidance: 2,
   verifier: 'parm',
 }

@@ -144,6 +144,7 @@ export function fakeModel(): ServedModel & { readonly preparedPrompts: Set<Prepa
       imageSize: FAKE_SIZE,
       tokenCount: 4,
       codebookSize: 16,
+      corrections: undefined,
       read: readPrompt,
       async prepare(prompt) {
         const prepared = readPrompt(prompt)

@@ -1,4 +1,6 @@
 import type {
+  CoherenceScale,
+  Fusion,
   Generator,
   Judgement,
   Pixels,
@@ -8,6 +10,7 @@ import type {
   Verifier,
 } from '../../gpu-worker/src/engine/ports.ts'
 import { fillUniform } from '../../gpu-worker/src/engine/random.ts'
+import type { Corrections } from '../../shared/bundle.ts'
 import type { FakeClock } from './fake-clock.ts'
 
 /** Which path drew a row's numbers, and at which step. */
@@ -24,6 +27,10 @@ export interface FakeGeneratorOptions {
   readonly codebookSize?: number
   readonly temperature?: number
   readonly guidedShare?: number
+  readonly corrections?: Corrections
+  readonly coherence?: CoherenceScale
+  /** By axis, the words of its choices. */
+  readonly styles?: readonly (readonly string[])[]
   /** Seeds whose rows `ownerOf` recognises. Default [0]. */
   readonly seeds?: readonly number[]
   /** Time of one step call. */
@@ -35,15 +42,16 @@ export interface FakeGeneratorOptions {
 export interface RecordedStep {
   readonly owners: readonly RowOwner[]
   readonly prompts: readonly string[]
+  readonly styles: readonly (readonly number[])[]
 }
 
 const FINGERPRINT_CANDIDATES = 32
 const FINGERPRINT_STEPS = 64
 
 /**
- * A generator without a model: every code is a hash of the prompt, the guidance, the row's own tokens and its own uniform,
- * so that a wrong seed, a wrong step, a lost token or a batch-mate's influence shows in the picture. Knows the words of
- * `KNOWN_WORDS`. Deterministic; each call answers in a later microtask.
+ * A generator without a model: every code is a hash of the prompt, its style, the guidance, the row's own tokens and its own
+ * uniform, so that a wrong seed, a wrong step, a lost token or a batch-mate's influence shows in the picture. Knows the words of
+ * `KNOWN_WORDS` and of its styles. Deterministic; each call answers in a later microtask.
  */
 export class FakeGenerator implements Generator {
   readonly tokenCount: number
@@ -51,6 +59,8 @@ export class FakeGenerator implements Generator {
   readonly imageSize: readonly [number, number]
   readonly temperature: number
   readonly guidedShare: number
+  readonly corrections: Corrections | undefined
+  readonly coherence: CoherenceScale | undefined
   /** All step calls so far. */
   readonly steps: RecordedStep[] = []
   /** Rows of each decode call so far. */
@@ -64,6 +74,7 @@ export class FakeGenerator implements Generator {
   readonly #ownerByPicture = new Map<string, RowOwner>()
   readonly #clock: FakeClock | undefined
   readonly #stepMs: number
+  readonly #styles: readonly (readonly string[])[]
 
   constructor(options: FakeGeneratorOptions = {}) {
     this.imageSize = options.grid ?? [4, 4]
@@ -71,6 +82,9 @@ export class FakeGenerator implements Generator {
     this.codebookSize = options.codebookSize ?? 4096
     this.temperature = options.temperature ?? 1
     this.guidedShare = options.guidedShare ?? 1
+    this.corrections = options.corrections
+    this.coherence = options.coherence
+    this.#styles = options.styles ?? []
     this.#clock = options.clock
     this.#stepMs = options.stepMs ?? 0
     for (const seed of options.seeds ?? [0]) this.#learnSeed(seed)
@@ -82,14 +96,21 @@ export class FakeGenerator implements Generator {
   }
 
   read(prompt: string): PreparedPrompt {
-    const words = prompt.split(' ')
-    return {
+    const styleWords = this.#styles.flat()
+    const words = prompt.split(' ').filter((word) => !styleWords.includes(word))
+    const common = {
       key: prompt,
       ids: words.map((word) => KNOWN_WORDS.indexOf(word) + 1),
       unknownWords: [...new Set(words.filter((word) => !KNOWN_WORDS.includes(word)))],
       tokensLeftOut: 0,
       isUnread: !words.some((word) => KNOWN_WORDS.includes(word)),
     }
+    if (this.#styles.length === 0) return common
+    const styles = this.#styles.map((choices) => {
+      const named = choices.findIndex((word) => prompt.split(' ').includes(word))
+      return { choices: choices.length, named: named < 0 ? undefined : named }
+    })
+    return { ...common, styles }
   }
 
   release(prompt: PreparedPrompt): void {
@@ -106,7 +127,8 @@ export class FakeGenerator implements Generator {
 
   async step(rows: readonly StepRow[]): Promise<StepOutput[]> {
     const owners = rows.map((row) => this.#recognise(row.uniform))
-    const recorded = { owners, prompts: rows.map((row) => row.prompt.key) }
+    const prompts = rows.map((row) => row.prompt.key)
+    const recorded = { owners, prompts, styles: rows.map(({ style }) => style ?? []) }
     this.beforeStep(recorded)
     this.#clock?.advance(this.#stepMs)
     this.steps.push(recorded)
@@ -135,17 +157,17 @@ export class FakeGenerator implements Generator {
   }
 
   #sample(row: StepRow, owner: RowOwner): StepOutput {
-    const own = hash([...row.prompt.ids, Math.fround(row.guidance) * 1024, ...row.tokens])
+    const own = hash([...row.prompt.ids, ...(row.style ?? []), Math.fround(row.guidance) * 1024, ...row.tokens])
     const ids = new Int32Array(this.tokenCount)
     const prob = new Float32Array(this.tokenCount)
     const pixels = new Uint8Array(this.tokenCount * 3)
     for (let position = 0; position < this.tokenCount; position++) {
-      const code = hash([own, position, (row.uniform[position] as number) * 2 ** 24]) % this.codebookSize
+      const sampled = hash([own, position, (row.uniform[position] as number) * 2 ** 24]) % this.codebookSize
+      const known = row.tokens[position] as number
+      const code = known === this.codebookSize ? sampled : known
       ids[position] = code
       prob[position] = (1 + (hash([own, position, code]) % 1000)) / 1001
-      const known = row.tokens[position] as number
-      const shown = known === this.codebookSize ? code : known
-      pixels.set([shown >> 16, (shown >> 8) & 0xff, shown & 0xff], position * 3)
+      pixels.set([code >> 16, (code >> 8) & 0xff, code & 0xff], position * 3)
     }
     this.#ownerByPicture.set(pixels.join(), owner)
     return { ids, prob }
@@ -188,7 +210,8 @@ export const KNOWN_WORDS: readonly string[] = ['a', 'red', 'blue', 'cat', 'dog',
 export interface FakeVerifierOptions {
   readonly name?: string
   readonly thresholds?: Judgement
-  /** Those below the last step are used. Default [1, 3]. */
+  readonly fusion?: Fusion
+  /** Those of the first pass and below the last step are used. Default [1, 3]. */
   readonly judgedSteps?: readonly number[]
   /** Answers about one picture. Default: three hashes of picture and prompt. */
   readonly answer?: (pixels: Pixels, prompt: PreparedPrompt) => Judgement
@@ -201,6 +224,7 @@ export interface FakeVerifierOptions {
 export class FakeVerifier implements Verifier {
   readonly name: string
   readonly thresholds: Judgement
+  readonly fusion?: Fusion
   /** Rows of each call so far. */
   readonly calls: number[] = []
   readonly #options: FakeVerifierOptions
@@ -208,11 +232,13 @@ export class FakeVerifier implements Verifier {
   constructor(options: FakeVerifierOptions = {}) {
     this.name = options.name ?? 'fake'
     this.thresholds = options.thresholds ?? { clarity: 0.5, potential: 0.5, alignment: 0.5 }
+    if (options.fusion !== undefined) this.fusion = options.fusion
     this.#options = options
   }
 
-  judgedSteps(stepCount: number): readonly number[] {
-    return (this.#options.judgedSteps ?? [1, 3]).filter((stepIndex) => stepIndex < stepCount - 1)
+  judgedSteps(firstPass: number, corrections = 0): readonly number[] {
+    const end = Math.min(firstPass, firstPass + corrections - 1)
+    return (this.#options.judgedSteps ?? [1, 3]).filter((stepIndex) => stepIndex < end)
   }
 
   async judge(rows: readonly { readonly pixels: Pixels; readonly prompt: PreparedPrompt }[]): Promise<Judgement[]> {

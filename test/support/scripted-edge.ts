@@ -81,6 +81,7 @@ export class ScriptedEdge {
         strategy: 'parm',
         accept: 'first',
         steps: 12,
+        corrections: 0,
         guidance: 2,
         verifier: 'parm',
         ...parameters,

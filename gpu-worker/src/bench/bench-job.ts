@@ -11,11 +11,24 @@ export interface BenchSettings {
   readonly verifier: Verifier
   readonly candidates: number
   readonly steps: number
+  /** Default: the bundle's. */
+  readonly corrections?: number | undefined
+}
+
+/** A short run takes its few steps and nothing else; any other is as long as the bundle's paths are. */
+export function pathLengthOf(
+  { steps }: { readonly steps: number | undefined },
+  { generator }: BundleManifest,
+): { steps: number; corrections: number } {
+  const { defaults, corrections } = generator
+  return steps === undefined
+    ? { steps: defaults.steps, corrections: corrections?.steps ?? 0 }
+    : { steps, corrections: 0 }
 }
 
 /** One job of the bundle's defaults; the same picture number and prompt always give the same seed. */
 export function benchJob(
-  { manifest, verifier, candidates, steps }: BenchSettings,
+  { manifest, verifier, candidates, steps, corrections }: BenchSettings,
   id: string,
   prompt: string,
   picture: number,
@@ -23,7 +36,8 @@ export function benchJob(
 ): EngineJob {
   const seed = pictureSeed(0, prompt, picture)
   const { guidance } = manifest.generator.defaults
-  return { id, parameters: { prompt, seed, candidates, steps, guidance, ...rules }, verifier, previews: false }
+  const length = { steps, ...(corrections === undefined ? {} : { corrections }) }
+  return { id, parameters: { prompt, seed, candidates, ...length, guidance, ...rules }, verifier, previews: false }
 }
 
 /** @throws the reason of a failed job; a benchmark stops at the first */

@@ -4,7 +4,7 @@ import { chooseVerifier } from '../cli/engine-settings.ts'
 import { detectorOf, openBundleFor, verifierNamed } from '../cli/local-engine.ts'
 import { runProgram } from '../cli/program.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
-import type { BenchSettings } from './bench-job.ts'
+import { type BenchSettings, pathLengthOf } from './bench-job.ts'
 import { commit } from './commit.ts'
 import { measureGoodput } from './goodput.ts'
 import { measureMemory } from './memory.ts'
@@ -44,16 +44,14 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
   const { manifest } = bundle
   const detector = detectorOf(bundle)
   const verifier = verifierNamed(bundle, chooseVerifier(manifest, undefined))
-  const bench = (candidates: number): BenchSettings => {
-    const steps = plan.steps ?? manifest.generator.defaults.steps
-    return { manifest, verifier, candidates, steps }
-  }
+  const length = pathLengthOf(plan, manifest)
+  const bench = (candidates: number): BenchSettings => ({ manifest, verifier, candidates, ...length })
   const scorable = async () => {
     const groups = await readPromptGroups(detector.entry, plan.perTask, plan.steps === undefined ? SERVED_GROUPS : 1)
     return groups.flat()
   }
   const served = async (): Promise<string[]> => (await scorable()).map(({ prompt }) => prompt)
-  const common = { ...bench(servedCandidates), bundle, slots, onProgress }
+  const common = { ...bench(servedCandidates), ...length, bundle, slots, onProgress }
   switch (part) {
     case 'memory':
       return measureMemory({ ...common, prompts: await served(), jobs: plan.jobs })

@@ -21,6 +21,8 @@ export interface GoodputOptions {
   readonly detector: BundleDetector
   /** Of a job by default. */
   readonly steps: number
+  /** Of every job. */
+  readonly corrections: number
   /** Upper limit of a job's candidates; for a short run. */
   readonly mostCandidates: number
   readonly slots: number
@@ -198,12 +200,13 @@ class GoodputMeter {
   }
 
   #jobOf({ prunes }: ServingPolicy, kind: JobKind, index: number): EngineJob {
-    const { manifest, steps, mostCandidates } = this.#options
+    const { manifest, steps, corrections, mostCandidates } = this.#options
     const settings = {
       manifest,
       verifier: this.#models.verifier,
       candidates: Math.min(mostCandidates, kind.candidates),
       steps: stepsOf(kind, steps),
+      corrections,
     }
     // A draft has nothing to be chosen from, whatever the policy.
     const rules = prunes || kind.rules.strategy === 'baseline' ? kind.rules : ALL_FINISHED
@@ -216,7 +219,7 @@ class GoodputMeter {
   }
 
   #patienceOf(kind: JobKind): number {
-    return patienceMs(kind, this.#options.steps, this.#options.slots, this.#costs)
+    return patienceMs(kind, this.#options, this.#options.slots, this.#costs)
   }
 }
 

@@ -7,7 +7,7 @@ import { type Bundle, openBundle } from '../models/bundle-loader.ts'
 import type { Provider } from '../models/providers.ts'
 import type { RowWarmUp } from '../models/row-warm-up.ts'
 import { subtractTime } from '../models/spent-time.ts'
-import { benchJob, successOf } from './bench-job.ts'
+import { benchJob, pathLengthOf, successOf } from './bench-job.ts'
 import { CALLS, type Call } from './call-costs.ts'
 import { readPromptGroups } from './options.ts'
 import { type Placement, placementOf } from './placement.ts'
@@ -213,7 +213,7 @@ async function measureJobs(bundle: Bundle, accept: 'best' | 'first', plan: Provi
     manifest,
     verifier,
     candidates: plan.candidates,
-    steps: plan.steps ?? manifest.generator.defaults.steps,
+    ...pathLengthOf(plan, manifest),
   }
   const prompts = (await readPromptGroups(detector.entry, plan.perTask, 1)).flat()
   const engine = createEngine({ generator, clock: performance, slots })

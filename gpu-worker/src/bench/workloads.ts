@@ -95,8 +95,13 @@ export function stepsOf({ stepShare }: JobKind, defaultSteps: number): number {
 }
 
 /** Milliseconds from arrival to deadline. */
-export function patienceMs(kind: JobKind, defaultSteps: number, slots: number, costs: CallCosts): number {
+export function patienceMs(
+  kind: JobKind,
+  { steps, corrections }: { readonly steps: number; readonly corrections: number },
+  slots: number,
+  costs: CallCosts,
+): number {
   const { candidates, patience } = kind
   const stepMs = costs.of('step', Math.min(slots, candidates))
-  return patience * Math.ceil(candidates / slots) * stepsOf(kind, defaultSteps) * stepMs
+  return patience * Math.ceil(candidates / slots) * (stepsOf(kind, steps) + corrections) * stepMs
 }

@@ -123,6 +123,15 @@ function wrongValue(flag: string, got: string, permitted: string): UsageError {
 /** Of `--guided`: a share of a path's steps. */
 export const SHARE_RANGE: Range = { min: 0, max: 1 }
 
+/** @returns `--corrections`; a bundle that makes none permits 0 only. */
+export function readCorrections(
+  parsed: Arguments,
+  { corrections }: { readonly corrections?: { readonly steps: number } | undefined },
+): number {
+  const { min, max } = LIMITS.corrections
+  return parsed.integer('corrections', { min, max: corrections === undefined ? 0 : max }, corrections?.steps ?? 0)
+}
+
 /** @returns `--steps`, bounded by what the bundle can do. */
 export function readSteps(
   parsed: Arguments,

@@ -19,7 +19,7 @@ const ROW_LABEL_WIDTH = 24
 /**
  * All pictures of a job on one sheet: a row for each candidate, a column for each step that was shown. The picture at
  * which a candidate was pruned is crossed out in red, the winner's last one is framed in green. Under each picture stand
- * its probabilities in per cent: C clarity, P potential, A alignment.
+ * its probabilities in per cent: C clarity, P potential, A alignment, G the generator's own coherence.
  *
  * @param imageSize  [height, width] of every picture in pixels
  */
@@ -55,8 +55,9 @@ export function candidateSheet(history: CandidateHistory, imageSize: readonly [n
   return canvas
 }
 
-function probabilities({ clarity, potential, alignment }: Verdict): string {
+function probabilities({ clarity, potential, alignment, coherence }: Verdict): string {
   const percent = (letter: string, value: number | undefined): string[] =>
     value === undefined ? [] : [`${letter}${Math.round(value * 100)}`]
-  return [...percent('C', clarity), ...percent('P', potential), ...percent('A', alignment)].join(' ')
+  const answers = [...percent('C', clarity), ...percent('P', potential), ...percent('A', alignment)]
+  return [...answers, ...percent('G', coherence)].join(' ')
 }

@@ -3,7 +3,7 @@ import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../
 import { LIMITS } from '../../../shared/limits.ts'
 import { normalizePrompt, promptProblem } from '../../../shared/prompt.ts'
 import { beginSearch, defaultSearch } from '../engine/search.ts'
-import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
+import { type Arguments, readCorrections, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
 import { chooseVerifier, ENGINE_FLAGS, ENGINE_HELP } from './engine-settings.ts'
 
 export const GENERATE_HELP = `npm run generate -- "PROMPT" [flags]
@@ -18,6 +18,7 @@ Makes one picture through the engine, without queue or server, and writes it as 
   --search S           what is done beyond the paper: ${SEARCHES.join(', ')} (the verifier's default, or plain)
   --verifier NAME      verifier of the bundle (its default)
   --steps N            mask-predict steps (the bundle's default)
+  --corrections N      steps after these in which unlikely tokens are drawn anew, ${LIMITS.corrections.min}-${LIMITS.corrections.max} (the bundle's default)
   --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
   --guided SHARE       share of the steps, from the first on, that are guided, 0-1 (the bundle's default, or 1)
   --seed N             ${LIMITS.seed.min}-${LIMITS.seed.max} (0)
@@ -34,6 +35,7 @@ export const GENERATE_FLAGS = [
   'search',
   'verifier',
   'steps',
+  'corrections',
   'guidance',
   'guided',
   'seed',
@@ -50,6 +52,7 @@ export interface GenerateOptions {
   readonly search: Search
   readonly seed: number
   readonly steps: number
+  readonly corrections: number
   readonly guidance: number
   /** Share of the steps, 0..1. */
   readonly guided: number
@@ -93,6 +96,7 @@ export function readGenerateOptions(parsed: Arguments, manifest: BundleManifest)
     search,
     seed: parsed.integer('seed', LIMITS.seed, 0),
     steps: readSteps(parsed, manifest.generator),
+    corrections: readCorrections(parsed, manifest.generator),
     guided: parsed.number('guided', SHARE_RANGE, manifest.generator.defaults.guidedShare ?? 1),
     guidance: parsed.number('guidance', LIMITS.guidance, manifest.generator.defaults.guidance),
     verifier,

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import type { Verdict } from '../../../shared/verdict.ts'
+import { stepCountOf as pathStepsOn } from '../engine/mask-schedule.ts'
 import type { EngineEvent, EngineOutcome } from '../engine/ports.ts'
 import { readManifest } from '../models/bundle-files.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
@@ -72,9 +73,8 @@ async function generate(options: GenerateOptions, bundle: Bundle, slots: number)
   }
 }
 
-/** Each step makes at least one token known, so there are never more steps than tokens. */
-function stepCountOf(options: GenerateOptions, { generator }: BundleManifest): number {
-  return Math.min(options.steps, generator.grid[0] * generator.grid[1])
+function stepCountOf({ steps, corrections }: GenerateOptions, { generator }: BundleManifest): number {
+  return pathStepsOn(generator.grid[0] * generator.grid[1], steps, corrections)
 }
 
 async function writePicture(path: string, png: Uint8Array): Promise<void> {

@@ -10,7 +10,7 @@ export type SavedCandidate = {
   /** int32 [N], mask token = codebookSize. */
   readonly tokens: Int32Array
   /** float32 [N], as of a `Path`; needed where the generator goes by it and the candidate may take another step. */
-  readonly confidence: Float32Array | undefined
+  readonly confidence?: Float32Array | undefined
 } & (
   | { readonly phase: 'waiting' }
   | { readonly phase: 'held' }

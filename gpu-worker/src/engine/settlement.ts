@@ -83,7 +83,8 @@ export class Settlement {
         this.end(job, this.#success(job, standing))
         return
       case 'resume':
-        this.#parts.onJobChange(job, fallBack(job))
+        // Where the time has run out one is finished all the same: the caller has cancelled the one that was to be.
+        if (job.state.phase !== 'closing') this.#parts.onJobChange(job, fallBack(job))
         this.#parts.placement.move({ job, candidate: standing.candidate }, resume)
         return
       case 'empty':

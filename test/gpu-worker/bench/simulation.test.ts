@@ -114,7 +114,7 @@ describe('a workload', () => {
   it('lets a caller wait in proportion to what his job takes alone', () => {
     const costs = new CallCosts([1, 8], { step: [10, 80], decode: [0, 0], judge: [0, 0] })
     const patienceOf = (candidates: number, stepShare: number) =>
-      patienceMs({ ...KIND, candidates, stepShare }, 12, 8, costs)
+      patienceMs({ ...KIND, candidates, stepShare }, { steps: 12, corrections: 0 }, 8, costs)
     expect(patienceOf(1, 1)).toBe(4 * 12 * 10)
     expect(patienceOf(1, 2 / 3)).toBe(4 * 8 * 10)
     // Three batches of eight rows.

@@ -14,6 +14,8 @@ class UniformGenerator implements Generator {
   readonly imageSize = [4, 4] as const
   readonly temperature = 1
   readonly guidedShare = 1
+  readonly corrections = undefined
+  readonly coherence = undefined
   readonly #company: number
 
   constructor(company: number) {

@@ -46,7 +46,7 @@ describe('options of generate', () => {
     [['a cat', '--candidates', '33'], '--candidates: expected an integer from 1 to 32, got "33"'],
     [['a cat', '--strategy', 'best'], '--strategy: expected baseline, orm, prm, parm, got "best"'],
     [['a cat', '--accept', 'all'], '--accept: expected best, first, got "all"'],
-    [['a cat', '--search', 'beam'], '--search: expected plain, halving, forking, repair, got "beam"'],
+    [['a cat', '--search', 'beam'], '--search: expected plain, halving, forking, got "beam"'],
     [['a cat', '--search', 'halving', '--strategy', 'orm'], 'search halving: expected strategy parm, got orm'],
     [['a cat', '--steps', '51'], '--steps: expected an integer from 1 to 50, got "51"'],
     [['a cat', '--guidance', '20.5'], '--guidance: expected a number from 0 to 20, got "20.5"'],
@@ -83,8 +83,13 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     ])
     const [plain, halving] = runs
     expect({ ...halving?.configuration, search: 'plain' }).toEqual(plain.configuration)
-    const guided = await read('--search', 'plain,repair', '--guided', '1,0.75', '--out', 'x')
-    expect(guided.runs.map(({ name }) => name)).toEqual(['plain', 'repair', 'plain-guided-0.75', 'repair-guided-0.75'])
+    const guided = await read('--search', 'plain,forking', '--guided', '1,0.75', '--out', 'x')
+    expect(guided.runs.map(({ name }) => name)).toEqual([
+      'plain',
+      'forking',
+      'plain-guided-0.75',
+      'forking-guided-0.75',
+    ])
     expect((await read('--search', 'halving', '--out', 'x')).runs).toMatchObject([{ name: 'halving', out: 'x' }])
   })
 
@@ -131,10 +136,7 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     [['--prompts', 'official,official'], '--prompts: two sets are named "official"'],
     [['--guided', '1,1.5'], '--guided: expected a number from 0 to 1, got "1.5"'],
     [['--search', 'plain,plain'], '--search: names one twice'],
-    [
-      ['--search', 'repair', '--strategy', 'baseline'],
-      'search repair: expected strategy orm, prm or parm, got baseline',
-    ],
+    [['--search', 'forking', '--strategy', 'baseline'], 'search forking: expected strategy parm, got baseline'],
     [['--per-task', 'few'], '--per-task: expected an integer from 1 to 10000, got "few"'],
     [['--first-step', '3'], '--first-step: has a meaning with --record only'],
     [['a cat'], 'expected flags only, got "a cat"'],

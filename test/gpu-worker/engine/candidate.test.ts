@@ -70,7 +70,8 @@ describe('candidate states', () => {
   test('begins with nothing known', () => {
     expect(createCandidate(0, 3, 7).path).toEqual({
       tokens: Int32Array.of(7, 7, 7),
-      confidence: new Float32Array(3),
+      confidence: undefined,
+      beganAs: 0,
       stepsDone: 0,
       isClear: false,
       potential: undefined,

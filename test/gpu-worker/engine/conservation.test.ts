@@ -4,12 +4,18 @@ import { philox4x32 } from '../../../gpu-worker/src/engine/philox.ts'
 import { SEARCHES } from '../../../shared/bundle.ts'
 import { ACCEPT_RULES, LANES, STRATEGIES } from '../../../shared/job.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
+import { FakeGenerator, type FakeGeneratorOptions, FakeVerifier } from '../../support/fake-models.ts'
 import { calm, engineOf, finishAll, type JobOptions, type Submitted, submit } from './harness.ts'
 
 const TICKS = 700
 /** Thousands of small ticks; a busy machine needs more than the default. */
 const TIMEOUT_MS = 240_000
+
+/** Everything that a generator may do, so that all of it is mixed. */
+const FORM: FakeGeneratorOptions = {
+  corrections: { steps: 1, share: 0.3, scoring: 'commit', throughout: true },
+  styles: [['warm', 'cool', 'pale']],
+}
 
 /** Whole numbers from 0 to below `limit`, the same for the same seed. */
 function dice(seed: number): (limit: number) => number {
@@ -33,6 +39,7 @@ function anyJob(roll: (limit: number) => number, seeds: number, verifiers: reado
     seed: roll(seeds),
     candidates: 1 + roll(9),
     steps: 1 + roll(8),
+    corrections: roll(3),
     judging: { leastGain: roll(2) * 0.3 },
     strategy,
     search,
@@ -61,6 +68,7 @@ test.each([
       seeds: Array.from({ length: 8 }, (_, own) => own),
       clock,
       stepMs: rowMs > 0 ? 0 : 10,
+      ...FORM,
     })
     const verifiers = ['a', 'b'].map((name) => new FakeVerifier({ name, judgedSteps: [0, 2, 3] }))
     const taken = new Set<string>()
@@ -133,7 +141,7 @@ test.each([
 
 test('every row-step and every judged picture is paid for by exactly one job', { timeout: TIMEOUT_MS }, async () => {
   const roll = dice(4)
-  const generator = new FakeGenerator({ seeds: [0, 1, 2, 3] })
+  const generator = new FakeGenerator({ ...FORM, seeds: [0, 1, 2, 3] })
   const verifier = new FakeVerifier({ judgedSteps: [0, 2, 3] })
   const engine = engineOf({ generator, slots: 5 })
   const jobs: Submitted[] = []
@@ -170,7 +178,7 @@ test('a failed call of any model fails jobs of its tick only, and the others end
     failures[call] += 1
     throw new Error(`${call} failed`)
   }
-  const generator = new FakeGenerator({ seeds })
+  const generator = new FakeGenerator({ ...FORM, seeds })
   generator.beforeStep = () => failNowAndThen('step')
   generator.beforeDecode = () => failNowAndThen('decode')
   const verifier = new FakeVerifier({ judgedSteps: [0, 2, 3] })
@@ -200,7 +208,7 @@ test('a failed call of any model fails jobs of its tick only, and the others end
   const succeeded = jobs.filter(({ job }) => job.settled?.status === 'succeeded')
   expect(succeeded.length).toBeGreaterThan(jobs.length / 4)
   for (const { options, job } of succeeded) {
-    const calmEngine = engineOf({ generator: new FakeGenerator({ seeds }), slots: 3 })
+    const calmEngine = engineOf({ generator: new FakeGenerator({ ...FORM, seeds }), slots: 3 })
     const undisturbed = submit(calmEngine, { ...options, verifier: new FakeVerifier({ judgedSteps: [0, 2, 3] }) })
     await finishAll(calmEngine, [undisturbed])
     if (undisturbed.settled?.status !== 'succeeded') throw new Error('the undisturbed job did not succeed')

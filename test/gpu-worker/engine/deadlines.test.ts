@@ -101,6 +101,19 @@ describe('a deadline', () => {
     ])
   })
 
+  test('is met by a pruned candidate when the caller cancels the one that was being finished for it', async () => {
+    const clock = new FakeClock()
+    const generator = new FakeGenerator({ clock, stepMs: STEP_MS })
+    const engine = engineOf({ generator, clock })
+    const verifier = scriptedVerifier(generator, ({ candidate }) => ({ potential: candidate === 0 ? 0.2 : 0.9 }))
+    const job = submit(engine, { steps: STEPS, candidates: 2, verifier, remainingMs: 10 * STEP_MS })
+    await tick(engine, 3)
+    clock.advance(7 * STEP_MS)
+    await tick(engine)
+    job.cancelCandidates([1])
+    expect(await succeed(engine, job)).toMatchObject({ candidate: 0, reason: 'deadline' })
+  })
+
   test('can be moved', async () => {
     const { engine, job } = timed({ candidates: 8, remainingMs: 8 * STEP_MS })
     await tick(engine)

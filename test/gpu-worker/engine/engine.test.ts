@@ -24,6 +24,7 @@ describe('a tick', () => {
       {
         owners: [0, 0, 1, 1, 1].map((seed, row) => ({ seed, candidate: [0, 1, 0, 1, 2][row], stepIndex: 0 })),
         prompts: ['a cat', 'a cat', 'a dog', 'a dog', 'a dog'],
+        styles: [[], [], [], [], []],
       },
     ])
   })

@@ -66,7 +66,7 @@ let jobCount = 0
 /** A ready job outside of any engine. */
 export function readyJob(id: string, options: JobOptions = {}, nowMs = 0, measurements = new Measurements()): Job {
   // Nothing is sampled, so a generator's sizes are enough.
-  const generator = { tokenCount: 16, codebookSize: 4096, temperature: 1, guidedShare: 1 }
+  const generator = { tokenCount: 16, codebookSize: 4096, temperature: 1, guidedShare: 1, corrections: undefined }
   const given = { generator, temperatureMode: 'linear', measurements, nowMs } as const
   jobCount += 1
   const job = createJob(requestOf(id, options), () => {}, { ...given, number: jobCount })

@@ -6,6 +6,7 @@ import { FakeVerifier } from '../../support/fake-models.ts'
 import { engineOf, eventsOf, submit, succeed } from './harness.ts'
 
 const STEPS = 12
+const LENGTH = { firstPass: STEPS, stepCount: STEPS }
 
 function verifierWith(economics?: JudgeEconomics): Verifier {
   const verifier = new FakeVerifier({ judgedSteps: [3, 6, 9] })
@@ -18,7 +19,7 @@ function plannedSteps(
   measurements = new Measurements(),
   jobNumber = 1,
 ): number[] {
-  return [...planJudging({ verifier, judging }, STEPS, measurements, jobNumber).steps]
+  return [...planJudging({ verifier, judging }, LENGTH, measurements, jobNumber).steps]
 }
 
 describe('worthwhileSteps', () => {
@@ -79,7 +80,7 @@ describe('planJudging', () => {
 
   test('steps and thresholds can be overridden one by one', async () => {
     const judging = { steps: [2], thresholds: { potential: 0.9 } }
-    const plan = planJudging({ verifier: verifierWith(dear), judging }, STEPS, new Measurements(), 1)
+    const plan = planJudging({ verifier: verifierWith(dear), judging }, LENGTH, new Measurements(), 1)
     expect([...plan.steps]).toEqual([2])
     expect(plan.thresholds).toEqual({ clarity: 0.5, potential: 0.9, alignment: 0.5 })
 

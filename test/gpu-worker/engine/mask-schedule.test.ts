@@ -54,3 +54,53 @@ describe('createMaskSchedule', () => {
     expect(noiseScale[17]).toBe(0)
   })
 })
+
+describe('the schedule of a path that corrects itself', () => {
+  const correcting = { steps: 4, share: 0.2 }
+
+  test('is that of an uncorrected one until its last step, which masks a share of all tokens again, falling from then on', () => {
+    const plain = createMaskSchedule(64, 12, 1, 'linear')
+    const corrected = createMaskSchedule(64, 12, 1, 'linear', correcting)
+    expect(corrected).toMatchObject({ stepCount: 16, firstPass: 12, competeFrom: 11 })
+    expect(plain).toMatchObject({ stepCount: 12, firstPass: 12, competeFrom: 12 })
+    expect([...corrected.maskedAfter.slice(0, 11)]).toEqual([...plain.maskedAfter.slice(0, 11)])
+    // floor(0.2 * 64 * (1 - i/4) + 0.5)
+    expect([...corrected.maskedAfter.slice(11)]).toEqual([13, 10, 6, 3, 0])
+    expect([...corrected.noiseScale.slice(0, 12)]).toEqual([...plain.noiseScale])
+    expect([...corrected.noiseScale.slice(12)]).toEqual([0, 0, 0, 0])
+  })
+
+  test('is a function of its settings alone', () => {
+    const made = () => createMaskSchedule(100, 7, 0.5, 'linear', { steps: 5, share: 0.35, throughout: true })
+    expect(made()).toEqual(made())
+  })
+
+  test('lets known tokens compete from the first step on where corrections are made throughout', () => {
+    const throughout = createMaskSchedule(64, 12, 1, 'linear', { ...correcting, throughout: true })
+    expect(throughout.competeFrom).toBe(0)
+    expect([...throughout.maskedAfter]).toEqual([...createMaskSchedule(64, 12, 1, 'linear', correcting).maskedAfter])
+    expect(createMaskSchedule(64, 12, 1, 'linear', { steps: 0, share: 0.2, throughout: true }).competeFrom).toBe(0)
+  })
+
+  test('masks at least one token and never all of them, whatever the share', () => {
+    for (const tokenCount of [2, 3, 16, 64]) {
+      for (const share of [0, 0.01, 0.5, 1]) {
+        for (let steps = 1; steps <= 12; steps++) {
+          const { maskedAfter } = createMaskSchedule(tokenCount, 8, 1, 'linear', { steps, share })
+          const again = [...maskedAfter.slice(-steps - 1, -1)]
+          expect(again).toHaveLength(steps)
+          for (const [index, count] of again.entries()) {
+            expect(count).toBeGreaterThanOrEqual(1)
+            expect(count).toBeLessThan(tokenCount)
+            expect(count).toBeLessThanOrEqual(again[index - 1] ?? tokenCount)
+          }
+          expect(maskedAfter.at(-1)).toBe(0)
+        }
+      }
+    }
+  })
+
+  test('has nothing to correct in a picture of one token', () => {
+    expect([...createMaskSchedule(1, 8, 1, 'linear', correcting).maskedAfter]).toEqual([0, 0, 0, 0, 0])
+  })
+})

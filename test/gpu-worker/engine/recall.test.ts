@@ -30,11 +30,11 @@ function verdictsOf(events: readonly { type: string }[]) {
 
 /** As it comes through queue and edge. */
 function carried(memory: JobMemory | undefined): JobMemory {
-  const sizes = { tokenCount: 16, codebookSize: 4096 }
+  const sizes = { tokenCount: 16, codebookSize: 4096, corrections: undefined }
   const encoded = memory && encodeMemory(memory, sizes)
   if (!encoded) throw new Error('nothing was remembered')
   const parsed = SharedMemory.parse(JSON.parse(JSON.stringify(encoded)))
-  return decodeMemory(parsed, { steps: STEPS } as JobParameters, sizes)
+  return decodeMemory(parsed, { steps: STEPS, corrections: 0 } as JobParameters, sizes)
 }
 
 /** A job of `second` candidates after one of `first`, and the same job without it. */
@@ -188,10 +188,12 @@ describe('a memory', () => {
     ['too few tokens', { tokens: '' }],
   ])('with %s is refused', async (_, change) => {
     const { outcome } = await run({ ...options, strategy: 'orm', candidates: 2 })
-    const sizes = { tokenCount: 16, codebookSize: 4096 }
+    const sizes = { tokenCount: 16, codebookSize: 4096, corrections: undefined }
     const encoded = outcome.memory && encodeMemory(outcome.memory, sizes)
     const [trail] = encoded?.trails ?? []
     Object.assign(trail?.[0] as object, change)
-    expect(() => decodeMemory(encoded as SharedMemory, { steps: STEPS } as JobParameters, sizes)).toThrow('checkpoint')
+    expect(() =>
+      decodeMemory(encoded as SharedMemory, { steps: STEPS, corrections: 0 } as JobParameters, sizes),
+    ).toThrow('checkpoint')
   })
 })

@@ -107,65 +107,8 @@ describe('forking', () => {
   })
 })
 
-describe('repair', () => {
-  test('draws the least confident tokens of a winner that does not pass again, at most twice', async () => {
-    const alignments = [0.1, 0.3, 0.2, 0.25, 0.28, 0.35]
-    const { job, outcome } = await run('repair', ({ candidate }) => ({ alignment: alignments[candidate] }))
-    expect(outcome).toMatchObject({ candidate: 5, reason: 'best', alignment: 0.35 })
-    // Sixteen tokens, six steps: 8 are masked after step 3, so two steps are taken again each time.
-    expect(phasesOf(job).slice(-4)).toEqual(['4:running', '4:finished', '5:running', '5:finished'])
-    expect(outcome.cost).toMatchObject({ rowSteps: 4 * STEPS + 2 * 2, rowStepsSaved: 0 })
-  })
-
-  test('ends with the first repair that passes', async () => {
-    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 4 ? 0.8 : 0.1 }))
-    expect(outcome).toMatchObject({ candidate: 4, alignment: 0.8 })
-  })
-
-  test('does not touch a winner that passes', async () => {
-    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 2 ? 0.6 : 0.1 }))
-    expect(outcome).toMatchObject({ candidate: 2, reason: 'best', cost: { rowSteps: 4 * STEPS } })
-  })
-
-  test('with accept first a repaired picture can be accepted', async () => {
-    const { outcome } = await run('repair', ({ candidate }) => ({ alignment: candidate === 4 ? 0.8 : 0.1 }), {
-      accept: 'first',
-    })
-    expect(outcome).toMatchObject({ candidate: 4, reason: 'accepted' })
-  })
-
-  test('draws again exactly the tokens it was least sure of', async () => {
-    const generator = new FakeGenerator({ grid: [8, 8] })
-    const confidence = new Float32Array(64)
-    const grids: Int32Array[] = []
-    const original = generator.step.bind(generator)
-    generator.step = async (rows) => {
-      const tokens = rows[0]?.tokens.slice() as Int32Array
-      const outputs = await original(rows)
-      grids.push(tokens)
-      // Of candidate 0 only: the last step in which a token was unknown is the one that committed it.
-      if (grids.length <= STEPS) {
-        for (const [position, code] of tokens.entries()) {
-          if (code === generator.codebookSize) confidence[position] = outputs[0]?.prob[position] as number
-        }
-      }
-      return outputs
-    }
-    const engine = engineOf({ generator })
-    const verifier = scriptedVerifier(generator, () => ({ alignment: 0 }))
-    await succeed(engine, submit(engine, { candidates: 1, steps: STEPS, search: 'repair', strategy: 'orm', verifier }))
-    const masked = [...(grids[STEPS] as Int32Array).entries()].filter(([, code]) => code === generator.codebookSize)
-    const kept = [...(grids[STEPS] as Int32Array).entries()].filter(([, code]) => code !== generator.codebookSize)
-    // 64 * cos(pi/2 * 4/6) is 32 and, in float32 as the schedule counts, a little less: the first step to leave half.
-    expect(masked.length).toBe(31)
-    const highestMasked = Math.max(...masked.map(([position]) => confidence[position] as number))
-    const lowestKept = Math.min(...kept.map(([position]) => confidence[position] as number))
-    expect(highestMasked).toBeLessThanOrEqual(lowestKept)
-  })
-})
-
 describe('every search', () => {
-  test.each(['halving', 'forking', 'repair'] as const)(
+  test.each(['halving', 'forking'] as const)(
     '%s: the picture does not depend on slots or neighbours',
     async (search) => {
       const settings = {
@@ -192,9 +135,6 @@ describe('every search', () => {
     const engine = engineOf()
     expect(() => submit(engine, { search: 'halving', strategy: 'orm' })).toThrow(
       'search halving: expected strategy parm, got orm',
-    )
-    expect(() => submit(engine, { search: 'repair', strategy: 'baseline' })).toThrow(
-      'search repair: expected strategy orm, prm or parm, got baseline',
     )
   })
 

@@ -3,8 +3,14 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
 import { openBundle } from '../../../gpu-worker/src/models/bundle-loader.ts'
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import { BUNDLE_DIR, DamagedBundle } from '../../support/real-bundle.ts'
+
+/** A manifest in which a test may write what it likes. */
+type Edited = {
+  -readonly [K in keyof BundleManifest]: { -readonly [F in keyof BundleManifest[K]]: BundleManifest[K][F] }
+}
 
 /** The message with which a damaged bundle is refused; anything but `bundle_invalid` fails the test. */
 async function refusal(damage: (bundle: DamagedBundle) => Promise<void>): Promise<string> {
@@ -90,10 +96,69 @@ describe('openBundle refuses', { timeout: 60_000 }, () => {
     const message = await refusal((bundle) =>
       bundle.editManifest((manifest) => {
         const { parm } = manifest.verifiers
-        manifest.verifiers = { parm: Object.assign({ ...parm }, { search: { best: 'repair' } }) as never }
+        manifest.verifiers = { parm: Object.assign({ ...parm }, { search: { best: 'forking' } }) as never }
       }),
     )
     expect(message).toContain('verifiers.parm.search.best')
+  })
+
+  it.each<[string, (manifest: Edited) => void, string]>([
+    [
+      'a coherence whose last point is not at the last step of a default run',
+      ({ generator }) => {
+        generator.corrections = { steps: 4, share: 0.2, scoring: 'shown' }
+        generator.coherence = { points: [{ stepIndex: 11, offset: 1, slope: 1 }] }
+      },
+      'generator.coherence.points: expected the last one at step 15, the last of a default run, got 11',
+    ],
+    [
+      'points of a coherence out of order',
+      ({ generator }) => {
+        const point = (stepIndex: number) => ({ stepIndex, offset: 1, slope: 1 })
+        generator.coherence = { points: [point(4), point(2), point(11)] }
+      },
+      'generator.coherence.points: expected ascending stepIndex, got 4, 2, 11',
+    ],
+    [
+      'a fusion with a coherence that there is not',
+      ({ verifiers }) => {
+        Object.assign(verifiers.parm as object, { fusion: { alignment: { own: 1, coherence: 1, bias: 0 } } })
+      },
+      'verifiers.parm.fusion: needs generator.coherence, which the manifest lacks',
+    ],
+    [
+      'corrections of more than all tokens',
+      ({ generator }) => {
+        generator.corrections = { steps: 4, share: 1.2, scoring: 'shown' }
+      },
+      'generator.corrections.share',
+    ],
+    [
+      'two axes of style with one name',
+      ({ prompt }) => {
+        const axis = { name: 'set', tokens: [[5], [6]] }
+        prompt.styles = [axis, axis]
+      },
+      'prompt.styles: expected distinct names, got set, set',
+    ],
+    [
+      'a style that leaves no room for words',
+      ({ prompt }) => {
+        prompt.styles = [{ name: 'set', tokens: [[5], new Array<number>(22).fill(6)] }]
+      },
+      'prompt.styles: expected room for words beside a style in maxTokens 24',
+    ],
+  ])('%s', async (_, edit, message) => {
+    const damage = (manifest: Edited) => {
+      const { generator, prompt, verifiers } = manifest
+      generator.defaults = { ...generator.defaults, steps: 12 }
+      delete generator.corrections
+      delete generator.coherence
+      delete prompt.styles
+      for (const verifier of Object.values(verifiers)) delete verifier.fusion
+      edit(manifest)
+    }
+    expect(await refusal((bundle) => bundle.editManifest((manifest) => damage(manifest as Edited)))).toContain(message)
   })
 
   it('a manifest that uses a file it does not list', async () => {

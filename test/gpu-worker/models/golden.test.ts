@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createMaskSchedule } from '../../../gpu-worker/src/engine/mask-schedule.ts'
-import { completeX0, Remasker } from '../../../gpu-worker/src/engine/sampling.ts'
+import { Sampler } from '../../../gpu-worker/src/engine/sampling.ts'
 import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
 import { toInt32, toInt64 } from '../../../gpu-worker/src/models/int64.ts'
 import { type Feed, openSession, type Result, type Session } from '../../../gpu-worker/src/models/session.ts'
@@ -66,10 +66,16 @@ describe('a whole golden trajectory', { timeout: 60_000 }, () => {
     const [stepCount = 0, rows = 0, tokenCount = 0] = input('token_uniform').dims
     const codeUniform = input('token_uniform').data as Float32Array
     const maskUniform = input('mask_uniform').data as Float32Array
-    const { codebookSize, defaults } = manifest.generator
-    const schedule = createMaskSchedule(tokenCount, stepCount, defaults.temperature, 'linear')
-    const remasker = new Remasker(tokenCount, codebookSize)
+    const { codebookSize, defaults, corrections } = manifest.generator
+    const firstPass = stepCount - (corrections?.steps ?? 0)
+    const schedule = createMaskSchedule(tokenCount, firstPass, defaults.temperature, 'linear', corrections)
+    const sampler = new Sampler(tokenCount, codebookSize)
     const tokens = new Int32Array(rows * tokenCount).fill(codebookSize)
+    const paths = Array.from({ length: rows }, (_, row) => ({
+      tokens: tokens.subarray(row * tokenCount, (row + 1) * tokenCount),
+      confidence: corrections?.scoring === 'commit' ? new Float32Array(tokenCount) : undefined,
+      stepsDone: 0,
+    }))
     const found: Record<string, Int32Array> = {
       tokens: new Int32Array(stepCount * tokens.length),
       ids: new Int32Array(stepCount * tokens.length),
@@ -88,14 +94,11 @@ describe('a whole golden trajectory', { timeout: 60_000 }, () => {
         })
         const ids = toInt32((results.ids as Result).data as BigInt64Array)
         const prob = (results.prob as Result).data as Float32Array
-        for (let row = 0; row < rows; row++) {
+        for (const [row, path] of paths.entries()) {
           const [from, to] = [row * tokenCount, (row + 1) * tokenCount]
-          const own = tokens.subarray(from, to)
-          const rowProb = prob.subarray(from, to)
-          const x0 = completeX0(own, { ids: ids.subarray(from, to), prob: rowProb }, codebookSize)
-          const noise = maskUniform.subarray(start + from, start + to)
-          const masked = schedule.maskedAfter[step] as number
-          remasker.commit(own, x0, rowProb, masked, schedule.noiseScale[step] as number, noise)
+          const output = { ids: ids.subarray(from, to), prob: prob.subarray(from, to) }
+          // Completed in place: `ids` has the full prediction afterwards.
+          sampler.step(path, output, schedule, maskUniform.subarray(start + from, start + to))
         }
         found.ids?.set(ids, start)
       }

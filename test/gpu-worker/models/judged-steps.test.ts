@@ -21,6 +21,15 @@ describe('scaleSteps', () => {
   })
 })
 
+describe('scaleSteps in a run that corrects itself', () => {
+  it('counts on the first pass, whose last step may be a judged one', () => {
+    expect(scaleSteps([3, 11], 12, 12, 4)).toEqual([3, 11])
+    expect(scaleSteps([3, 11], 12, 6, 4)).toEqual([1, 5])
+    expect(scaleSteps([11], 12, 1, 1)).toEqual([0])
+    expect(scaleSteps([3, 11], 12, 1, 0)).toEqual([])
+  })
+})
+
 describe('economicsOf', () => {
   const entry = {
     graph: 'parm.onnx',

@@ -70,7 +70,7 @@ describe('a model thread that ends by itself', () => {
 
   it('fails every open call and every later one with model_failed, and says so', async () => {
     const client = new ThreadClient<ThreadCalls>(onMessage('throw new Error("out of memory")'))
-    const open = [client.call('close', undefined), client.call('prefix', { key: 'a', ids: new Int32Array(1) })]
+    const open = [client.call('close', undefined), client.call('prefix', { keys: ['a'], ids: new Int32Array(1) })]
     for (const call of open) {
       await expect(call).rejects.toMatchObject({
         code: 'model_failed',
@@ -78,7 +78,7 @@ describe('a model thread that ends by itself', () => {
       })
     }
     await expect(client.died).resolves.toMatchObject({ code: 'model_failed' })
-    await expect(client.call('prefix', { key: 'a', ids: new Int32Array(1) })).rejects.toThrow('ended unexpectedly')
+    await expect(client.call('prefix', { keys: ['a'], ids: new Int32Array(1) })).rejects.toThrow('ended unexpectedly')
     client.forget('a')
     await client.close()
   })

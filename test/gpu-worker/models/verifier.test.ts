@@ -20,7 +20,9 @@ function verifierOf(entry: VerifierEntry, yes: readonly number[] = [0, 0, 0]): B
 }
 
 const PROMPT = { key: 'p', ids: [1], unknownWords: [], tokensLeftOut: 0 }
-const plannedSteps = (verifier: BundleVerifier) => [...planJudging({ verifier }, 12, new Measurements(), 0).steps]
+const plannedSteps = (verifier: BundleVerifier) => [
+  ...planJudging({ verifier }, { firstPass: 12, stepCount: 12 }, new Measurements(), 0).steps,
+]
 
 describe('a verifier of a bundle', () => {
   it('says yes to what it is not made for, and keeps the rest within 0..1', async () => {

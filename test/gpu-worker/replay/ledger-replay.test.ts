@@ -36,6 +36,7 @@ const ledger = (winner: number, candidates: CandidateAccount[], accept: 'best' |
   strategy: 'parm',
   accept,
   verifier: 'parm',
+  corrections: 0,
   steps: STEPS,
   candidates,
   choice: { candidate: winner, reason: 'best', because: '' },
