@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from './command.ts'
 import { integerArgument } from './integer-argument.ts'
+import { edgeSettings } from './local/edge-settings.ts'
 import { JobLines } from './local/job-lines.ts'
 import { DEFAULT_BUNDLE } from './local/models.ts'
 import { type OutsideQueue, outsideQueue, QUEUE_URL_FLAGS } from './local/outside-queue.ts'
 import { type LocalStack, startStack } from './local/stack.ts'
-import { edgeSettings } from './local/edge-settings.ts'
 import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
