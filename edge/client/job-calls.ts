@@ -44,6 +44,8 @@ export interface JobImagesQuery {
   readonly output_format?: PictureFormat
   /** 0..100: quality of webp and jpeg. */
   readonly output_compression?: number
+  /** `auto`, the model's own, or of a square model 256x256, 512x512, 1024x1024. */
+  readonly size?: string
 }
 
 const JOBS = '/v1/jobs'

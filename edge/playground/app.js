@@ -21,7 +21,7 @@ const announcer = createAnnouncer(byId('log', HTMLDivElement))
 const form = createRequestForm({ onSubmit: start, onCancel: cancel, onChange: keepInHash })
 const bench = createBench()
 const status = createStatus()
-const sessionHistory = createSessionHistory({ onOpen: reopen })
+const sessionHistory = createSessionHistory({ onOpen: reopen, onLookUp: lookUp })
 
 /** @type {Run | undefined} the job on show */
 let run
@@ -33,7 +33,7 @@ byId('copy-link', HTMLButtonElement).addEventListener('click', () =>
   copy('Link', run && linkTo(run.parameters, location.href)),
 )
 byId('copy-curl', HTMLButtonElement).addEventListener('click', () =>
-  copy('curl', run && curlCommand(run.parameters, location.origin, form.format())),
+  copy('curl', run && curlCommand(run.parameters, location.origin, form.takenHome())),
 )
 addEventListener('hashchange', fillFromHash)
 fillFromHash()
@@ -62,12 +62,12 @@ async function start() {
   sending = request
   try {
     const opened = openRun(await api.jobs.create(form.body()))
-    bench.choose(form.format())
+    bench.choose(form.takenHome())
     sending = undefined
     announcer.now(`${runSummary(opened)}.`)
     watch(opened)
     if (request.cancelWanted) await cancel()
-    bringIntoView(byId('bench', HTMLDivElement))
+    bringIntoView(byId('print', HTMLDivElement))
   } catch (error) {
     const { message, code, problems, requestId } = asProblem(error)
     sending = undefined
@@ -157,15 +157,30 @@ function reopen(past) {
   keepInHash()
 }
 
+/** A picture of before the page was loaded: its log tells all of it again. @param {string} jobId */
+async function lookUp(jobId) {
+  if (run && !isOver(run)) return announcer.now('A job is running; cancel it first, or wait for it.')
+  status.hideAlarm()
+  status.clearClock()
+  try {
+    const past = openRun(await api.jobs.get(jobId))
+    form.fill({ ...form.values(), ...formValues(past.parameters) })
+    keepInHash()
+    watch(past)
+  } catch (error) {
+    status.alarm(`The picture could not be looked up. ${asProblem(error).message}`)
+  }
+}
+
 function keepInHash() {
-  bench.choose(form.format())
+  bench.choose(form.takenHome())
   history.replaceState(null, '', hashOf(form.values()) || location.pathname)
   showBlankSheet()
 }
 
 function fillFromHash() {
   form.fill(valuesOf(location.hash))
-  bench.choose(form.format())
+  bench.choose(form.takenHome())
   showBlankSheet()
 }
 
@@ -187,7 +202,8 @@ async function copy(what, text) {
   }
 }
 
-/** On a narrow page the bench lies below the form; beside it, nothing moves. @param {HTMLElement} part */
+/** On a narrow page the picture lies below the form; where it is in view, nothing moves. @param {HTMLElement} part */
 function bringIntoView(part) {
-  if (part.getBoundingClientRect().top > innerHeight / 2) part.scrollIntoView()
+  const { top, bottom } = part.getBoundingClientRect()
+  if (top < 0 || bottom > innerHeight) part.scrollIntoView({ block: 'center' })
 }

@@ -1,7 +1,7 @@
 /**
  * The right side of the page: one run on show, and which of its candidates is looked at.
  *
- * @import { PictureFormat } from '../../shared/picture-format.ts'
+ * @import { TakenHome } from './repeat.js'
  * @import { Plan, Run } from './run.js'
  */
 import { api, asProblem, imageUrl } from './api.js'
@@ -24,8 +24,8 @@ export function createBench() {
   /** @type {number | undefined} */
   let pickedStep
   let drawRequested = false
-  /** @type {PictureFormat} */
-  let format = 'png'
+  /** @type {TakenHome} */
+  let home = { format: 'png', size: undefined }
 
   /** @param {number} candidate */
   function pick(candidate) {
@@ -60,7 +60,7 @@ export function createBench() {
     inspector.show(shown, candidate, pickedStep)
     warnings.hidden = shown.warnings.length === 0
     warnings.replaceChildren(...shown.warnings.map((warning) => element('li', {}, warning)))
-    showTakeAway(shown, format)
+    showTakeAway(shown, home)
   }
 
   return {
@@ -71,9 +71,9 @@ export function createBench() {
       sheet.showBlank(plan)
     },
 
-    /** @param {PictureFormat} chosen  to be taken home in */
+    /** @param {TakenHome} chosen */
     choose(chosen) {
-      format = chosen
+      home = chosen
       requestDraw()
     },
 
@@ -89,16 +89,17 @@ export function createBench() {
   }
 }
 
-/** @param {Run} run @param {PictureFormat} format */
-function showTakeAway({ result, parameters, jobId, cache }, format) {
+/** @param {Run} run @param {TakenHome} home */
+function showTakeAway({ result, parameters, jobId, cache }, home) {
+  const { format } = home
   byId('take-away', HTMLDivElement).hidden = result === undefined
   byId('repeat', HTMLDetailsElement).hidden = result === undefined
   if (!result) return
   const download = byId('download', HTMLAnchorElement)
   download.textContent = `Download ${format === 'jpeg' ? 'JPEG' : format === 'webp' ? 'WebP' : 'PNG'}`
   download.download = fileName(parameters, format)
-  void pointTo(download, jobId, result.image.sha256, format)
-  byId('curl', HTMLPreElement).textContent = curlCommand(parameters, location.origin, format)
+  void pointTo(download, jobId, result.image.sha256, home)
+  byId('curl', HTMLPreElement).textContent = curlCommand(parameters, location.origin, home)
   byId('parameters', HTMLDListElement).replaceChildren(
     ...Object.entries({ ...parameters, cache, job: jobId, image: result.image.sha256 }).flatMap(([name, value]) => [
       element('dt', {}, name),
@@ -108,22 +109,22 @@ function showTakeAway({ result, parameters, jobId, cache }, format) {
 }
 
 /**
- * The picture is kept as PNG; another format is made when its address is asked for.
+ * The picture is kept as PNG in the model's size; another format or size is made when its address is asked for.
  *
  * @param {HTMLAnchorElement} link
  * @param {string} jobId
  * @param {string} sha256  of the PNG
- * @param {PictureFormat} format
+ * @param {TakenHome} home
  */
-async function pointTo(link, jobId, sha256, format) {
-  const wanted = `${jobId} ${format}`
+async function pointTo(link, jobId, sha256, { format, size }) {
+  const wanted = `${jobId} ${format} ${size}`
   if (link.dataset.wanted === wanted) return
   link.dataset.wanted = wanted
   link.href = imageUrl(sha256)
-  if (format === 'png') return
+  if (format === 'png' && size === undefined) return
   link.removeAttribute('href')
   try {
-    const { data } = await api.jobs.images(jobId, { output_format: format })
+    const { data } = await api.jobs.images(jobId, { output_format: format, ...(size === undefined ? {} : { size }) })
     if (link.dataset.wanted === wanted) link.href = new URL(data[0]?.url ?? '', location.href).pathname
   } catch (error) {
     link.dataset.wanted = ''

@@ -16,7 +16,7 @@ export const PICTURE_FIELDS = /** @type {const} */ ([
   'verifier',
 ])
 /** All that the form has; text as typed, empty where a default is meant. */
-export const FIELDS = /** @type {const} */ ([...PICTURE_FIELDS, 'deadlineMs', 'format'])
+export const FIELDS = /** @type {const} */ ([...PICTURE_FIELDS, 'deadlineMs', 'format', 'size'])
 /** @typedef {Partial<Record<(typeof FIELDS)[number], string>>} FormValues */
 
 /**

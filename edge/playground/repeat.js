@@ -7,6 +7,8 @@
  */
 import { hashOf, PICTURE_FIELDS } from './permalink.js'
 
+/** @typedef {{ format: PictureFormat, size: string | undefined }} TakenHome  the size undefined as it was made */
+
 /** @param {Readonly<JobParameters>} parameters @returns {FormValues} */
 export function formValues(parameters) {
   return Object.fromEntries(PICTURE_FIELDS.map((field) => [field, String(parameters[field])]))
@@ -20,12 +22,13 @@ export function linkTo(parameters, page) {
 /**
  * @param {Readonly<JobParameters>} parameters
  * @param {string} origin  of the service
- * @param {PictureFormat} format
+ * @param {TakenHome} home
  * @returns {string} a POSIX shell command that writes the picture to a file
  */
-export function curlCommand(parameters, origin, format = 'png') {
+export function curlCommand(parameters, origin, { format, size }) {
   const { model, prompt, revision: _, ...parm } = parameters
-  const body = JSON.stringify({ model, prompt, ...(format === 'png' ? {} : { output_format: format }), parm })
+  const home = { ...(format === 'png' ? {} : { output_format: format }), ...(size === undefined ? {} : { size }) }
+  const body = JSON.stringify({ model, prompt, ...home, parm })
   return [
     `curl -s ${origin}/v1/images/generations \\`,
     `  -H 'content-type: application/json' \\`,

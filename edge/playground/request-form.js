@@ -4,21 +4,23 @@
  *
  * @import { FieldProblem } from '../../shared/error-code.ts'
  * @import { ModelCard } from '../../shared/model-card.ts'
- * @import { PictureFormat } from '../../shared/picture-format.ts'
+ * @import { TakenHome } from './repeat.js'
  * @import { JobBody } from './api.js'
  * @import { FormValues } from './permalink.js'
  * @import { Plan } from './run.js'
  */
 import { useApiKey } from './api.js'
+import { createEffort } from './effort.js'
 import { byId, element } from './element.js'
 import { createExamples } from './examples.js'
 import { FIELDS } from './permalink.js'
+import { createVocabulary } from './vocabulary.js'
 
 const NUMERIC = /** @type {ReadonlySet<string>} */ (
   new Set(['candidates', 'seed', 'steps', 'corrections', 'guidance', 'deadlineMs'])
 )
 const IN_MORE = /** @type {ReadonlySet<string>} */ (
-  new Set(['steps', 'corrections', 'guidance', 'model', 'verifier', 'deadlineMs', 'format'])
+  new Set(['steps', 'corrections', 'guidance', 'model', 'verifier', 'deadlineMs', 'format', 'size'])
 )
 /** @type {Record<string, string>} */
 const HINTS = {
@@ -49,9 +51,20 @@ export function createRequestForm(listener) {
   const cancel = byId('cancel', HTMLButtonElement)
   const formProblem = byId('form-problem', HTMLParagraphElement)
   const apiKey = byId('api-key', HTMLInputElement)
+  const effort = createEffort({
+    onChoose({ candidates: count, accept }) {
+      candidates.value = String(count)
+      const rule = form.elements.namedItem('accept')
+      if (rule && 'value' in rule) rule.value = accept
+      describe()
+      listener.onChange()
+    },
+  })
+  const vocabulary = createVocabulary()
   const examples = createExamples({
     onUse(example) {
       prompt.value = example
+      vocabulary.look(example, model.value)
       clearProblem('prompt')
       listener.onChange()
       prompt.focus()
@@ -73,6 +86,7 @@ export function createRequestForm(listener) {
   form.addEventListener('input', (event) => {
     if (event.target instanceof Element) clearProblem(event.target.getAttribute('name') ?? '')
     describe()
+    vocabulary.look(prompt.value, model.value)
     listener.onChange()
   })
   model.addEventListener('change', showModel)
@@ -89,6 +103,7 @@ export function createRequestForm(listener) {
     const { strategy = '', accept = '' } = values()
     byId('candidates-shown', HTMLOutputElement).value = candidates.value
     byId('strategy-hint', HTMLParagraphElement).textContent = HINTS[strategy] ?? ''
+    effort.mark({ candidates: Number(candidates.value), accept, strategy })
     byId('accept-hint', HTMLParagraphElement).textContent =
       strategy === 'baseline' ? 'Without effect: baseline asks no verifier.' : (HINTS[accept] ?? '')
   }
@@ -110,6 +125,9 @@ export function createRequestForm(listener) {
       ),
     )
     examples.show(shown.examples)
+    effort.show(shown.quality ?? {})
+    showSizes(shown)
+    describe()
   }
 
   /** @returns {FormValues} */
@@ -173,13 +191,14 @@ export function createRequestForm(listener) {
       }
       for (const field of FIELDS) clearProblem(field)
       describe()
+      vocabulary.look(prompt.value, model.value)
     },
 
     /** @returns {JobBody} */
     body() {
       /** @type {Record<string, string | number>} */
       const options = {}
-      const { prompt: text = '', format: _, ...rest } = values()
+      const { prompt: text = '', format: _, size: __, ...rest } = values()
       for (const [field, typed] of Object.entries(rest)) {
         const value = typed.trim()
         if (value === '') continue
@@ -189,10 +208,10 @@ export function createRequestForm(listener) {
       return { prompt: text, ...options }
     },
 
-    /** In which the picture is to be taken home. @returns {PictureFormat} */
-    format() {
-      const { format } = values()
-      return format === 'webp' || format === 'jpeg' ? format : 'png'
+    /** How the picture is to be taken home. @returns {TakenHome} */
+    takenHome() {
+      const { format, size = '' } = values()
+      return { format: format === 'webp' || format === 'jpeg' ? format : 'png', size: size === '' ? undefined : size }
     },
 
     /** @param {string} message @param {readonly FieldProblem[]} fields */
@@ -236,4 +255,20 @@ export function createRequestForm(listener) {
     if (field === 'deadlineMs' || field === 'format') return value !== '' && value !== 'png'
     return value !== card()?.defaultVerifier
   }
+}
+
+/** Squares that are made of a square picture; the model's own is none of them. */
+const SIDES = [256, 512, 1024]
+
+/** @param {ModelCard} card */
+function showSizes({ imageSize: [height, width] }) {
+  const own = `${width}x${height}`
+  const squares = width === height ? SIDES.map((side) => `${side}x${side}`).filter((size) => size !== own) : []
+  const chosen = byId('size', HTMLSelectElement)
+  const { value } = chosen
+  chosen.replaceChildren(
+    element('option', { value: '' }, `${own}, as it was made`),
+    ...squares.map((size) => element('option', { value: size }, size)),
+  )
+  if (squares.includes(value)) chosen.value = value
 }

@@ -32,6 +32,14 @@ export async function readModelCard(bundleDir: string): Promise<ModelCard> {
   throw refuse(problems.join('; '), manifest.error)
 }
 
+/** @returns the words that the model knows, undefined for one that reads any text */
+export async function readVocabulary(bundleDir: string): Promise<string[] | undefined> {
+  const { prompt } = BundleManifest.parse(JSON.parse(await readFile(join(bundleDir, 'manifest.json'), 'utf8')))
+  const { model } = JSON.parse(await readFile(join(bundleDir, prompt.tokenizer), 'utf8'))
+  if (model.type !== 'WordLevel') return undefined
+  return Object.keys(model.vocab).filter((word) => /^[\p{L}\p{N}]+$/u.test(word))
+}
+
 /**
  * What each `quality` means for the bundle. It lies beside the manifest and not in it: what was measured of a bundle is no part
  * of its revision.

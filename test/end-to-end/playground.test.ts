@@ -10,6 +10,9 @@ if (!executablePath) {
   )
 }
 
+/** Where the reference has it. */
+const operation = (tag: string, id: string) => `[id="tag/${tag}/operation/${id}"]`
+
 const DESKTOP = { viewport: { width: 1280, height: 860 } }
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }
 /** A whole job, on a machine that may be busy. */
@@ -128,9 +131,67 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     expect(await page.locator('#curl').textContent()).toContain('"output_format":"webp"')
     expect(await scrollsSideways(page)).toBe(false)
     await page.goto(`${stack.url}/reference`)
-    await page.locator('article#createJob').waitFor()
+    await page.locator(operation('Jobs', 'createJob')).waitFor()
     expect(await scrollsSideways(page)).toBe(false)
     expect(complaints).toEqual([])
+    await leave()
+  })
+
+  it('on a phone brings the picture into view while it forms', async () => {
+    const { page, leave } = await visit('#prompt=a+photo+of+a+dog&candidates=2&seed=15', PHONE)
+    await page.locator('#generate').click()
+    await page.locator('#print-image:not([hidden])').waitFor()
+    const { top, bottom, height } = await page.locator('#print').evaluate((print) => {
+      const box = print.getBoundingClientRect()
+      return { top: box.top, bottom: box.bottom, height: innerHeight }
+    })
+    expect(top).toBeGreaterThanOrEqual(0)
+    expect(bottom).toBeLessThanOrEqual(height)
+    await leave()
+  })
+
+  it('sets candidates and accept by effort, and says what that was measured to give', async () => {
+    const { page, leave } = await visit('')
+    await page.getByText('high', { exact: true }).click()
+    expect(await page.locator('#candidates').inputValue()).toBe('20')
+    expect(await page.locator('input[name="accept"]:checked').inputValue()).toBe('best')
+    expect(await page.locator('#effort-hint').textContent()).toMatch(/\d+ of 100 pictures right, \d+ row-steps/)
+    await page.getByText('first', { exact: true }).click()
+    expect(await page.locator('input[name="effort"]:checked').count()).toBe(1)
+    expect(await page.locator('input[name="effort"]:checked').inputValue()).toBe('medium')
+    await leave()
+  })
+
+  it('says before it is sent that nothing of a prompt is understood', async () => {
+    const { page, leave } = await visit('')
+    const line = page.locator('#prompt-unread')
+    await page.locator('#prompt').fill('ein roter Apfel')
+    await line.waitFor()
+    await page.locator('#prompt').fill('ein red Apfel')
+    expect(await line.isVisible()).toBe(false)
+    await leave()
+  })
+
+  it('keeps its history over a reload, gives other sizes, and shows pixels or none by choice', async () => {
+    const { page, leave } = await visit('#prompt=a+photo+of+a+cat&candidates=2&steps=6&seed=5&size=512x512')
+    await generate(page)
+    const download = page.getByRole('link', { name: 'Download PNG' })
+    await expect.poll(() => download.getAttribute('href'), PATIENTLY).toMatch(/^\/v1\/images\/[0-9a-f]{64}$/)
+    const png = Buffer.from(await (await fetch(stack.url + (await download.getAttribute('href')))).arrayBuffer())
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([512, 512])
+
+    const isCrisp = () => page.locator('#print-image').evaluate((image) => image.classList.contains('crisp'))
+    const toggle = page.locator('#pixels')
+    await toggle.click()
+    expect(await isCrisp()).toBe((await toggle.getAttribute('aria-pressed')) === 'true')
+    await toggle.click()
+    expect(await isCrisp()).toBe((await toggle.getAttribute('aria-pressed')) === 'true')
+
+    await page.reload()
+    await page.locator('#history-list button').first().click()
+    await page.locator('.frame[data-phase="winner"]').waitFor()
+    expect(await page.locator('#print-image').getAttribute('alt')).toContain('a photo of a cat')
+    expect(await page.locator('#verdict-rows tr').count()).toBeGreaterThan(0)
     await leave()
   })
 
@@ -168,18 +229,18 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     await leave()
   })
 
-  it('has a reference of every route and schema, from its own document, without asking anybody else', async () => {
+  it('has a reference of every route, from its own document, without asking anybody else', async () => {
     const { page, complaints, leave } = await visit('')
-    await page.goto(`${stack.url}/reference#createJob`)
-    await page.locator('article#createJob').waitFor()
+    await page.goto(`${stack.url}/reference`)
+    await page.locator(operation('Jobs', 'createJob')).waitFor()
     const document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as {
-      paths: Record<string, object>
-      components: { schemas: object }
+      paths: Record<string, Record<string, { operationId: string; tags: [string] }>>
     }
-    const operations = Object.values(document.paths).flatMap((item) => Object.keys(item))
-    expect(await page.locator('#routes article').count()).toBe(operations.length)
-    expect(await page.locator('#schemas article').count()).toBe(Object.keys(document.components.schemas).length)
-    expect(await page.locator('article#schema-JobRequest').innerText()).toContain('integer 1..32')
+    for (const { operationId, tags } of Object.values(document.paths).flatMap((item) => Object.values(item))) {
+      expect(await page.locator(operation(tags[0], operationId)).count()).toBe(1)
+    }
+    expect(await page.locator(operation('Jobs', 'createJob')).innerText()).toContain('candidates')
+    expect(await scrollsSideways(page)).toBe(false)
     expect(complaints).toEqual([])
     await leave()
   })

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { BUNDLES_DIR, readModelCard } from '../../infra/local/models.ts'
+import { BUNDLES_DIR, readModelCard, readVocabulary } from '../../infra/local/models.ts'
 import { withModels } from '../../infra/models-variable.ts'
 import { TEST_MODEL } from '../support/model-card.ts'
 
@@ -14,6 +14,12 @@ describe('MODELS in wrangler.toml', () => {
     const toml = readFileSync(WRANGLER_TOML, 'utf8')
     expect(cards.map(({ id }) => id)).toContain('emoji-96')
     expect(withModels(toml, cards)).toBe(toml)
+  })
+
+  it('goes with the words that the playground knows of each model', async () => {
+    const words = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../edge/playground/words.json'), 'utf8'))
+    expect(words['emoji-96']).toEqual(await readVocabulary(join(BUNDLES_DIR, 'emoji-96')))
+    expect(words['emoji-96']).toContain('apple')
   })
 
   it('is replaced, and nothing else', () => {
