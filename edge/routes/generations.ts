@@ -7,6 +7,7 @@ import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
 import { imageRoute, jobRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
+import { linkOrigin } from '../address-rule.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateCaller } from '../auth.ts'
 import { cacheStatus } from '../cache-status.ts'
@@ -192,7 +193,10 @@ async function datumOf(
   const own = isOneOfSeveral ? { parm: generationSummary(ended, degraded) } : {}
   const target = pictureTarget(request)
   return request.response_format === 'url'
-    ? { url: new URL(imageRoute(await derivedPicture(c.env, image, target)), c.req.url).href, ...own }
+    ? {
+        url: new URL(imageRoute(await derivedPicture(c.env, image, target)), linkOrigin(c.env, c.req.url)).href,
+        ...own,
+      }
     : { b64_json: await imageBase64(c.env, image, target), ...own }
 }
 
