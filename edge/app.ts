@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { AppError } from '../shared/error-code.ts'
+import { addressRule } from './address-rule.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import type { AppEnv } from './app-env.ts'
 import { envelope, OPEN_DOCUMENTS } from './envelope.ts'
@@ -29,6 +30,7 @@ export function createApp(): Hono<AppEnv> {
   const hitMemory = new HitMemory()
 
   app.use(envelope(metrics, new RequestLog()))
+  app.use(addressRule)
   app.on(
     'OPTIONS',
     ['/v1/*', ...OPEN_DOCUMENTS],

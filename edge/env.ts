@@ -22,6 +22,10 @@ export interface Env {
   QUEUE_URL_INTERACTIVE: string
   QUEUE_URL_BATCH: string
   PUBLIC_URL: string
+  PERMITTED_HOSTS: string
+  PERMITTED_ORIGINS: string
+  /** Set under `npm start`: where workers reach this edge past whatever stands before PUBLIC_URL. */
+  CALLBACK_URL?: string
   MODELS: unknown
   MODEL_ALIASES: unknown
   SEED_POLICY: string
@@ -52,15 +56,30 @@ const json = (value: unknown, context: z.core.$RefinementCtx): unknown => {
 
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })
 
+const Origin = HttpUrl.refine((url) => new URL(url).origin === url, 'expected an origin without a path')
+
+/** Parts between commas. */
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+
 const Settings = z
   .object({
     SQS_REGION: z.string().min(1, 'expected an AWS region, such as us-east-1'),
     QUEUE_URL_INTERACTIVE: HttpUrl,
     QUEUE_URL_BATCH: HttpUrl,
-    PUBLIC_URL: z.union([
-      z.literal(''),
-      HttpUrl.refine((url) => new URL(url).origin === url, 'expected an origin without a path'),
-    ]),
+    PUBLIC_URL: z.union([z.literal(''), Origin]),
+    PERMITTED_HOSTS: z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.string().regex(/^(\*|[a-z0-9.-]+)$/, 'expected host names without port, lower case, or *'))),
+    PERMITTED_ORIGINS: z
+      .string()
+      .transform(list)
+      .pipe(z.array(z.union([z.literal('*'), Origin], 'expected origins, https://app.example.com, or *'))),
+    CALLBACK_URL: Origin.optional(),
     MODELS: z
       .unknown()
       .transform(json)
@@ -116,8 +135,14 @@ export interface Config {
     accessKeyId: string
     secretAccessKey: string
   }
-  /** Origin for workers; undefined means the origin of the request that makes the job. */
+  /** Origin of all links, and for workers where they have none of their own; undefined: that of the request. */
   publicUrl: string | undefined
+  /** Origin for workers alone. */
+  callbackUrl: string | undefined
+  /** Names that requests may be sent to, beside addresses and localhost; `*`: any. */
+  permittedHosts: readonly string[]
+  /** Origins of other sites' pages that may call; `*`: any. */
+  permittedOrigins: readonly string[]
   callbackSecret: string
   /** What is not drawn, whoever asks. */
   policy: { blockedPhrases: readonly string[]; moderationUrl: string | undefined }
@@ -153,6 +178,9 @@ export function parseEnv(env: Env): Config {
       secretAccessKey: values.AWS_SECRET_ACCESS_KEY,
     },
     publicUrl: values.PUBLIC_URL === '' ? undefined : values.PUBLIC_URL,
+    callbackUrl: values.CALLBACK_URL,
+    permittedHosts: values.PERMITTED_HOSTS,
+    permittedOrigins: values.PERMITTED_ORIGINS,
     callbackSecret: values.CALLBACK_SECRET,
     policy: {
       blockedPhrases: values.BLOCKED_PHRASES,

@@ -2,6 +2,7 @@ import { isScoring, type WorkParameters } from '../shared/job.ts'
 import type { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
 import { imageRoute, jobEventsRoute } from '../shared/routes.ts'
 import { type TraceContext, traceparentOf } from '../shared/trace-context.ts'
+import { linkOrigin } from './address-rule.ts'
 import type { Caller } from './app-env.ts'
 import { cacheKey } from './cache-key.ts'
 import { type Env, parseEnv } from './env.ts'
@@ -75,7 +76,7 @@ export async function submitWork(
     ...(webhook === undefined ? {} : { webhook }),
     ...(memory ? { memory } : {}),
     reuse,
-    callbackUrl: parseEnv(env).publicUrl ?? new URL(url).origin,
+    callbackUrl: parseEnv(env).callbackUrl ?? linkOrigin(env, url),
     traceparent: traceparentOf(trace),
   }
   const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec, mayOpen)
@@ -107,14 +108,14 @@ export async function wouldOpen(
   return entry.wouldOpen(terms.reuse, Date.now())
 }
 
-/** The public record: addresses are those under which the caller reached us, and open without a key what it may read. */
+/** The public record: addresses are those of the edge in all links, and open without a key what it may read. */
 export async function jobRecord(
   env: Env,
   snapshot: JobSnapshot,
   request: Request,
   degraded?: Degraded,
 ): Promise<JobRecord> {
-  const { origin } = new URL(request.url)
+  const origin = linkOrigin(env, request.url)
   const { access, callbackSecret } = parseEnv(env)
   const token = access === 'keys' ? `?${READ_TOKEN_PARAMETER}=${await readToken(callbackSecret, snapshot.id)}` : ''
   return {

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
 import { integerArgument } from './integer-argument.ts'
 import { edgeSettings } from './local/edge-settings.ts'
@@ -10,11 +11,15 @@ import { type LocalStack, startStack } from './local/stack.ts'
 import { traceTarget } from './local/trace-target.ts'
 
 const USAGE = `npm start -- [--port 8787] [--host 127.0.0.1] [--queue-port 0] [--workers 1] [--bundle DIR] [--data DIR]
+             [--public-url ORIGIN] [--allow-host NAME,...] [--allow-origin ORIGIN,...]
              [--queue-url-interactive URL --queue-url-batch URL]
 
 Runs the whole service on this machine: edge and playground, queue, workers. Stop it with Ctrl-C.
   --port        port of the service, 0 for any free one          (variable PORT)
   --host        address it listens on; 0.0.0.0 for other devices (variable HOST)
+  --public-url  origin of all links, where a proxy stands before it; default http://HOST:PORT
+  --allow-host  names, besides addresses and localhost, by which it may be called; * for any
+  --allow-origin  origins of other sites' pages that may call it, https://app.example.com; * for any
   --queue-port  port of the queue, 0 for any free one            (variable QUEUE_PORT)
   --queue-url-* queues of another implementation of SQS; AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY as it wants them
   --workers     worker processes, 1 to 16
@@ -27,6 +32,9 @@ Spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, with OTEL_EXPORTER_OTLP_HEADERS, 
 interface Arguments {
   readonly port: number
   readonly host: string
+  readonly publicUrl?: string
+  readonly permittedHosts: readonly string[]
+  readonly permittedOrigins: readonly string[]
   readonly queuePort: number
   readonly outsideQueue?: OutsideQueue
   readonly workers: number
@@ -42,6 +50,9 @@ function readArguments(): Arguments {
     options: {
       port: text,
       host: text,
+      'public-url': text,
+      'allow-host': text,
+      'allow-origin': text,
       'queue-port': text,
       ...QUEUE_URL_FLAGS,
       workers: text,
@@ -60,12 +71,27 @@ function readArguments(): Arguments {
     port,
     ...(outside && { outsideQueue: outside }),
     host: values.host ?? process.env.HOST ?? '127.0.0.1',
+    ...(values['public-url'] !== undefined && { publicUrl: originIn('--public-url', values['public-url']) }),
+    permittedHosts: listIn(values['allow-host']),
+    permittedOrigins: listIn(values['allow-origin']).map((part) =>
+      part === '*' ? part : originIn('--allow-origin', part),
+    ),
     queuePort: integerArgument('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
     workers: integerArgument('--workers', values.workers ?? '1', 1, 16),
     bundleDir: resolve(values.bundle ?? DEFAULT_BUNDLE),
     // By port, so that two stacks on one machine do not share a database; a port found by chance is not found again.
     ...(port !== 0 && { persistDir: join(resolve(values.data ?? join(ROOT, '.parm')), `port-${port}`) }),
   }
+}
+
+const listIn = (text = ''): string[] => text.split(',').flatMap((part) => part.trim() || [])
+
+/** @throws AppError config_invalid  where it is no origin */
+function originIn(flag: string, text: string): string {
+  const url = URL.parse(text)
+  if (url && /^https?:$/.test(url.protocol) && url.origin === text.replace(/\/$/, '')) return url.origin
+  const permitted = 'an origin without a path, such as https://images.example.com'
+  throw new AppError('config_invalid', `${flag}: expected ${permitted}, got ${JSON.stringify(text)}`)
 }
 
 async function main(): Promise<number> {

@@ -144,8 +144,9 @@ export class Outbox {
     const ticket = this.#store.ticket(ticketId)
     if (ticket?.webhook === undefined) throw new InvariantError(`ticket ${ticketId} has no webhook`)
     const { tenant, webhook } = ticket
-    const message = webhookMessage(ofJob(snapshotOf(this.#store, ticket)), this.#store.spec().callbackUrl)
-    const outcome = await sendWebhook(webhook, message, { secret: parseEnv(this.#env).callbackSecret, tenant })
+    const { publicUrl = this.#store.spec().callbackUrl, callbackSecret: secret } = parseEnv(this.#env)
+    const message = webhookMessage(ofJob(snapshotOf(this.#store, ticket)), publicUrl)
+    const outcome = await sendWebhook(webhook, message, { secret, tenant })
     console.log(JSON.stringify({ at: 'webhook', jobId: ticketId, outcome }))
   }
 

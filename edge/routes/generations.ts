@@ -8,6 +8,7 @@ import { LIMITS } from '../../shared/limits.ts'
 import type { ModelCard, Quality } from '../../shared/model-card.ts'
 import { imageRoute, jobRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
+import { linkOrigin } from '../address-rule.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateCaller } from '../auth.ts'
 import { base64 } from '../bytes.ts'
@@ -250,7 +251,7 @@ async function datumOf(
   const picture = await derivedPicture(c.env, resultOf(ended).image, target)
   return {
     ...(carries === 'url' ? {} : { b64_json: base64(await storedBytes(c.env, picture)) }),
-    ...(carries === 'b64_json' ? {} : { url: new URL(imageRoute(picture), c.req.url).href }),
+    ...(carries === 'b64_json' ? {} : { url: new URL(imageRoute(picture), linkOrigin(c.env, c.req.url)).href }),
     ...(isOneOfSeveral ? { parm: generationSummary(ended, degraded, warnings) } : {}),
   }
 }

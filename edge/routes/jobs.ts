@@ -7,6 +7,7 @@ import type { ModelCard } from '../../shared/model-card.ts'
 import { PICTURE_FORMATS } from '../../shared/picture-format.ts'
 import { imageRoute } from '../../shared/routes.ts'
 import { acceptedJob } from '../accepted-job.ts'
+import { linkOrigin } from '../address-rule.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticate, authenticateReader } from '../auth.ts'
 import { derivedPicture, type PictureRef } from '../derived-picture.ts'
@@ -122,7 +123,8 @@ async function ledgerOf(c: Context<AppEnv>): Promise<VerdictLedger> {
   return verdictLedger(ledger.snapshot, ledger.phases)
 }
 
-const imageUrl = (c: Context<AppEnv>, image: PictureRef): string => new URL(imageRoute(image), c.req.url).href
+const imageUrl = (c: Context<AppEnv>, image: PictureRef): string =>
+  new URL(imageRoute(image), linkOrigin(c.env, c.req.url)).href
 
 /** `output_format`, `output_compression` and `size`, as in an image request. */
 function targetOfQuery(c: Context<AppEnv>, imageSize: ModelCard['imageSize']): PictureTarget {

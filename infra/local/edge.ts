@@ -25,8 +25,14 @@ export interface EdgeOptions {
     readonly AWS_ACCESS_KEY_ID: string
     readonly AWS_SECRET_ACCESS_KEY: string
   }
-  /** Where workers of this machine reach the edge. */
+  /** Origin of all links. */
   readonly publicUrl: string
+  /** Where workers of this machine reach the edge; default: `publicUrl`. */
+  readonly callbackUrl?: string
+  /** Host names that requests may be sent to, beside addresses, localhost and that of `publicUrl`; `*`: any. */
+  readonly permittedHosts?: readonly string[]
+  /** Origins of pages that may call beside the edge's own; `*`: any. */
+  readonly permittedOrigins?: readonly string[]
   /** Lower-case hex; undefined leaves the edge open to anybody. */
   readonly adminKeyHash?: string | undefined
   /** OTEL_* variables. */
@@ -116,6 +122,9 @@ async function workerOptions(options: EdgeOptions, buildDir: string) {
       QUEUE_URL_INTERACTIVE: queue.urls.interactive,
       QUEUE_URL_BATCH: queue.urls.batch,
       PUBLIC_URL: publicUrl,
+      ...(options.callbackUrl !== undefined && { CALLBACK_URL: options.callbackUrl }),
+      PERMITTED_HOSTS: (options.permittedHosts ?? []).join(),
+      PERMITTED_ORIGINS: (options.permittedOrigins ?? []).join(),
       ...(adminKeyHash !== undefined && { ACCESS: 'keys', ADMIN_KEY_SHA256: adminKeyHash }),
       ...traces,
       MODELS: JSON.stringify(models),

@@ -18,6 +18,12 @@ export interface StackOptions {
   readonly outsideQueue?: OutsideQueue
   /** Address the edge listens on; default 127.0.0.1. */
   readonly host?: string
+  /** Origin of all links, where the edge is reached by another address than its own; default: its own. */
+  readonly publicUrl?: string
+  /** Host names that requests may be sent to, beside addresses, localhost and that of `publicUrl`; `*`: any. */
+  readonly permittedHosts?: readonly string[]
+  /** Origins of pages that may call beside the edge's own; `*`: any. */
+  readonly permittedOrigins?: readonly string[]
   /** Folder for jobs, images and messages; default: nothing outlives the stack. */
   readonly persistDir?: string
   readonly bundleDir?: string
@@ -95,13 +101,17 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
   const partDied = Promise.withResolvers<string>()
   let namesGiven = 0
   let stopped: Promise<void> | undefined
+  const died = (summary: string): void => {
+    if (stopped === undefined) partDied.resolve(summary)
+  }
   // Workers first, while edge and queue can still hear them; then the edge; the queue last.
   const stop = (): Promise<void> => {
     stopped ??= stopAll(workers, closers)
     return stopped
   }
   try {
-    const queue: StackQueue = outsideQueue ?? (await startOwnQueue(options.queuePort ?? 0, data?.queueDir, closers))
+    const queue: StackQueue =
+      outsideQueue ?? (await startOwnQueue(options.queuePort ?? 0, data?.queueDir, closers, died))
     const add = async (settings: Readonly<Record<string, string>> = {}): Promise<LocalWorker> => {
       const name = `worker-${++namesGiven}`
       const worker = await startWorker({
@@ -113,13 +123,14 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
         onRecord: (record) => options.onWorkerRecord?.(record, name),
       })
       workers.push(worker)
-      void worker.exited.then(({ summary }) => {
-        if (stopped === undefined) partDied.resolve(summary)
-      })
+      void worker.exited.then(({ summary }) => died(summary))
       return worker
     }
-    const edgeStarted = startEdgeAt(askedPort, {
+    const { publicUrl, permittedHosts = [], permittedOrigins = [] } = options
+    const edgeStarted = startEdgeAt(askedPort, publicUrl, {
       host,
+      permittedHosts,
+      permittedOrigins,
       persistDir: data?.edgeDir,
       queue,
       models: [model],
@@ -129,9 +140,7 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
       onLog: (level, message) => options.onEdgeLog?.(level, message),
     }).then(({ edge, url }) => {
       closers.push(() => edge.stop())
-      void edge.died.then((summary) => {
-        if (stopped === undefined) partDied.resolve(summary)
-      })
+      void edge.died.then(died)
       return url
     })
     const started = await Promise.allSettled([edgeStarted, ...Array.from({ length: workerCount }, () => add())])
@@ -147,17 +156,18 @@ export async function startStack(options: StackOptions = {}): Promise<LocalStack
 /** @param askedPort  0 takes a free one */
 async function startEdgeAt(
   askedPort: number,
-  options: Omit<EdgeOptions, 'port' | 'publicUrl'>,
+  publicUrl: string | undefined,
+  options: Omit<EdgeOptions, 'port' | 'publicUrl' | 'callbackUrl'>,
   tries = askedPort === 0 ? FREE_PORT_TRIES : 1,
 ): Promise<{ edge: LocalEdge; url: string }> {
   const port = await reservePort(askedPort, options.host, EDGE_PLACE)
   const url = `http://${addressOf(options.host)}:${port}`
   try {
-    return { edge: await startEdge({ ...options, port, publicUrl: url }), url }
+    return { edge: await startEdge({ ...options, port, publicUrl: publicUrl ?? url, callbackUrl: url }), url }
   } catch (error) {
     const isTaken = error instanceof AppError && error.code === 'config_invalid'
     if (!isTaken || tries === 1) throw error
-    return startEdgeAt(askedPort, options, tries - 1)
+    return startEdgeAt(askedPort, publicUrl, options, tries - 1)
   }
 }
 
@@ -171,10 +181,12 @@ async function startOwnQueue(
   port: number,
   dataDir: string | undefined,
   closers: (() => Promise<void>)[],
+  onDeath: (summary: string) => void,
 ): Promise<StackQueue> {
-  if (port !== 0) await reservePort(port, '0.0.0.0', QUEUE_PLACE)
+  if (port !== 0) await reservePort(port, LOOPBACK, QUEUE_PLACE)
   const queue = await startQueue(port, dataDir)
   closers.push(() => queue.stop())
+  void queue.closed.then(() => onDeath('the queue ended'))
   return queue
 }
 
