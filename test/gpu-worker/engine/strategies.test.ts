@@ -2,14 +2,14 @@ import { describe, expect, test } from 'vitest'
 import type { Judgement } from '../../../gpu-worker/src/engine/ports.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier, type RowOwner, scriptedVerifier } from '../../support/fake-models.ts'
-import { engineOf, eventsOf, type Parameters, phasesOf, type Submitted, submit, succeed } from './harness.ts'
+import { engineOf, eventsOf, type JobOptions, phasesOf, type Submitted, submit, succeed } from './harness.ts'
 
 const STEPS = 6
 const LAST = STEPS - 1
 
 /** Runs one job of 4 candidates and 6 steps, judged after steps 1 and 3, under a script. */
 async function run(
-  overrides: Partial<Parameters>,
+  overrides: JobOptions,
   script: (owner: RowOwner) => Partial<Judgement>,
   slots = 4,
 ): Promise<{ job: Submitted; outcome: Awaited<ReturnType<typeof succeed>>; generator: FakeGenerator }> {
