@@ -14,6 +14,7 @@ A picture is taken as pixels, so it may come from anywhere. Letters: R pictures,
 patch, V drawings of one size, P places of a cell, C patches of a cell.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ import torch
 from torch import Tensor
 
 from training.checkpoint import load_weights
-from training.drawing_codes import CodedDrawing, class_drawings, drawing_sizes
+from training.drawing_codes import CodedDrawing, DrawingSet
+from training.export.runtime import GraphSession
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.reconstruction import Decoder, exported_decoder
-from training.scene_codes import SceneCodes
+from training.reconstruction import Decoder, exported_decoder, session_decoder
 from training.world.classes import CLASS_INDEX, CLASSES
 from training.world.config import WorldConfig
 from training.world.spec import Spec, satisfies
@@ -49,13 +50,13 @@ class MatchThresholds:
     """When a drawing is tried, and when a patch is as it should be.
 
     Attributes:
-        misfit: up to which a drawing is tried: its root mean square difference from the picture over the patches that it covers, as a
-            share, 0..1, of its difference from plain background.
+        misfit: up to which a drawing is tried: its root mean square difference from the picture over the patches that it covers,
+            as a share, 0..1, of its difference from plain background.
         patch: root mean square difference in grey levels, 0..255, up to which a patch of the picture is what was composed.
     """
 
     misfit: float = 0.5
-    patch: float = 10.0
+    patch: float = 16.0
 
     def __post_init__(self) -> None:
         for name, limit in (("misfit", 1), ("patch", 255)):
@@ -104,7 +105,7 @@ class Reading:
 
     Attributes:
         objects: drawings that were found, best fitting first.
-        differences: float32 [grid, grid], root mean square difference in grey levels of each patch from what these would look like.
+        differences: float32 [grid, grid], root mean square difference of each patch from what these would look like, grey levels.
         whole: bool [objects], whether all patches of each are as they should be.
         unexplained: bool [grid, grid], patches that differ.
     """
@@ -146,14 +147,13 @@ class _Templates:
 class Matcher:
     """Reads pictures of a world. Templates are made when a class is first asked for on a background."""
 
-    def __init__(self, world: World, codes: SceneCodes, decode: Decoder, thresholds: MatchThresholds | None = None):
-        """`codes` and `decode` belong to one quantiser, `world` to both."""
-        config = world.config
-        self._world, self._codes, self._decode = world, codes, decode
+    def __init__(self, drawings: DrawingSet, decode: Decoder, thresholds: MatchThresholds | None = None):
+        """`decode` shows the codes that the drawings are written in."""
+        self._drawings, self._decode = drawings, decode
         self.thresholds = thresholds or MatchThresholds()
-        self._patch = config.lattice
-        self._grid = config.image_size // config.lattice
-        self._tints = np.asarray(config.backgrounds, np.int16)
+        self._patch = drawings.patch
+        self._grid = drawings.image_size // drawings.patch
+        self._tints = np.asarray(drawings.tints, np.int16)
         self._templates: dict[tuple[_Wanted, int], list[_Templates]] = {}
 
     def right(self, images: Tensor | np.ndarray, specs: Sequence[Spec]) -> np.ndarray:
@@ -255,13 +255,11 @@ class Matcher:
             placed.append((int(row), fit))
         return placed
 
-    def _differences(
-        self, images: np.ndarray, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]
-    ) -> np.ndarray:
+    def _differences(self, images: np.ndarray, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]) -> np.ndarray:
         """The second step: how far each patch is from what was found, as root mean square of grey levels: float32 [R, N]."""
         grids = np.empty((len(images), self._grid**2), np.int64)
         for row, objects in enumerate(found):
-            grids[row] = self._codes.plain(int(tints[row]))
+            grids[row] = self._drawings.plain_code + tints[row]
             for placed in objects:
                 grids[row, placed.covers] = placed.drawing.codes[placed.drawing.codes >= 0]
         differences = np.empty(grids.shape, np.float32)
@@ -275,16 +273,16 @@ class Matcher:
         """Templates of what is wanted on a background, one entry for each size."""
         if (wanted, tint) not in self._templates:
             class_index, color = wanted
-            drawings = class_drawings(self._world, self._codes, class_index)
-            if color is not None:
-                drawings = [drawing for drawing in drawings if drawing.color == color]
-            of_size = [[drawing for drawing in drawings if drawing.size == size] for size in drawing_sizes(self._world)]
-            self._templates[wanted, tint] = [self._alone(known, tint) for known in of_size if known]
+            known = [drawing for drawing in self._drawings.of_class(class_index) if color in (None, drawing.color)]
+            sizes = sorted({drawing.size for drawing in known}, reverse=True)
+            self._templates[wanted, tint] = [
+                self._alone([drawing for drawing in known if drawing.size == size], tint) for size in sizes
+            ]
         return self._templates[wanted, tint]
 
     def _alone(self, drawings: list[CodedDrawing], tint: int) -> _Templates:
         """What the decoder makes of drawings of one size, each alone in the middle of a picture."""
-        plain, side, grid = self._codes.plain(tint), len(drawings[0].codes), self._grid
+        plain, side, grid = self._drawings.plain_code + tint, len(drawings[0].codes), self._grid
         middle = slice((grid - side) // 2, (grid - side) // 2 + side)
         grids = np.full((len(drawings), grid, grid), plain, np.int64)
         covers = np.stack([drawing.codes >= 0 for drawing in drawings])
@@ -332,5 +330,19 @@ def load_matcher(quantizer: Path = _QUANTIZER, config: Path = _WORLD, thresholds
     A process that is forked later cannot use it: see `exported_decoder`.
     """
     model = load_weights(quantizer, Quantizer, QuantizerConfig)
-    world = World(WorldConfig.from_toml(config))
-    return Matcher(world, SceneCodes(world, model), exported_decoder(model), thresholds)
+    drawings = DrawingSet.of_world(World(WorldConfig.from_toml(config)), model)
+    return Matcher(drawings, exported_decoder(model), thresholds)
+
+
+def bundle_matcher(bundle: Path, threads: int = 1) -> Matcher:
+    """The matcher that a bundle's files describe; what `npm run geneval` computes is the same.
+
+    Raises:
+        ValueError: the bundle has no drawings.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    strict = manifest["detector"].get("strict")
+    if strict is None:
+        raise ValueError(f"{bundle} has no drawings to match: its manifest has no detector.strict")
+    decode = session_decoder(GraphSession(bundle / manifest["generator"]["decodeGraph"], threads))
+    return Matcher(DrawingSet.read(bundle / strict["drawings"]), decode, MatchThresholds(strict["misfit"], strict["patch"]))
