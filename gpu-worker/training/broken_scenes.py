@@ -40,7 +40,7 @@ class BrokenScenes:
             kind: of the one fault; up to three of any kind for None.
 
         Returns:
-            (codes with the faults, codes as composed): int64 [grid, grid] each. They may show the same where two patches look alike.
+            (codes with the faults, codes as composed): int64 [grid, grid] each. Where two patches look alike they show the same.
         """
         objects, background = self._world.arrange(rng, self._world.sample_spec(rng))
         plain = self._codes.plain(background)
@@ -178,7 +178,7 @@ class BrokenScenes:
             if rng.random() < 0.5:
                 row, column = (int(value) for value in rng.integers(shape[0], size=2))
             else:
-                row, column = np.clip((row, column) + rng.integers(-1, 2, size=2), 0, shape[0] - 1)
+                row, column = np.clip(rng.integers(-1, 2, size=2) + (row, column), 0, shape[0] - 1)
         return chosen
 
     def _side(self, rng: np.random.Generator, side: int) -> tuple[slice, slice]:

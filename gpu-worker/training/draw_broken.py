@@ -4,7 +4,7 @@ The detector learns from them what a broken picture looks like (`training.train_
 
 - **refilled**: a composed scene of which the generator fills in a part at once, every code without knowing the others. The scene
   says which patches are wrong.
-- **unfinished**: what the generator takes the whole picture to be after each of the first steps, when most of it is still unknown.
+- **unfinished**: what the generator takes the whole picture to be after each of the first steps, when most of it is unknown.
   They are broken nearly always; which patches are, nobody says.
 """
 

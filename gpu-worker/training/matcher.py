@@ -1,17 +1,17 @@
 """Which of the world's drawings stand whole in a picture, and whether anything else is there.
 
-The second half of the strict yardstick. It shares nothing with the detector and needs no training: a picture of this world is drawings
-that stand on a lattice of patches before one of four plain backgrounds, and all of them are known.
+The second half of the strict yardstick. It shares nothing with the detector and needs no training: a picture of this world is
+drawings that stand on a lattice of patches before one of four plain backgrounds, and all of them are known.
 
-1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of those that
-   come near, the best are taken one by one, none on patches that another has taken.
+1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of those
+   that come near, the best are taken one by one, none on patches that another has taken.
 2. What was taken is composed and decoded, and the picture must be that: patch by patch, objects and background alike.
 
-The second step is what decides. Composed as a whole, a scene and its picture differ by nothing, because how a patch looks depends on its
-neighbours, and these are the same; the first step, which lays drawings on places alone, has to allow for that.
+The second step is what decides. Composed as a whole, a scene and its picture differ by nothing, because how a patch looks depends
+on its neighbours, and these are the same; the first step, which lays drawings on places alone, has to allow for that.
 
-A picture is taken as pixels, so it may come from anywhere. Letters: R pictures, N places of patches in row-major order, D numbers of a
-patch, V drawings of one size, P places of a cell, C patches of a cell.
+A picture is taken as pixels, so it may come from anywhere. Letters: R pictures, N places of patches in row-major order, D numbers
+of a patch, V drawings of one size, P places of a cell, C patches of a cell.
 """
 
 import json

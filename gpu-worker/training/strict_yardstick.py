@@ -1,7 +1,7 @@
 """The strict yardstick: right is what holds under GenEval's rules, shows every object as one whole drawing, and nothing else.
 
-Two instruments that share nothing say so: the detector, which finds the objects and has a fault finder beside it, and the matcher of
-the world's drawings. A picture is right where both agree. GenEval's own verdict is told beside theirs.
+Two instruments that share nothing say so: the detector, which finds the objects and has a fault finder beside it, and the matcher
+of the world's drawings. A picture is right where both agree. GenEval's own verdict is told beside theirs.
 """
 
 import tomllib

@@ -3,11 +3,12 @@
     python -m training.draw_broken                                  # training/runs/broken.npz
     python -m training.train_faults --minutes 25 --broken training/runs/broken.npz
 
-It sees composed scenes, which are whole; scenes with faults made in their codes and scenes that the generator filled in, where the
-scene says which patches are wrong; and predictions of the generator's first steps, of which all that is known is that they are
+It sees composed scenes, which are whole; scenes with faults made in their codes and scenes that the generator filled in, where
+the scene says which patches are wrong; and predictions of the generator's first steps, of which all that is known is that they are
 broken. A patch is wrong where its code shows something else to the eye than the composed one. No matcher takes part.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,8 @@ from training.world.config import WorldConfig
 from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
-# Root mean square differences in grey levels: above the first a patch is wrong to the eye, below the second it is not. Between them
-# the eye may go either way, and nothing is taught.
+# Root mean square differences in grey levels: above the first a patch is wrong to the eye, below the second it is not. Between
+# them the eye may go either way, and nothing is taught.
 WRONG, RIGHT = 14.0, 6.0
 _MEASURED = 48  # pictures of each kind
 _MEASURE_SEED = 880_001  # never a training seed
@@ -128,13 +129,20 @@ class FaultStage(Stage):
     name = "faults"
 
     def __init__(
-        self, model: FaultFinder, settings: FaultTraining, world: World, quantizer: Quantizer, decode: Decoder,
+        self, model: FaultFinder, settings: FaultTraining, world: World, quantizer: Quantizer, decoders: Sequence[Decoder],
         drawn: GeneratorFaults | None,
     ):  # fmt: skip
-        """Without `drawn` all broken pictures are made in their codes."""
+        """
+        Args:
+            model, settings: what is trained, and how.
+            world: of the scenes.
+            quantizer: whose codes they are written in.
+            decoders: that show these codes, one of them for each part of a batch.
+            drawn: pictures that the generator broke; without them all broken ones are made in their codes.
+        """
         super().__init__(model.to(memory_format=torch.channels_last))
         codes = SceneCodes(world, quantizer)
-        self._settings, self._world, self._codes, self._decode, self._drawn = settings, world, codes, decode, drawn
+        self._settings, self._world, self._codes, self._decoders, self._drawn = settings, world, codes, decoders, drawn
         self._scenes = BrokenScenes(world, codes)
         self._pixels = code_pixels(quantizer)
 
@@ -153,7 +161,7 @@ class FaultStage(Stage):
         """Whole pictures."""
         scenes = [self._world.arrange(rng, self._world.sample_spec(rng)) for _ in range(count)]
         drawn = count // 6
-        images = self._shown(np.stack([self._codes.grid(*scene) for scene in scenes]))
+        images = self._shown(rng, np.stack([self._codes.grid(*scene) for scene in scenes]))
         images[:drawn] = torch.from_numpy(np.stack([self._world.draw(*scene) for scene in scenes[: max(drawn, 1)]]))[:drawn]
         grid = self.model.config.grid
         return FaultBatch(images, torch.zeros(count, grid, grid), torch.zeros(count))
@@ -161,20 +169,20 @@ class FaultStage(Stage):
     def made(self, rng: np.random.Generator, count: int, kind: str | None = None) -> FaultBatch:
         """Pictures broken in their codes."""
         pairs = [self._scenes.broken(rng, kind) for _ in range(count)]
-        return self._compared(*(np.stack(codes) for codes in zip(*pairs, strict=True)))
+        return self._compared(rng, *(np.stack(codes) for codes in zip(*pairs, strict=True)))
 
     def refilled(self, rng: np.random.Generator, count: int) -> FaultBatch:
         """Scenes that the generator filled in."""
         rows = rng.integers(len(self._drawn.refilled), size=count)
-        return self._compared(self._drawn.refilled[rows], self._drawn.composed[rows])
+        return self._compared(rng, self._drawn.refilled[rows], self._drawn.composed[rows])
 
     def unfinished(self, rng: np.random.Generator, count: int) -> FaultBatch:
         """Predictions of the generator's first steps."""
-        images = self._shown(self._drawn.unfinished[rng.integers(len(self._drawn.unfinished), size=count)])
+        images = self._shown(rng, self._drawn.unfinished[rng.integers(len(self._drawn.unfinished), size=count)])
         grid = self.model.config.grid
         return FaultBatch(images, torch.full((count, grid, grid), -1.0), torch.ones(count))
 
-    def _compared(self, codes: np.ndarray, composed: np.ndarray) -> FaultBatch:
+    def _compared(self, rng: np.random.Generator, codes: np.ndarray, composed: np.ndarray) -> FaultBatch:
         """Pictures of codes, wrong where these do not look like the composed ones."""
         grid = self.model.config.grid
         codes, composed = (torch.from_numpy(part.reshape(len(part), -1)) for part in (codes, composed))
@@ -183,10 +191,11 @@ class FaultStage(Stage):
         difference[other] = (self._pixels[codes[other]] - self._pixels[composed[other]]).square().mean(1).sqrt()
         faults = torch.where(difference > WRONG, 1.0, torch.where(difference < RIGHT, 0.0, -1.0))
         broken = torch.where((faults > 0).any(1), 1.0, faults.amin(1))
-        return FaultBatch(self._shown(codes.numpy()), faults.view(-1, grid, grid), broken)
+        return FaultBatch(self._shown(rng, codes.numpy()), faults.view(-1, grid, grid), broken)
 
-    def _shown(self, codes: np.ndarray) -> Tensor:
-        return self._decode(torch.from_numpy(codes.reshape(len(codes), -1)))
+    def _shown(self, rng: np.random.Generator, codes: np.ndarray) -> Tensor:
+        decode = self._decoders[int(rng.integers(len(self._decoders)))]
+        return decode(torch.from_numpy(codes.reshape(len(codes), -1)))
 
     def loss(self, model: FaultFinder, batch: FaultBatch) -> tuple[Tensor, dict[str, Tensor]]:
         return fault_loss(model(batch.images), batch, self._settings)
@@ -211,19 +220,22 @@ class FaultStage(Stage):
 
 def main() -> None:
     parser = stage_parser(__doc__.splitlines()[0], "faults", minutes=25.0)
-    parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt", help="what shows codes")
+    parser.add_argument(
+        "--quantizer", type=Path, nargs="+", default=[_DIRECTORY / "weights/quantizer.pt"],
+        help="what shows codes; several where pictures of other decoders of the same codes are to be read as well",
+    )  # fmt: skip
     parser.add_argument("--broken", type=Path, help="file of training.draw_broken: pictures that the generator broke")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     base = WorldConfig.from_toml(arguments.world)
-    quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
-    sizes = {"image_size": base.image_size, "patch": quantizer.config.patch}
+    quantizers = [load_weights(path, Quantizer, QuantizerConfig) for path in arguments.quantizer]
+    sizes = {"image_size": base.image_size, "patch": quantizers[0].config.patch}
     model = FaultFinder(read_settings(arguments.config, FaultConfig, "faults", **sizes))
     settings = overridden(read_settings(arguments.config, FaultTraining, "training"), arguments)
     world = World(base)
     drawn = None if arguments.broken is None else GeneratorFaults.read(arguments.broken)
-    decode = exported_decoder(quantizer)
-    run_stage(FaultStage(model, settings, world, quantizer, decode, drawn), settings, arguments)
+    decoders = [exported_decoder(quantizer) for quantizer in quantizers]
+    run_stage(FaultStage(model, settings, world, quantizers[0], decoders, drawn), settings, arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Finds what is broken in a picture: patches that do not belong where they are.
 
-It is the detector's second opinion for the strict yardstick. It sees neither the prompt nor the detector's objects: a picture has faults
-whatever was asked for. It has weights of its own, so that what the detector finds, and with it GenEval's verdict, stays as it is.
+It is the detector's second opinion for the strict yardstick. It sees neither the prompt nor the detector's objects: a picture has
+faults whatever was asked for. It has weights of its own, so that what the detector finds, and with it GenEval's verdict, stays.
 """
 
 from dataclasses import dataclass
