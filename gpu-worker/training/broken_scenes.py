@@ -11,6 +11,7 @@ import numpy as np
 from training.scene_codes import Drawing, SceneCodes
 from training.world.classes import CLASSES, COLORABLE, COLORS
 from training.world.scene import SceneObject
+from training.world.spec import Spec
 from training.world.world import World
 
 _EMPTY = -1
@@ -32,7 +33,7 @@ class BrokenScenes:
         """Names of the faults."""
         return tuple(self._faults())
 
-    def broken(self, rng: np.random.Generator, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def broken(self, rng: np.random.Generator, kind: str | None = None) -> tuple[np.ndarray, np.ndarray, Spec]:
         """A scene with faults.
 
         Args:
@@ -40,9 +41,11 @@ class BrokenScenes:
             kind: of the one fault; up to three of any kind for None.
 
         Returns:
-            (codes with the faults, codes as composed): int64 [grid, grid] each. Where two patches look alike they show the same.
+            (codes with the faults, codes as composed, spec of the latter): int64 [grid, grid] each. Where two patches look alike
+            they show the same.
         """
-        objects, background = self._world.arrange(rng, self._world.sample_spec(rng))
+        spec = self._world.sample_spec(rng)
+        objects, background = self._world.arrange(rng, spec)
         plain = self._codes.plain(background)
         composed = self._codes.grid(objects, background)
         codes = np.where(composed == plain, _EMPTY, composed)
@@ -50,7 +53,7 @@ class BrokenScenes:
         names = [kind] if kind else list(rng.choice(self.kinds, size=rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1))))
         for name in names:
             faults[name](rng, codes, objects[int(rng.integers(len(objects)))])
-        return np.where(codes == _EMPTY, plain, codes), composed
+        return np.where(codes == _EMPTY, plain, codes), composed, spec
 
     def _faults(self) -> dict[str, Callable[[np.random.Generator, np.ndarray, SceneObject], None]]:
         return {
@@ -178,7 +181,7 @@ class BrokenScenes:
             if rng.random() < 0.5:
                 row, column = (int(value) for value in rng.integers(shape[0], size=2))
             else:
-                row, column = np.clip(rng.integers(-1, 2, size=2) + (row, column), 0, shape[0] - 1)
+                row, column = (int(np.clip(value + rng.integers(-1, 2), 0, shape[0] - 1)) for value in (row, column))
         return chosen
 
     def _side(self, rng: np.random.Generator, side: int) -> tuple[slice, slice]:

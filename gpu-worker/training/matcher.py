@@ -3,8 +3,8 @@
 The second half of the strict yardstick. It shares nothing with the detector and needs no training: a picture of this world is
 drawings that stand on a lattice of patches before one of four plain backgrounds, and all of them are known.
 
-1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of those
-   that come near, the best are taken one by one, none on patches that another has taken.
+1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of
+   those that come near, the best are taken one by one, none on patches that another has taken.
 2. What was taken is composed and decoded, and the picture must be that: patch by patch, objects and background alike.
 
 The second step is what decides. Composed as a whole, a scene and its picture differ by nothing, because how a patch looks depends
@@ -56,7 +56,7 @@ class MatchThresholds:
     """
 
     misfit: float = 0.5
-    patch: float = 16.0
+    patch: float = 14.0
 
     def __post_init__(self) -> None:
         for name, limit in (("misfit", 1), ("patch", 255)):
@@ -265,7 +265,7 @@ class Matcher:
         differences = np.empty(grids.shape, np.float32)
         for start in range(0, len(images), _PICTURES_AT_ONCE):
             part = slice(start, start + _PICTURES_AT_ONCE)
-            shown = self._shown(grids[part]).astype(np.int32)
+            shown = self.shown(grids[part]).astype(np.int32)
             differences[part] = np.sqrt(self._cut(np.square(shown - images[part])).mean((2, 3, 4)))
         return differences
 
@@ -287,7 +287,7 @@ class Matcher:
         grids = np.full((len(drawings), grid, grid), plain, np.int64)
         covers = np.stack([drawing.codes >= 0 for drawing in drawings])
         grids[:, middle, middle] = np.where(covers, np.stack([drawing.codes for drawing in drawings]), plain)
-        images = self._shown(grids.reshape(len(drawings), -1))
+        images = self.shown(grids.reshape(len(drawings), -1))
         patches = self._coarse(images, np.full(len(images), tint)).reshape(len(drawings), grid, grid, -1)
         values = patches[:, middle, middle].reshape(len(drawings), side * side, -1)
         corners = np.arange(grid - side + 1)
@@ -295,8 +295,8 @@ class Matcher:
         windows = (corners[:, None] * grid + corners).reshape(-1, 1) + inside
         return _Templates(tuple(drawings), values, np.square(values).mean(2), covers.reshape(len(drawings), -1), windows)
 
-    def _shown(self, grids: np.ndarray) -> np.ndarray:
-        """Pictures uint8 [B, H, W, 3] of codes int64 [B, N]."""
+    def shown(self, grids: np.ndarray) -> np.ndarray:
+        """Pictures uint8 [B, H, W, 3] of codes int64 [B, N], by the decoder that it compares with."""
         with torch.inference_mode():
             return self._decode(torch.from_numpy(grids)).numpy()
 

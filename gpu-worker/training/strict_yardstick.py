@@ -4,6 +4,7 @@ Two instruments that share nothing say so: the detector, which finds the objects
 of the world's drawings. A picture is right where both agree. GenEval's own verdict is told beside theirs.
 """
 
+import json
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.checkpoint import load_weights
+from training.export.detector_graph import build_detector_graph
+from training.export.graph_detector import GraphDetector
 from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct, objects_of
-from training.matcher import Matcher, MatchThresholds
-from training.models.detector import DetectorOutput
+from training.matcher import Matcher, MatchThresholds, bundle_matcher, load_matcher
+from training.models.detector import Detector, DetectorConfig, DetectorOutput
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.world.spec import Spec
 
 _PICTURES_AT_ONCE = 64
@@ -92,3 +97,35 @@ class StrictYardstick:
         """Whether more is seen than was asked for."""
         seen = sum(known.score > self._strict.extra for known in objects)
         return seen > sum(entry["count"] for entry in spec["include"])
+
+
+def load_yardstick(
+    detector: Path, faults: Path, quantizer: Path, config: Path, settings: Path, threads: int = 1
+) -> StrictYardstick:
+    """The yardstick of weights, through the graphs that are served.
+
+    Args:
+        detector, faults, quantizer: files of weights.
+        config: the world whose drawings are matched.
+        settings: a bundle's, with all thresholds.
+        threads: of each graph.
+    """
+    models = load_weights(detector, Detector, DetectorConfig), load_weights(faults, FaultFinder, FaultConfig)
+    strict = StrictThresholds.from_toml(settings)
+    return StrictYardstick(
+        GraphDetector(build_detector_graph(*models), threads).look, load_matcher(quantizer, config, strict.matcher),
+        DetectionThresholds.from_toml(settings), strict,
+    )  # fmt: skip
+
+
+def bundle_yardstick(bundle: Path, threads: int = 1) -> StrictYardstick:
+    """A bundle's own yardstick, the one that `npm run geneval` scores by.
+
+    Raises:
+        ValueError: the bundle has none.
+    """
+    matcher = bundle_matcher(bundle, threads)
+    entry = json.loads((bundle / "manifest.json").read_text())["detector"]
+    strict = StrictThresholds(entry["strict"]["fault"], entry["strict"]["extra"], matcher.thresholds)
+    detector = GraphDetector(bundle / entry["graph"], threads)
+    return StrictYardstick(detector.look, matcher, DetectionThresholds(**entry["thresholds"]), strict)

@@ -4,8 +4,8 @@
     python -m training.train_faults --minutes 25 --broken training/runs/broken.npz
 
 It sees composed scenes, which are whole; scenes with faults made in their codes and scenes that the generator filled in, where
-the scene says which patches are wrong; and predictions of the generator's first steps, of which all that is known is that they are
-broken. A patch is wrong where its code shows something else to the eye than the composed one. No matcher takes part.
+the scene says which patches are wrong; and predictions of the generator's first steps, of which all that is known is that they
+are broken. A patch is wrong where its code shows something else to the eye than the composed one. No matcher takes part.
 """
 
 from collections.abc import Sequence
@@ -168,7 +168,7 @@ class FaultStage(Stage):
 
     def made(self, rng: np.random.Generator, count: int, kind: str | None = None) -> FaultBatch:
         """Pictures broken in their codes."""
-        pairs = [self._scenes.broken(rng, kind) for _ in range(count)]
+        pairs = [self._scenes.broken(rng, kind)[:2] for _ in range(count)]
         return self._compared(rng, *(np.stack(codes) for codes in zip(*pairs, strict=True)))
 
     def refilled(self, rng: np.random.Generator, count: int) -> FaultBatch:
