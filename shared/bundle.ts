@@ -172,6 +172,21 @@ export const BundleManifest = z
         classes: z.array(z.string().min(1)).min(1),
         colors: z.array(z.string().min(1)).min(1),
         thresholds: z.strictObject({ score: Probability, counting: Probability }),
+        /** The strict yardstick; a bundle without it is scored by GenEval's rules alone. */
+        strict: z
+          .strictObject({
+            /** Every drawing of the bundle's world in its codes. */
+            drawings: FileName,
+            /** Probability of a fault in any patch from which on the detector refuses a picture. */
+            fault: Probability,
+            /** Score of an object that nobody asked for above which it does. */
+            extra: Probability,
+            /** Of the matcher: how far a drawing may be from the picture to be tried, as a share of its contrast. */
+            misfit: Probability,
+            /** Of the matcher: grey levels by which a patch may differ from what was composed. */
+            patch: z.number().positive().max(255),
+          })
+          .optional(),
       })
       .optional(),
     golden: FileName,
@@ -190,6 +205,7 @@ export const BundleManifest = z
     if (manifest.detector) need(manifest.detector.graph, ['detector', 'graph'])
     checkPoints(manifest.generator, refuse)
     checkStyles(manifest.prompt, refuse)
+    if (manifest.detector?.strict) need(manifest.detector.strict.drawings, ['detector', 'strict', 'drawings'])
     for (const [name, { graph, judgedSteps, economics, fusion }] of Object.entries(manifest.verifiers)) {
       need(graph, ['verifiers', name, 'graph'])
       if (fusion && !manifest.generator.coherence) {

@@ -1,4 +1,4 @@
-"""Scores the generator's unselected samples with the detector: `python -m training.evaluate_generator`.
+"""Scores the generator's unselected samples with the strict yardstick: `python -m training.evaluate_generator`.
 
 The prompts are those that GenEval runs score, or a file of others: settings are chosen by `training.validation_prompts`, not by
 what is reported. Several values of a setting (`--steps`, `--corrections`, `--guidance`, ...) are compared on the same prompts and
@@ -19,16 +19,13 @@ import numpy as np
 import torch
 
 from training.checkpoint import load_weights
-from training.export.detector_graph import build_detector_graph
-from training.export.graph_detector import GraphDetector
 from training.export.graph_painter import GraphPainter
-from training.geneval_rules import DetectionThresholds, is_correct, objects_in
-from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.pictures import save_grid
 from training.sampling import SamplingSettings
-from training.sampling_report import SettingScore, score_entries, score_table
+from training.sampling_report import JUDGES, SettingScore, score_entries, score_table
+from training.strict_yardstick import StrictYardstick, bundle_yardstick, load_yardstick
 from training.world.classes import TASKS
 from training.world.held_out import EVALUATION_SETS, read_evaluation_set, read_specs
 from training.world.spec import Spec
@@ -57,19 +54,18 @@ def scored_specs(name: str, tasks: Sequence[str], per_task: int | None) -> dict[
 
 def score_setting(
     painter: GraphPainter,
-    detector: GraphDetector,
+    yardstick: StrictYardstick,
     specs: dict[str, list[Spec]],
     settings: SamplingSettings,
-    thresholds: DetectionThresholds,
     pictures: int = 1,
 ) -> tuple[SettingScore, torch.Tensor]:
     """Paints and judges `pictures` samples of every prompt.
 
     Args:
-        painter, detector: with the graphs under test.
+        painter: with the graphs under test.
+        yardstick: judges its pictures.
         specs: by task, GenEval metadata with `prompt`.
         settings: how to sample.
-        thresholds: of the detector.
         pictures: at least 1.
 
     Returns:
@@ -78,23 +74,24 @@ def score_setting(
     started = time.perf_counter()
     asked = [spec for of_task in specs.values() for spec in of_task for _ in range(pictures)]
     images = painter.paint([spec["prompt"] for spec in asked], settings, _SEED)
-    seen = objects_in(images, detector.detect)
-    verdicts = np.array([is_correct(objects, spec, thresholds) for objects, spec in zip(seen, asked, strict=True)])
+    found = yardstick.judge(images, asked)
     edges = np.cumsum([len(of_task) for of_task in specs.values()])[:-1]
-    by_task = np.split(verdicts.reshape(-1, pictures), edges)
-    return SettingScore(settings, dict(zip(specs, by_task, strict=True)), time.perf_counter() - started), images
+    verdicts = {
+        judge: dict(zip(specs, np.split(says.reshape(-1, pictures), edges), strict=True))
+        for judge, says in zip(JUDGES, (found.right, found.detector, found.matcher, found.geneval), strict=True)
+    }
+    return SettingScore(settings, verdicts, time.perf_counter() - started), images
 
 
 def main() -> None:
     arguments = _arguments()
-    detector, painters = _models(arguments)
+    yardstick, painters = _models(arguments)
     specs = scored_specs(arguments.prompts, arguments.tasks, arguments.per_task)
-    thresholds = DetectionThresholds.from_toml(arguments.settings)
     scores: list[SettingScore] = []
     for values in itertools.product(*(getattr(arguments, name) for name in _COMPARED)):
         settings = replace(arguments.defaults, **dict(zip(_COMPARED, values, strict=True)))
         painter = painters[settings.code_temperature]
-        score, images = score_setting(painter, detector, specs, settings, thresholds, arguments.pictures)
+        score, images = score_setting(painter, yardstick, specs, settings, arguments.pictures)
         scores.append(score)
         if arguments.out:  # after every setting, so that an interrupted grid is not lost
             _write(arguments.out, arguments.prompts, specs, scores, images, arguments.pictures)
@@ -108,7 +105,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generator", type=Path, default=_DIRECTORY / "weights/generator.pt")
     parser.add_argument("--quantizer", type=Path, default=_DIRECTORY / "weights/quantizer.pt")
     parser.add_argument("--detector", type=Path, default=_DIRECTORY / "weights/detector.pt")
-    parser.add_argument("--bundle", type=Path, help="use this bundle's graphs instead of the three weights")
+    parser.add_argument("--faults", type=Path, default=_DIRECTORY / "weights/faults.pt")
+    parser.add_argument("--config", type=Path, default=_DIRECTORY / "configs/emoji-96.toml", help="the world, for its drawings")
+    parser.add_argument("--bundle", type=Path, help="use this bundle's graphs and drawings instead of the weights")
     parser.add_argument("--settings", type=Path, default=_DIRECTORY / "configs/bundle.toml", help="thresholds and defaults")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--per-task", type=int, help="only the first so many prompts of each task, at least 2")
@@ -131,19 +130,21 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _models(arguments: argparse.Namespace) -> tuple[GraphDetector, dict[float, GraphPainter]]:
-    """The detector, and a painter for each code temperature."""
+def _models(arguments: argparse.Namespace) -> tuple[StrictYardstick, dict[float, GraphPainter]]:
+    """The yardstick, and a painter for each code temperature."""
     if arguments.bundle:
-        manifest = json.loads((arguments.bundle / "manifest.json").read_text())
-        detector = GraphDetector(arguments.bundle / manifest["detector"]["graph"], arguments.threads)
-        return detector, {1.0: GraphPainter.of_bundle(arguments.bundle, arguments.threads)}
+        return bundle_yardstick(arguments.bundle, arguments.threads), {
+            1.0: GraphPainter.of_bundle(arguments.bundle, arguments.threads)
+        }
     generator = load_weights(arguments.generator, Generator, GeneratorConfig)
     quantizer = load_weights(arguments.quantizer, Quantizer, QuantizerConfig)
-    detector = GraphDetector(build_detector_graph(load_weights(arguments.detector, Detector, DetectorConfig)), arguments.threads)
+    yardstick = load_yardstick(
+        arguments.detector, arguments.faults, arguments.quantizer, arguments.config, arguments.settings, arguments.threads
+    )
     painters = {
         value: GraphPainter.of_weights(generator, quantizer, value, arguments.threads) for value in arguments.code_temperature
     }
-    return detector, painters
+    return yardstick, painters
 
 
 def _write(

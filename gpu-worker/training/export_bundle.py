@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
+from training.drawing_codes import drawings_file
 from training.export.bundle_models import BundleModels, Calibration, load_models, untrained_models
 from training.export.decode_graph import build_decode_graph
 from training.export.detector_graph import build_detector_graph
@@ -44,7 +45,7 @@ def build_graphs(
         "prefix.onnx": build_prefix_graph(models.generator, precision),
         "step.onnx": build_step_graph(models.generator, precision, code_temperature=code_temperature),
         "decode.onnx": build_decode_graph(models.quantizer),
-        "detector.onnx": build_detector_graph(models.detector),
+        "detector.onnx": build_detector_graph(models.detector, models.faults),
         **{
             f"{name}.onnx": build_verifier_graph(verifier.model, verifier.calibration.tasks)
             for name, verifier in models.verifiers.items()
@@ -77,6 +78,7 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path, precisi
     if shared:
         contents[_SHARED_WEIGHTS] = shared
     contents["tokenizer.json"] = _tokenizer_bytes(models)
+    contents["drawings.json"] = json.dumps(drawings_file(models.drawings), separators=(",", ":")).encode()
     contents["golden.json"] = json.dumps(golden.index(), indent=1).encode()
     contents["golden.bin"] = golden.binary()
     total = sum(map(len, contents.values()))
@@ -147,6 +149,7 @@ def _manifest(models: BundleModels, settings: dict, contents: dict[str, bytes], 
             "classes": list(CLASSES),
             "colors": list(COLORS),
             "thresholds": settings["detector"]["thresholds"],
+            "strict": {**settings["detector"]["strict"], "drawings": "drawings.json"},
         },
         "golden": "golden.json",
     }

@@ -1,19 +1,20 @@
 """Which of the world's drawings stand whole in a picture, and whether anything else is there.
 
-The second half of the strict yardstick. It shares nothing with the detector and needs no training: a picture of this world is drawings
-that stand on a lattice of patches before one of four plain backgrounds, and all of them are known.
+The second half of the strict yardstick. It shares nothing with the detector and needs no training: a picture of this world is
+drawings that stand on a lattice of patches before one of four plain backgrounds, and all of them are known.
 
-1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of those that
-   come near, the best are taken one by one, none on patches that another has taken.
+1. Every drawing in every size and colour, as the quantiser's decoder shows it, is laid on each place and compared coarsely. Of
+   those that come near, the best are taken one by one, none on patches that another has taken.
 2. What was taken is composed and decoded, and the picture must be that: patch by patch, objects and background alike.
 
-The second step is what decides. Composed as a whole, a scene and its picture differ by nothing, because how a patch looks depends on its
-neighbours, and these are the same; the first step, which lays drawings on places alone, has to allow for that.
+The second step is what decides. Composed as a whole, a scene and its picture differ by nothing, because how a patch looks depends
+on its neighbours, and these are the same; the first step, which lays drawings on places alone, has to allow for that.
 
-A picture is taken as pixels, so it may come from anywhere. Letters: R pictures, N places of patches in row-major order, D numbers of a
-patch, V drawings of one size, P places of a cell, C patches of a cell.
+A picture is taken as pixels, so it may come from anywhere. Letters: R pictures, N places of patches in row-major order, D numbers
+of a patch, V drawings of one size, P places of a cell, C patches of a cell.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ import torch
 from torch import Tensor
 
 from training.checkpoint import load_weights
-from training.drawing_codes import CodedDrawing, class_drawings, drawing_sizes
+from training.drawing_codes import CodedDrawing, DrawingSet
+from training.export.runtime import GraphSession
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.reconstruction import Decoder, exported_decoder
-from training.scene_codes import SceneCodes
+from training.reconstruction import Decoder, exported_decoder, session_decoder
 from training.world.classes import CLASS_INDEX, CLASSES
 from training.world.config import WorldConfig
 from training.world.spec import Spec, satisfies
@@ -51,13 +52,13 @@ class MatchThresholds:
     """When a drawing is tried, and when a patch is as it should be.
 
     Attributes:
-        misfit: up to which a drawing is tried: its root mean square difference from the picture over the patches that it covers, as a
-            share, 0..1, of its difference from plain background.
+        misfit: up to which a drawing is tried: its root mean square difference from the picture over the patches that it covers,
+            as a share, 0..1, of its difference from plain background.
         patch: root mean square difference in grey levels, 0..255, up to which a patch of the picture is what was composed.
     """
 
     misfit: float = 0.5
-    patch: float = 10.0
+    patch: float = 14.0
 
     def __post_init__(self) -> None:
         for name, limit in (("misfit", 1), ("patch", 255)):
@@ -106,7 +107,7 @@ class Reading:
 
     Attributes:
         objects: drawings that were found, best fitting first.
-        differences: float32 [grid, grid], root mean square difference in grey levels of each patch from what these would look like.
+        differences: float32 [grid, grid], root mean square difference of each patch from what these would look like, grey levels.
         whole: bool [objects], whether all patches of each are as they should be.
         unexplained: bool [grid, grid], patches that differ.
     """
@@ -148,14 +149,13 @@ class _Templates:
 class Matcher:
     """Reads pictures of a world. Templates are made when a class is first asked for on a background."""
 
-    def __init__(self, world: World, codes: SceneCodes, decode: Decoder, thresholds: MatchThresholds | None = None):
-        """`codes` and `decode` belong to one quantiser, `world` to both."""
-        config = world.config
-        self._world, self._codes, self._decode = world, codes, decode
+    def __init__(self, drawings: DrawingSet, decode: Decoder, thresholds: MatchThresholds | None = None):
+        """`decode` shows the codes that the drawings are written in."""
+        self._drawings, self._decode = drawings, decode
         self.thresholds = thresholds or MatchThresholds()
-        self._patch = config.lattice
-        self._grid = config.image_size // config.lattice
-        self._tints = np.asarray(config.backgrounds, np.int16)
+        self._patch = drawings.patch
+        self._grid = drawings.image_size // drawings.patch
+        self._tints = np.asarray(drawings.tints, np.int16)
         self._templates: dict[tuple[_Wanted, int], list[_Templates]] = {}
 
     def right(self, images: Tensor | np.ndarray, specs: Sequence[Spec]) -> np.ndarray:
@@ -257,19 +257,17 @@ class Matcher:
             placed.append((int(row), fit))
         return placed
 
-    def _differences(
-        self, images: np.ndarray, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]
-    ) -> np.ndarray:
+    def _differences(self, images: np.ndarray, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]) -> np.ndarray:
         """The second step: how far each patch is from what was found, as root mean square of grey levels: float32 [R, N]."""
         grids = np.empty((len(images), self._grid**2), np.int64)
         for row, objects in enumerate(found):
-            grids[row] = self._codes.plain(int(tints[row]))
+            grids[row] = self._drawings.plain_code + tints[row]
             for placed in objects:
                 grids[row, placed.covers] = placed.drawing.codes[placed.drawing.codes >= 0]
         differences = np.empty(grids.shape, np.float32)
         for start in range(0, len(images), _PICTURES_AT_ONCE):
             part = slice(start, start + _PICTURES_AT_ONCE)
-            shown = self._shown(grids[part]).astype(np.int32)
+            shown = self.shown(grids[part]).astype(np.int32)
             differences[part] = np.sqrt(self._cut(np.square(shown - images[part])).mean((2, 3, 4)))
         return differences
 
@@ -277,21 +275,21 @@ class Matcher:
         """Templates of what is wanted on a background, one entry for each size."""
         if (wanted, tint) not in self._templates:
             class_index, color = wanted
-            drawings = class_drawings(self._world, self._codes, class_index)
-            if color is not None:
-                drawings = [drawing for drawing in drawings if drawing.color == color]
-            of_size = [[drawing for drawing in drawings if drawing.size == size] for size in drawing_sizes(self._world)]
-            self._templates[wanted, tint] = [self._alone(known, tint) for known in of_size if known]
+            known = [drawing for drawing in self._drawings.of_class(class_index) if color in (None, drawing.color)]
+            sizes = sorted({drawing.size for drawing in known}, reverse=True)
+            self._templates[wanted, tint] = [
+                self._alone([drawing for drawing in known if drawing.size == size], tint) for size in sizes
+            ]
         return self._templates[wanted, tint]
 
     def _alone(self, drawings: list[CodedDrawing], tint: int) -> _Templates:
         """What the decoder makes of drawings of one size, each alone in the middle of a picture."""
-        plain, side, grid = self._codes.plain(tint), len(drawings[0].codes), self._grid
+        plain, side, grid = self._drawings.plain_code + tint, len(drawings[0].codes), self._grid
         middle = slice((grid - side) // 2, (grid - side) // 2 + side)
         grids = np.full((len(drawings), grid, grid), plain, np.int64)
         covers = np.stack([drawing.codes >= 0 for drawing in drawings])
         grids[:, middle, middle] = np.where(covers, np.stack([drawing.codes for drawing in drawings]), plain)
-        images = self._shown(grids.reshape(len(drawings), -1))
+        images = self.shown(grids.reshape(len(drawings), -1))
         patches = self._coarse(images, np.full(len(images), tint)).reshape(len(drawings), grid, grid, -1)
         values = patches[:, middle, middle].reshape(len(drawings), side * side, -1)
         corners = np.arange(grid - side + 1)
@@ -299,8 +297,8 @@ class Matcher:
         windows = (corners[:, None] * grid + corners).reshape(-1, 1) + inside
         return _Templates(tuple(drawings), values, np.square(values).mean(2), covers.reshape(len(drawings), -1), windows)
 
-    def _shown(self, grids: np.ndarray) -> np.ndarray:
-        """Pictures uint8 [B, H, W, 3] of codes int64 [B, N]."""
+    def shown(self, grids: np.ndarray) -> np.ndarray:
+        """Pictures uint8 [B, H, W, 3] of codes int64 [B, N], by the decoder that it compares with."""
         with torch.inference_mode():
             return self._decode(torch.from_numpy(grids)).numpy()
 
@@ -344,5 +342,19 @@ def load_matcher(quantizer: Path = _QUANTIZER, config: Path = _WORLD, thresholds
     A process that is forked later cannot use it: see `exported_decoder`.
     """
     model = load_weights(quantizer, Quantizer, QuantizerConfig)
-    world = World(WorldConfig.from_toml(config))
-    return Matcher(world, SceneCodes(world, model), exported_decoder(model), thresholds)
+    drawings = DrawingSet.of_world(World(WorldConfig.from_toml(config)), model)
+    return Matcher(drawings, exported_decoder(model), thresholds)
+
+
+def bundle_matcher(bundle: Path, threads: int = 1) -> Matcher:
+    """The matcher that a bundle's files describe; what `npm run geneval` computes is the same.
+
+    Raises:
+        ValueError: the bundle has no drawings.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    strict = manifest["detector"].get("strict")
+    if strict is None:
+        raise ValueError(f"{bundle} has no drawings to match: its manifest has no detector.strict")
+    decode = session_decoder(GraphSession(bundle / manifest["generator"]["decodeGraph"], threads))
+    return Matcher(DrawingSet.read(bundle / strict["drawings"]), decode, MatchThresholds(strict["misfit"], strict["patch"]))

@@ -153,6 +153,7 @@ def sample(
     token_uniform: Tensor,
     mask_uniform: Tensor,
     settings: SamplingSettings,
+    last_step: int | None = None,
 ) -> Sampled:
     """Samples one picture per row and keeps every step's full prediction.
 
@@ -164,6 +165,7 @@ def sample(
         token_uniform: float [all steps, R, N], 0..1, picks each position's code by inverse CDF.
         mask_uniform: float [all steps, R, N], 0..1, noise on the confidence.
         settings: how to sample.
+        last_step: steps after which to stop, with the pictures unfinished; all of them for None.
     """
     config = generator.config
     rows, token_count = len(row_prompt), config.image_tokens
@@ -171,7 +173,7 @@ def sample(
     unconditional = torch.full_like(row_prompt, len(prompt_ids))
     tokens = torch.full((rows, token_count), config.codebook_size, device=row_prompt.device)
     predictions, coherence = [], []
-    for step, count in enumerate(masked_after(token_count, settings)):
+    for step, count in enumerate(masked_after(token_count, settings)[:last_step]):
         unknown = tokens == config.codebook_size
         logits = generator.image_logits(tokens, prefix_kv, row_prompt).float()
         if settings.guidance:

@@ -7,7 +7,7 @@ import type { Detection, DetectorEntry } from '../models/detector.ts'
 /** What is needed of the bundle's detector. */
 export interface PictureDetector {
   readonly entry: Pick<DetectorEntry, 'thresholds'>
-  detect(pictures: readonly Pixels[]): Promise<Detection[][]>
+  detect(pictures: readonly Pixels[]): Promise<readonly (readonly Detection[])[]>
 }
 
 interface Drawn {

@@ -6,6 +6,7 @@ import { detectorIdentity, verifierIdentity } from '../geneval/recording/identit
 import type { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { openLabels, openPredictions, openReadings } from '../geneval/recording/recording-folder.ts'
 import { sampleCandidates } from '../geneval/recording/sample-candidates.ts'
+import { openYardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import type { EngineSettings } from './engine-settings.ts'
 import type { RecordingPlan } from './geneval-recording-options.ts'
@@ -66,7 +67,7 @@ async function examine(
   }
   const parts: ExaminationParts = {
     generator: bundle.generator,
-    detector: detectorOf(bundle),
+    yardstick: await openYardstick(bundleDir, detectorOf(bundle), bundle.generator),
     labels,
     readings,
     firstStep,

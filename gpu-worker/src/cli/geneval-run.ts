@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BundleManifest } from '../../../shared/bundle.ts'
+import type { TaskEstimates } from '../geneval/comparison/bootstrap.ts'
 import { GENEVAL_TASKS } from '../geneval/metadata.ts'
 import { bySet } from '../geneval/prompt-set.ts'
 import { type ReportSection, writeReport } from '../geneval/report.ts'
@@ -9,6 +10,8 @@ import { comparisonText } from '../geneval/run-comparison-report.ts'
 import { type ImageResult, RunFolder } from '../geneval/run-folder.ts'
 import { runPictures } from '../geneval/runner.ts'
 import { scoreImages } from '../geneval/scores.ts'
+import type { StrictVerdicts } from '../geneval/strict/yardstick.ts'
+import { openYardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import type { EngineSettings } from './engine-settings.ts'
 import type { PlannedRun, RunPlan } from './geneval-run-options.ts'
@@ -34,7 +37,7 @@ export async function scoreStrategy(plan: RunPlan, manifest: BundleManifest, set
   let path = ''
   try {
     for (const [run, folder] of folders) {
-      const results = await makePictures(plan, run, folder, { bundle, local, slots: settings.slots })
+      const results = await makePictures(plan, run, folder, { bundle, local, ...settings })
       const sections = sectionsOf(plan, results)
       path = await writeReport(folder, {
         ...plan,
@@ -58,13 +61,14 @@ interface Makers {
   readonly bundle: Bundle
   readonly local: LocalEngine
   readonly slots: number
+  readonly bundleDir: string
 }
 
 async function makePictures(
   { sets, runs }: RunPlan,
   { name, configuration }: PlannedRun,
   folder: RunFolder,
-  { bundle, local, slots }: Makers,
+  { bundle, local, slots, bundleDir }: Makers,
 ): Promise<ImageResult[]> {
   const prompts = sets.flatMap((set) => set.prompts)
   const total = prompts.length * configuration.images
@@ -75,7 +79,7 @@ async function makePictures(
     const parts = {
       engine: local.engine,
       verifier: verifierNamed(bundle, configuration.verifier),
-      detector: detectorOf(bundle),
+      yardstick: await openYardstick(bundleDir, detectorOf(bundle), bundle.generator),
       imageSize: bundle.manifest.generator.imageSize,
       jobsInFlight: slots * 2,
     }
@@ -123,27 +127,45 @@ function bySetName<T extends { readonly name: string }>(
   return Object.fromEntries(sections.map((section) => [section.name, summary(section)]))
 }
 
-/** A task without prompts is null. */
-function summaryOf({ scores, results }: ReportSection): Record<string, number | null> {
-  const byTask = GENEVAL_TASKS.map((task) => [task, scores.tasks.find((entry) => entry.task === task)?.score ?? null])
+/** GenEval's rules under their own keys; where the bundle has a strict yardstick, its scores beside them. */
+function summaryOf({ results }: ReportSection): object {
   return {
-    ...Object.fromEntries(byTask),
-    overall: scores.overall.score,
+    ...scoresBy(results, ({ geneval }) => geneval),
     rowSteps: results.reduce((sum, result) => sum + result.rowSteps, 0),
     judgeCalls: results.reduce((sum, result) => sum + result.judgeCalls, 0),
+    ...strictSummary(results),
   }
 }
 
-function summaryOfCompared({ name, score, gain, rowSteps, judgeCalls }: ComparedRun): [string, object] {
-  const byTask = GENEVAL_TASKS.map((task) => [task, score.tasks[task]?.value ?? null])
-  return [
-    name,
-    {
-      ...Object.fromEntries(byTask),
-      overall: score.overall.value,
-      gain,
-      rowSteps: rowSteps.value,
-      judgeCalls: judgeCalls.value,
-    },
-  ]
+function strictSummary(results: readonly ImageResult[]): object {
+  const verdicts = results.map(({ strict }) => strict)
+  if (verdicts.includes(undefined)) return {}
+  const said = (name: keyof StrictVerdicts) => scoresBy(results, ({ strict }) => strict?.[name] === true)
+  const apart = verdicts.filter((verdict) => verdict?.detector !== verdict?.matcher).length
+  return {
+    strict: scoresBy(results, ({ correct }) => correct),
+    detector: said('detector'),
+    matcher: said('matcher'),
+    disagreement: apart / results.length,
+  }
+}
+
+/** A task without prompts is null. */
+function scoresBy(
+  results: readonly ImageResult[],
+  isRight: (result: ImageResult) => boolean,
+): Record<string, number | null> {
+  const scores = scoreImages(results.map((result) => ({ ...result, correct: isRight(result) })))
+  const byTask = GENEVAL_TASKS.map((task) => [task, scores.tasks.find((entry) => entry.task === task)?.score ?? null])
+  return { ...Object.fromEntries(byTask), overall: scores.overall.score }
+}
+
+/** As `summaryOf`; the gain is the yardstick's. */
+function summaryOfCompared({ name, score, geneval, gain, rowSteps, judgeCalls }: ComparedRun): [string, object] {
+  const scoresOf = ({ tasks, overall }: TaskEstimates): object => ({
+    ...Object.fromEntries(GENEVAL_TASKS.map((task) => [task, tasks[task]?.value ?? null])),
+    overall: overall.value,
+  })
+  const costs = { rowSteps: rowSteps.value, judgeCalls: judgeCalls.value }
+  return [name, { ...scoresOf(geneval), gain, ...costs, strict: scoresOf(score) }]
 }

@@ -64,8 +64,9 @@ export async function tune(
 }
 
 function settingTable(settings: readonly OperatingPoint[]): string {
-  const rows = settings.map(({ score, rowSteps, judgeCalls, judgedSteps, thresholds, leastGain }) => [
+  const rows = settings.map(({ score, geneval, rowSteps, judgeCalls, judgedSteps, thresholds, leastGain }) => [
     share(score),
+    share(geneval),
     rowSteps.toFixed(1),
     judgeCalls.toFixed(1),
     judgedSteps.join(', '),
@@ -76,6 +77,7 @@ function settingTable(settings: readonly OperatingPoint[]): string {
   ])
   const head = [
     'overall',
+    "GenEval's rules",
     'row-steps',
     'judge calls',
     'judged steps',

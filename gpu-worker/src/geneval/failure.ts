@@ -4,6 +4,8 @@
  * missing object: none of a class was found. One or several too few, too many: another number than asked for.
  * colour of the other object: found on this one. no clear place: the objects overlap or stand diagonally apart.
  * nothing to stand by: the object that a relation refers to was not found, or was wrong itself.
+ * Of the strict yardstick: fault: a patch that does not belong where it is. another object: one that nobody asked for.
+ * not whole drawings: the matcher does not find each object as one whole drawing with nothing beside.
  */
 export const FAILURE_KINDS = [
   'missing object',
@@ -16,6 +18,9 @@ export const FAILURE_KINDS = [
   'wrong place',
   'no clear place',
   'nothing to stand by',
+  'fault',
+  'another object',
+  'not whole drawings',
 ] as const
 export type FailureKind = (typeof FAILURE_KINDS)[number]
 

@@ -5,7 +5,8 @@ import type { GenevalPrompt, GenevalTask } from './metadata.ts'
 import { SheetWriter } from './report-sheets.ts'
 import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
 import { scorePlot } from './score-plot.ts'
-import type { GenevalScores, Score } from './scores.ts'
+import { type GenevalScores, type Score, scoreImages } from './scores.ts'
+import { yardstickRemarks } from './strict/remarks.ts'
 
 /** One set of prompts. */
 export interface ReportSection {
@@ -74,15 +75,19 @@ async function describeSection(
 function scoreTable({ results, scores }: ReportSection, images: number): string {
   const sum = (key: 'rowSteps' | 'rowStepsSaved' | 'judgeCalls'): number =>
     results.reduce((total, result) => total + result[key], 0)
-  const rows = scores.tasks.map(
-    (task) => `| ${task.task} | ${task.score.toFixed(3)} | ${interval(task)} | ${task.correct} of ${task.images} |`,
-  )
+  const geneval = scoreImages(results.map((result) => ({ ...result, correct: result.geneval })))
+  const rows = scores.tasks.map((task, index) => {
+    const byRules = geneval.tasks[index] as Score
+    return `| ${task.task} | ${task.score.toFixed(3)} | ${interval(task)} | ${task.correct} of ${task.images} | ${byRules.score.toFixed(3)} |`
+  })
   const { overall } = scores
   return [
-    '| task | score | 95% interval | correct |',
-    '|---|---|---|---|',
+    "| task | right | 95% interval | pictures | GenEval's rules |",
+    '|---|---|---|---|---|',
     ...rows,
-    `| **overall** (mean of the tasks) | **${overall.score.toFixed(3)}** | ${interval(overall)} | |`,
+    `| **overall** (mean of the tasks) | **${overall.score.toFixed(3)}** | ${interval(overall)} | | ${geneval.overall.score.toFixed(3)} |`,
+    '',
+    ...yardstickRemarks(results.map(({ strict }) => strict)),
     '',
     `${new Set(results.map(({ prompt }) => prompt)).size} prompts, ${images} pictures each. Intervals are Wilson's, with`,
     'the pictures of one prompt counted as independent only as far as they are.',

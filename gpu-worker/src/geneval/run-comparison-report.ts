@@ -30,12 +30,22 @@ function comparisonTable(runs: readonly ComparedRun[]): string {
     run.name,
     ...GENEVAL_TASKS.map((task) => share(run.score.tasks[task]?.value)),
     withInterval(run.score.overall),
+    share(run.geneval.overall.value),
     run === reference ? '' : withInterval(run.gain, signed),
     costCell(run.rowSteps.value, reference?.rowSteps.value),
     costCell(run.judgeCalls.value, reference?.judgeCalls.value),
     run.cost === undefined ? '–' : costCell(run.cost.value, reference?.cost?.value),
   ])
-  const head = ['run', ...GENEVAL_TASKS, 'overall (95%)', 'gain (95%)', 'row-steps', 'judge calls', 'cost']
+  const head = [
+    'run',
+    ...GENEVAL_TASKS,
+    'overall (95%)',
+    "GenEval's rules",
+    'gain (95%)',
+    'row-steps',
+    'judge calls',
+    'cost',
+  ]
   return markdownTable(head, rows)
 }
 

@@ -13,6 +13,8 @@ export interface NamedRun {
 export interface ComparedRun {
   readonly name: string
   readonly score: TaskEstimates
+  /** The same by GenEval's rules over the detector. */
+  readonly geneval: TaskEstimates
   /** Overall score minus the first run's; prompts are resampled together. */
   readonly gain: Estimate
   /** Per picture. */
@@ -48,6 +50,7 @@ export function compareRuns(runs: readonly NamedRun[], callRowSteps: number | un
     return {
       name: run.name,
       score: bootstrap.estimate(own),
+      geneval: bootstrap.estimate(perPrompt(run, (result) => Number(result.geneval))),
       gain: bootstrap.estimate(own.map((value, prompt) => value - (correct[0]?.[prompt] as number))).overall,
       rowSteps: estimate(({ rowSteps }) => rowSteps),
       judgeCalls: estimate(({ judgeCalls }) => judgeCalls),

@@ -36,7 +36,12 @@ const ImageResult = z.strictObject({
   /** Which of the prompt's pictures, from 0. */
   image: z.int().min(0),
   tag: z.enum(GENEVAL_TASKS),
+  /** By the strict yardstick; of a bundle without one, by GenEval's rules. */
   correct: z.boolean(),
+  /** By GenEval's rules over the detector. */
+  geneval: z.boolean(),
+  /** What each strict instrument says alone; left out for a bundle without them. */
+  strict: z.strictObject({ detector: z.boolean(), matcher: z.boolean() }).optional(),
   /** What is wrong with it; empty when it is correct. */
   failures: z.array(z.strictObject({ kind: z.enum(FAILURE_KINDS), reason: z.string() })),
   seed: z.int().min(0),

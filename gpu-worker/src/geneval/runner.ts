@@ -1,18 +1,17 @@
 import { AppError } from '../../../shared/error-code.ts'
 import type { Engine, Verifier } from '../engine/ports.ts'
-import type { BundleDetector } from '../models/detector.ts'
 import { encodePng } from '../png.ts'
 import { inParallel } from './in-parallel.ts'
 import type { GenevalPrompt } from './metadata.ts'
 import { pictureSeed } from './picture-seed.ts'
 import { type Place, placeKey, placesOf } from './place.ts'
-import { judgePicture } from './rules.ts'
 import type { ImageResult, RunConfiguration, RunFolder } from './run-folder.ts'
+import type { PictureVerdict, Yardstick } from './strict/yardstick.ts'
 
 export interface RunParts {
   readonly engine: Engine
   readonly verifier: Verifier
-  readonly detector: Pick<BundleDetector, 'entry' | 'detect'>
+  readonly yardstick: Pick<Yardstick, 'judge'>
   /** [height, width] in pixels. */
   readonly imageSize: readonly [number, number]
   /** Jobs in flight; more than slots, so that a slot that falls free finds work in the same tick. */
@@ -68,12 +67,14 @@ async function makePicture(
   if (outcome.status === 'failed') throw outcome.error
   if (outcome.status === 'stopped')
     throw new AppError('internal', 'a benchmark job was stopped, which nobody asked for')
-  const [detections = []] = await parts.detector.detect([outcome.pixels])
-  const { correct, failures } = judgePicture(detections, prompt, parts.detector.entry.thresholds)
+  const [verdict] = await parts.yardstick.judge([outcome.pixels], prompt)
+  const { correct, geneval, strict, failures } = verdict as PictureVerdict
   const result: ImageResult = {
     ...place,
     tag: prompt.tag,
     correct,
+    geneval,
+    ...(strict === undefined ? {} : { strict }),
     failures: [...failures],
     seed,
     candidate: outcome.candidate,

@@ -17,7 +17,15 @@ export interface Detection {
   readonly box: readonly [number, number, number, number]
 }
 
-/** Finds objects in finished pictures. It scores benchmarks and is never asked while a picture is made. */
+/** What was seen in one picture. */
+export interface PictureSeen {
+  /** With a score above 0, highest first; no threshold is applied. */
+  readonly detections: readonly Detection[]
+  /** Probability of a fault in each patch, row-major, 0..1; empty for a detector without a fault finder. */
+  readonly faults: readonly number[]
+}
+
+/** Finds objects and faults in finished pictures. It scores benchmarks and is never asked while a picture is made. */
 export class BundleDetector {
   readonly entry: DetectorEntry
   readonly #pictureBytes: number
@@ -31,10 +39,16 @@ export class BundleDetector {
   }
 
   /** @returns for each picture its detections with a score above 0, highest first; no threshold is applied. */
-  async detect(pictures: readonly Pixels[]): Promise<Detection[][]> {
+  async detect(pictures: readonly Pixels[]): Promise<(readonly Detection[])[]> {
+    return (await this.look(pictures)).map(({ detections }) => detections)
+  }
+
+  /** Objects and faults of each picture. */
+  async look(pictures: readonly Pixels[]): Promise<PictureSeen[]> {
     if (pictures.length === 0) return []
     const pixels = packPictures(pictures, this.#pictureBytes)
     const found = await this.#thread.call('detect', { rowCount: pictures.length, pixels }, [pixels.buffer])
+    const patches = found.faults.length / pictures.length
     return pictures.map((_, picture) => {
       const detections: Detection[] = []
       for (let index = picture * found.perPicture; index < (picture + 1) * found.perPicture; index++) {
@@ -50,7 +64,10 @@ export class BundleDetector {
           box: [x0, y0, x1, y1],
         })
       }
-      return detections.sort((a, b) => b.score - a.score)
+      return {
+        detections: detections.sort((a, b) => b.score - a.score),
+        faults: [...found.faults.subarray(picture * patches, (picture + 1) * patches)],
+      }
     })
   }
 }

@@ -72,6 +72,7 @@ export function bundleContracts(manifest: BundleManifest): BundleContracts {
         perObject('scores', 'float32'),
         perObject('labels', 'int64'),
         perObject('colors', 'float32', detector.colors.length),
+        ...(detector.strict ? [{ name: 'faults', type: 'float32', dims: ['dynamic', 'any', 'any'] } as const] : []),
       ],
     },
   }

@@ -120,12 +120,16 @@ export class GraphRunner {
     if (session === undefined || contract === undefined)
       throw new AppError('model_failed', 'the bundle has no detector')
     const results = await session.run({ image: imageFeed(contract, rowCount, pixels) })
+    const hasFaults = contract.outputs.some(({ name }) => name === 'faults')
+    const faults = hasFaults ? output(session, contract, results, 'faults', rowCount) : new Float32Array()
+    if (hasFaults) checkProbabilities(session, 'faults', faults as Float32Array)
     return {
       perPicture: results.scores?.dims[1] ?? 0,
       boxes: output(session, contract, results, 'boxes', rowCount) as Float32Array<ArrayBuffer>,
       scores: output(session, contract, results, 'scores', rowCount) as Float32Array<ArrayBuffer>,
       labels: toInt32(output(session, contract, results, 'labels', rowCount) as BigInt64Array),
       colors: output(session, contract, results, 'colors', rowCount) as Float32Array<ArrayBuffer>,
+      faults: faults as Float32Array<ArrayBuffer>,
     }
   }
 

@@ -71,6 +71,8 @@ export interface DetectReply {
   readonly labels: Int32Array<ArrayBuffer>
   /** [R * K * C]. */
   readonly colors: Float32Array<ArrayBuffer>
+  /** [R * G * G], probability of a fault in each patch; empty for a detector without a fault finder. */
+  readonly faults: Float32Array<ArrayBuffer>
 }
 
 /** Calls with an answer, by name. */

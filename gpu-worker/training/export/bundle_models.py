@@ -10,13 +10,17 @@ from tokenizers import Tokenizer
 
 from training.checkpoint import load_weights
 from training.coherence import CoherenceFit
+from training.config_file import CONFIGS
+from training.drawing_codes import DrawingSet
 from training.models.detector import Detector, DetectorConfig
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
 from training.tokenizer import PAD, build_tokenizer
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
+from training.world.world import World
 
 
 @dataclass(frozen=True)
@@ -82,18 +86,21 @@ class BundleModels:
     generator: Generator
     verifiers: dict[str, CalibratedVerifier]
     detector: Detector
+    faults: FaultFinder
+    drawings: DrawingSet
     coherence: list[dict[str, float]] = field(default_factory=list)
 
 
-def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
+def load_models(weights: Path, verifier_names: Sequence[str], config: Path = CONFIGS / "emoji-96.toml") -> BundleModels:
     """Reads the released weights of every model; a verifier's are `NAME.pt` and `NAME.json`.
 
     Raises:
         FileNotFoundError: one is missing, or `coherence.json` is; the message names it and says what writes it.
     """
+    quantizer = load_weights(weights / "quantizer.pt", Quantizer, QuantizerConfig)
     return BundleModels(
         tokenizer=build_tokenizer(),
-        quantizer=load_weights(weights / "quantizer.pt", Quantizer, QuantizerConfig),
+        quantizer=quantizer,
         generator=load_weights(weights / "generator.pt", Generator, GeneratorConfig),
         verifiers={
             name: CalibratedVerifier(
@@ -103,6 +110,8 @@ def load_models(weights: Path, verifier_names: Sequence[str]) -> BundleModels:
         },
         detector=load_weights(weights / "detector.pt", Detector, DetectorConfig),
         coherence=CoherenceFit.read(weights / "coherence.json").points(),
+        faults=load_weights(weights / "faults.pt", FaultFinder, FaultConfig),
+        drawings=DrawingSet.of_world(World(WorldConfig.from_toml(config)), quantizer),
     )
 
 
@@ -118,6 +127,7 @@ def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleMode
         Quantizer(QuantizerConfig(tints=WorldConfig().backgrounds)),
         Generator(GeneratorConfig(vocabulary_size)),
         Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS))),
+        FaultFinder(FaultConfig()),
         *(Verifier(VerifierConfig(vocabulary_size, pad_id=PAD)) for _ in verifier_names),
     )
     for model in models:
@@ -127,9 +137,11 @@ def untrained_models(verifier_names: Sequence[str], seed: int = 0) -> BundleMode
             # Released weights are float16: what they cannot hold must not appear as an error of the export.
             weight.data = weight.data.half().float()
         model.eval()
-    quantizer, generator, detector, *verifiers = models
+    quantizer, generator, detector, faults, *verifiers = models
     quantizer.basis.normal_(std=quantizer.config.patch_values**-0.5)
     thresholds = {"clarity": 0.5, "potential": 0.3, "alignment": 0.6}
     calibration = Calibration(tuple(thresholds), thresholds, (3, 5, 7), 12, call_row_steps=1.0, prune_rates=(0.0, 0.0, 0.0))
     calibrated = {name: CalibratedVerifier(model, calibration) for name, model in zip(verifier_names, verifiers, strict=True)}
-    return BundleModels(tokenizer, quantizer, generator, calibrated, detector)
+    return BundleModels(
+        tokenizer, quantizer, generator, calibrated, detector, faults, DrawingSet.of_world(World(WorldConfig()), quantizer)
+    )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from training.export.graph_builder import GraphBuilder
 from training.export.stored_weights import WeightStore
-from training.models.residual_trunk import ConvNorm, ResidualTrunk
+from training.models.residual_trunk import ConvNorm, ResidualBlock, ResidualTrunk
 
 
 def convolve(graph: GraphBuilder, x: str, weight: Tensor, bias: Tensor | None, store: WeightStore, stride: int = 1) -> str:
@@ -40,9 +40,14 @@ def residual_trunk(graph: GraphBuilder, image: str, trunk: ResidualTrunk, store:
     for down, *blocks in trunk.stages:
         x = graph.op("Relu", _convolve_norm(graph, x, down, store))
         for block in blocks:
-            inner = graph.op("Relu", _convolve_norm(graph, x, block.first, store))
-            x = graph.op("Relu", graph.op("Add", _convolve_norm(graph, inner, block.second, store), x))
+            x = residual_block(graph, x, block, store)
     return x
+
+
+def residual_block(graph: GraphBuilder, x: str, block: ResidualBlock, store: WeightStore) -> str:
+    """`ResidualBlock` in evaluation mode; x float32 [B, C, H, W]."""
+    inner = graph.op("Relu", _convolve_norm(graph, x, block.first, store))
+    return graph.op("Relu", graph.op("Add", _convolve_norm(graph, inner, block.second, store), x))
 
 
 def _convolve_norm(graph: GraphBuilder, x: str, module: ConvNorm, store: WeightStore) -> str:

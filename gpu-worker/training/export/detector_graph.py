@@ -1,16 +1,21 @@
-"""`detector.onnx`: objects of a picture. Its weights are stored as released, in float16: it is the yardstick."""
+"""`detector.onnx`: objects and faults of a picture. Its weights are stored as released, in float16: it is the yardstick."""
 
 import numpy as np
 import onnx
+from torch import nn
 
-from training.export.conv_layers import convolve_module, residual_trunk
+from training.export.conv_layers import convolve_module, pixels_to_signal, residual_block, residual_trunk
 from training.export.graph_builder import GraphBuilder
 from training.export.stored_weights import half_stored
 from training.models.detector import Detector
+from training.models.fault_finder import FaultFinder
 
 
-def build_detector_graph(model: Detector) -> onnx.ModelProto:
-    """image uint8 [R, H, W, 3] -> boxes, scores, labels, colors of the K highest peaks, as `Detector.detect`."""
+def build_detector_graph(model: Detector, faults: FaultFinder | None = None) -> onnx.ModelProto:
+    """image uint8 [R, H, W, 3] -> boxes, scores, labels, colors of the K highest peaks, as `Detector.detect`.
+
+    With a fault finder also `faults`, as `FaultFinder.find`.
+    """
     config = model.config
     size, kept, cells = config.image_size, config.max_objects, config.cells
     graph = GraphBuilder("detector")
@@ -38,7 +43,27 @@ def build_detector_graph(model: Detector) -> onnx.ModelProto:
     graph.output(scores, "scores", "float32", ["R", kept])
     graph.output(labels, "labels", "int64", ["R", kept])
     graph.output(graph.op("Softmax", colors, axis=-1), "colors", "float32", ["R", kept, config.color_count])
+    if faults is not None:
+        graph.output(_faults(graph, image, faults), "faults", "float32", ["R", faults.config.grid, faults.config.grid])
     return graph.model()
+
+
+def _faults(graph: GraphBuilder, image: str, model: FaultFinder) -> str:
+    """Probability of a fault in each patch: float32 [R, grid, grid]."""
+    grid, patch = model.config.grid, model.config.patch
+    signal = graph.op("Transpose", pixels_to_signal(graph, image), perm=[0, 2, 3, 1])
+    cut = graph.op("Transpose", graph.reshape(signal, [-1, grid, patch, grid, patch, 3]), perm=[0, 1, 3, 2, 4, 5])
+    patches = graph.reshape(cut, [-1, grid, grid, 3 * patch**2])
+    x = _linear(graph, graph.op("Relu", _linear(graph, patches, model.read)), model.embed)
+    x = graph.op("Transpose", x, perm=[0, 3, 1, 2])
+    for block in model.blocks:
+        x = residual_block(graph, x, block, half_stored)
+    logits = convolve_module(graph, x, model.faults, half_stored)
+    return graph.reshape(graph.op("Sigmoid", logits), [-1, grid, grid])
+
+
+def _linear(graph: GraphBuilder, x: str, layer: nn.Linear) -> str:
+    return graph.op("Add", graph.op("MatMul", x, half_stored(graph, layer.weight.T)), half_stored(graph, layer.bias))
 
 
 def _cell_center(graph: GraphBuilder, index: str) -> str:

@@ -18,5 +18,10 @@ class GraphDetector:
 
     def detect(self, images: Tensor) -> DetectorOutput:
         """Finds the objects of uint8 images [B, H, W, 3]."""
-        arrays = self._session.run({"image": images.numpy()})
-        return DetectorOutput(**{name: torch.from_numpy(value) for name, value in arrays.items()})
+        return self.look(images)[0]
+
+    def look(self, images: Tensor) -> tuple[DetectorOutput, Tensor | None]:
+        """Objects, and with a fault finder in the graph the probability of a fault in each patch, float32 [B, grid, grid]."""
+        found = {name: torch.from_numpy(value) for name, value in self._session.run({"image": images.numpy()}).items()}
+        faults = found.pop("faults", None)
+        return DetectorOutput(**found), faults

@@ -28,10 +28,12 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     expect(Object.keys(methods)).toEqual(expect.arrayContaining(['baseline', 'parm', 'parm-first']))
     expect(methods.baseline).toMatchObject({ single_object: null, rowSteps: 4, judgeCalls: 0 })
     expect(methods.parm.overall).toBe((methods.parm.counting + methods.parm.color_attr) / 2)
+    expect(methods.parm.strict.overall).toBe((methods.parm.strict.counting + methods.parm.strict.color_attr) / 2)
     expect(methods['parm-unpruned']).toMatchObject({ rowSteps: 8, judgeCalls: 2 })
     const report = join(recording, 'report')
     expect(stdout).toContain(join(report, 'report.md'))
     expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('## Scores at N = 2')
+    expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('Of 6 finished pictures they disagree on')
     expect(await readdir(report)).toContain('figure-2.svg')
   })
 
@@ -42,7 +44,7 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     const costs = settings.map(({ rowSteps }: { rowSteps: number }) => rowSteps)
     expect(costs.length).toBeGreaterThan(0)
     expect(costs).toEqual([...costs].sort((a: number, b: number) => a - b))
-    expect(stdout).toContain('| overall | row-steps | judge calls |')
+    expect(stdout).toContain("| overall | GenEval's rules | row-steps | judge calls |")
   })
 
   it('takes judged steps and thresholds as given where they are', async () => {

@@ -48,12 +48,20 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
       'overall',
       'rowSteps',
       'judgeCalls',
+      'strict',
+      'detector',
+      'matcher',
+      'disagreement',
     ])
+    expect(summary.strict.overall).toBe((summary.strict.single_object + summary.strict.counting) / 2)
+    for (const judge of ['detector', 'matcher'])
+      expect(summary.strict.overall).toBeLessThanOrEqual(summary[judge].overall)
+    expect(summary.detector.overall).toBeLessThanOrEqual(summary.overall)
     expect(summary.two_object).toBeNull()
     expect(summary.overall).toBe((summary.single_object + summary.counting) / 2)
     expect(summary.rowSteps).toBeGreaterThan(0)
     expect(summary.judgeCalls).toBeGreaterThan(0)
-    const failed = ['single_object', 'counting'].filter((task) => summary[task] < 1)
+    const failed = ['single_object', 'counting'].filter((task) => summary.strict[task] < 1)
     const files = [
       'pictures',
       'report.md',
@@ -104,7 +112,7 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     const { plain, halving, ...others } = JSON.parse(lastLine(stdout))
     expect(others).toEqual({})
     expect(plain.gain).toEqual({ value: 0, low: 0, high: 0 })
-    expect(halving.gain.value).toBeCloseTo(halving.overall - plain.overall, 9)
+    expect(halving.gain.value).toBeCloseTo(halving.strict.overall - plain.strict.overall, 9)
     const table = await readFile(join(out, 'comparison.md'), 'utf8')
     expect(table).toMatch(/^\| plain \|.*\n\| halving \|/m)
     expect(await readFile(join(out, 'halving', 'report.md'), 'utf8')).toMatch(/^# .*, halving\n/)

@@ -5,7 +5,8 @@ import type { ImageResult } from '../../../gpu-worker/src/geneval/run-folder.ts'
 
 function result(image: number, ...failures: Failure[]): ImageResult {
   const cost = { rowSteps: 12, rowStepsSaved: 0, judgeCalls: 0 }
-  return { prompt: 0, image, tag: 'counting', correct: failures.length === 0, failures, seed: 1, candidate: 0, ...cost }
+  const correct = failures.length === 0
+  return { prompt: 0, image, tag: 'counting', correct, geneval: correct, failures, seed: 1, candidate: 0, ...cost }
 }
 
 const few = (found: number): Failure => ({ kind: 'one too few', reason: `expected ${found + 1} dog, found ${found}` })

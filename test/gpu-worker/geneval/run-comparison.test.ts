@@ -15,6 +15,7 @@ function resultsOf(correct: readonly boolean[], rowSteps: number, judgeCalls: nu
       image: place % 2,
       tag: TAGS[prompt] as GenevalTask,
       correct: isCorrect,
+      geneval: isCorrect,
       failures: [],
       seed: place,
       candidate: 0,

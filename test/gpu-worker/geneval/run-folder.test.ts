@@ -33,6 +33,8 @@ function result(prompt: number, image: number): ImageResult {
     image,
     tag: 'colors',
     correct: true,
+    geneval: true,
+    strict: { detector: true, matcher: true },
     failures: [],
     seed: 7,
     candidate: 1,

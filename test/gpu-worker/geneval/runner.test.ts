@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createEngine } from '../../../gpu-worker/src/engine/engine.ts'
+import type { Pixels } from '../../../gpu-worker/src/engine/ports.ts'
 import type { GenevalPrompt } from '../../../gpu-worker/src/geneval/metadata.ts'
 import { pictureSeed } from '../../../gpu-worker/src/geneval/picture-seed.ts'
 import { type ImageResult, type RunConfiguration, RunFolder } from '../../../gpu-worker/src/geneval/run-folder.ts'
 import { type RunParts, runPictures } from '../../../gpu-worker/src/geneval/runner.ts'
+import { Yardstick } from '../../../gpu-worker/src/geneval/strict/yardstick.ts'
 import type { Detection } from '../../../gpu-worker/src/models/detector.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier } from '../../support/fake-models.ts'
@@ -52,18 +54,18 @@ describe('runPictures', { timeout: 30_000 }, () => {
       await running
     }
     const cat: Detection = { class: 'cat', score: 0.9, color: 'red', box: [0, 0, 1, 1] }
+    const entry = {
+      graph: 'none',
+      classes: ['cat', 'dog', 'red'],
+      colors: ['red'],
+      thresholds: { score: 0.3, counting: 0.9 },
+    }
+    const look = (pictures: readonly Pixels[]) =>
+      Promise.resolve(pictures.map(() => ({ detections: [cat], faults: [] })))
     parts = {
       engine,
       verifier: new FakeVerifier(),
-      detector: {
-        entry: {
-          graph: 'none',
-          classes: ['cat', 'dog', 'red'],
-          colors: ['red'],
-          thresholds: { score: 0.3, counting: 0.9 },
-        },
-        detect: (pictures) => Promise.resolve(pictures.map(() => [cat])),
-      },
+      yardstick: new Yardstick({ entry, look }, undefined),
       imageSize: generator.imageSize,
       jobsInFlight: 4,
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { BundleManifest } from '../../../../shared/bundle.ts'
 import { GENEVAL_TASKS, type GenevalTask } from '../metadata.ts'
 import type { Recording } from '../recording/recording.ts'
+import type { TaskEstimates } from './bootstrap.ts'
 import { calibrationsOf } from './calibration.ts'
 import { type Comparison, compareMethods } from './comparison.ts'
 import type { DrawSteps } from './example-sheet.ts'
@@ -32,8 +33,15 @@ export interface ReportBundle {
   readonly draw: DrawSteps
 }
 
-/** The six scores (null for a task without prompts) and overall, with cost per picture. */
-export type MethodSummary = Readonly<Record<GenevalTask | 'overall' | 'rowSteps' | 'judgeCalls', number | null>>
+/** The six scores (null for a task without prompts) and overall. */
+export type ScoreSummary = Readonly<Record<GenevalTask | 'overall', number | null>>
+
+/** Scores by GenEval's rules over the detector, beside them those of the yardstick, and costs per picture. */
+export type MethodSummary = ScoreSummary & {
+  readonly strict: ScoreSummary
+  readonly rowSteps: number
+  readonly judgeCalls: number
+}
 
 export interface ReportSummary {
   /** N of the tables. */
@@ -83,10 +91,14 @@ export async function writeComparison(
 
 function summaryOf({ methods, tableCount }: Comparison): ReportSummary {
   const summaries = methods.map((compared): [string, MethodSummary] => {
-    const { score, rowSteps, judgeCalls } = atCount(compared, tableCount)
-    const tasks = Object.fromEntries(GENEVAL_TASKS.map((task) => [task, score.tasks[task]?.value ?? null]))
-    const costs = { overall: score.overall.value, rowSteps: rowSteps.value, judgeCalls: judgeCalls.value }
-    return [compared.method.name, { ...(tasks as Record<GenevalTask, number | null>), ...costs }]
+    const { score, geneval, rowSteps, judgeCalls } = atCount(compared, tableCount)
+    const costs = { rowSteps: rowSteps.value, judgeCalls: judgeCalls.value }
+    return [compared.method.name, { ...scoresOf(geneval), ...costs, strict: scoresOf(score) }]
   })
   return { candidates: tableCount, methods: Object.fromEntries(summaries) }
+}
+
+function scoresOf({ tasks, overall }: TaskEstimates): ScoreSummary {
+  const byTask = Object.fromEntries(GENEVAL_TASKS.map((task) => [task, tasks[task]?.value ?? null]))
+  return { ...(byTask as Record<GenevalTask, number | null>), overall: overall.value }
 }

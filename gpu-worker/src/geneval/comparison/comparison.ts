@@ -14,6 +14,8 @@ const TABLE_COUNT = 20
 export interface MethodAtCount {
   readonly count: number
   readonly score: TaskEstimates
+  /** The same by GenEval's rules over the detector. */
+  readonly geneval: TaskEstimates
   /** Per picture. */
   readonly rowSteps: Estimate
   /** Per picture. */
@@ -90,6 +92,7 @@ function compareAt(
     return {
       count,
       score: estimate('score'),
+      geneval: estimate('geneval'),
       rowSteps: estimate('rowSteps').overall,
       judgeCalls: estimate('judgeCalls').overall,
       work: bootstrap.estimate(expected.map((job) => job.rowSteps + callRowSteps * job.judgeCalls)).overall,

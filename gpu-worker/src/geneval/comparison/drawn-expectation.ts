@@ -37,7 +37,7 @@ export function drawnExpectation(
   count: number,
   draws: SeededDraws,
 ): Expectation {
-  const total = { score: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
+  const total = { score: 0, geneval: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
   for (let draw = 0; draw < DRAWS; draw++) {
     const selection = draws.sample(pool, count)
     // The better half is never empty, so halving never falls back.
@@ -46,12 +46,14 @@ export function drawnExpectation(
         ? { ...replayHalving(selection, method), reason: 'best' }
         : replayJob(selection, method, 1)
     total.score += Number(job.winner.correct)
+    total.geneval += Number(job.winner.geneval)
     total.rowSteps += job.rowSteps
     total.judgeCalls += job.judgeCalls
     total.fallback += Number(job.reason === 'fallback')
   }
   return {
     score: total.score / DRAWS,
+    geneval: total.geneval / DRAWS,
     rowSteps: total.rowSteps / DRAWS,
     judgeCalls: total.judgeCalls / DRAWS,
     fallback: total.fallback / DRAWS,

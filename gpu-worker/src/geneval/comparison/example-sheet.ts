@@ -33,7 +33,7 @@ export function exampleTable(examples: readonly MistakeExample[], { prompts }: R
 }
 
 /**
- * One row for each example: its picture at every step looked at, framed by what the detector says of it.
+ * One row for each example: its picture at every step looked at, framed by what the yardstick says of it.
  *
  * @param imageSize  [height, width] in pixels
  */

@@ -5,8 +5,10 @@ import type { ReplayedPath } from './path-replay.ts'
 
 /** What a job of N candidates brings on average. */
 export interface Expectation {
-  /** P(the winner satisfies the prompt), 0..1. */
+  /** P(the winner is right by the yardstick), 0..1. */
   readonly score: number
+  /** P(the winner satisfies GenEval's rules), 0..1. */
+  readonly geneval: number
   readonly rowSteps: number
   readonly judgeCalls: number
   /** P(none survives and a pruned path is resumed), 0..1. */
@@ -31,13 +33,15 @@ export function expectedJob(paths: readonly ReplayedPath[], method: Method, coun
   const others = paths.filter((path) => !isAccepted(path))
   const within = (x: number, draws: number): number => allWithin(x, draws, paths.length)
 
-  const total = { score: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
+  const total = { score: 0, geneval: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
   total.score = (1 - within(others.length, count)) * mean(accepted, correctness)
+  total.geneval = (1 - within(others.length, count)) * mean(accepted, satisfaction)
   let left = others.length
   for (const tier of byPreference(others)) {
     const chance = within(left, count) - within(left - tier.length, count)
     left -= tier.length
     total.score += chance * mean(tier, correctness)
+    total.geneval += chance * mean(tier, satisfaction)
     total.rowSteps += chance * mean(tier, ({ remainder }) => remainder.rowSteps)
     total.judgeCalls += chance * mean(tier, ({ remainder }) => remainder.judgeCalls)
     if (tier[0]?.state.phase === 'pruned') total.fallback += chance
@@ -62,14 +66,15 @@ function candidatesBegun(othersCount: number, total: number, count: number): { o
   return begun
 }
 
-/** P(at least one of N candidates satisfies the prompt): what a judge that is never wrong would reach. */
+/** P(at least one of N candidates is right): what a judge that is never wrong would reach. */
 export function oracleScore(paths: readonly Pick<ReplayedPath, 'correct'>[], count: number): number {
   return 1 - allWithin(paths.filter(({ correct }) => !correct).length, count, paths.length)
 }
 
 /** Whichever candidate happens to be the first. */
 function expectedBaseline(paths: readonly ReplayedPath[]): Expectation {
-  return { score: mean(paths, correctness), rowSteps: mean(paths, stepsOf), judgeCalls: 0, fallback: 0 }
+  const [score, geneval] = [mean(paths, correctness), mean(paths, satisfaction)]
+  return { score, geneval, rowSteps: mean(paths, stepsOf), judgeCalls: 0, fallback: 0 }
 }
 
 /**
@@ -100,6 +105,7 @@ function allWithin(x: number, draws: number, total: number): number {
 }
 
 const correctness = ({ correct }: Pick<ReplayedPath, 'correct'>): number => (correct ? 1 : 0)
+const satisfaction = ({ geneval }: ReplayedPath): number => (geneval ? 1 : 0)
 const stepsOf = ({ stepsDone }: ReplayedPath): number => stepsDone
 const callsOf = ({ askedSteps }: ReplayedPath): number => askedSteps.length
 

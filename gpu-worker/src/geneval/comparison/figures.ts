@@ -21,7 +21,7 @@ export function countFigure({ methods, counts, oracle }: Comparison): string {
   return linePlot([...lines, bound], {
     title: 'Overall score against the number of candidates',
     xLabel: 'candidates N',
-    yLabel: 'GenEval, overall',
+    yLabel: 'right, overall',
     xScale: 'log',
     xTicks: counts,
     isDodged: true,
@@ -40,7 +40,7 @@ export function costFigure({ methods, counts }: Comparison): string {
   return linePlot(lines, {
     title: 'Overall score against row-steps; one point for each N',
     xLabel: 'row-steps per picture',
-    yLabel: 'GenEval, overall',
+    yLabel: 'right, overall',
     xScale: 'log',
     xTicks: counts.map((count) => Math.round(count * stepCount)),
   })

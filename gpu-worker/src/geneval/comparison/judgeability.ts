@@ -5,7 +5,7 @@ import { agreement, areaWithinGroups, type Prediction } from './ranking-quality.
 
 /** How well one source foretells, from each step's picture, whether the final picture will be correct. */
 export interface Foretelling {
-  /** `yardstick` is the detector's own verdict on the step's picture: the best that anybody could see there. */
+  /** `yardstick` is the yardstick's own verdict on the step's picture: the best that anybody could see there. */
   readonly source: string
   readonly question: 'potential' | 'alignment' | 'label'
   readonly tasks: readonly { readonly task: GenevalTask | 'all'; readonly steps: readonly StepQuality[] }[]

@@ -14,6 +14,8 @@ export interface OperatingPoint {
   readonly leastGain: number
   /** Overall, 0..1. */
   readonly score: number
+  /** The same by GenEval's rules over the detector. */
+  readonly geneval: number
   /** Per picture. */
   readonly rowSteps: number
   readonly judgeCalls: number
@@ -123,6 +125,7 @@ function evaluate(recording: Recording, method: Method, count: number): Operatin
     judgedSteps: method.judgedSteps,
     leastGain: method.leastGain,
     score: overall('score'),
+    geneval: overall('geneval'),
     rowSteps: overall('rowSteps'),
     judgeCalls: overall('judgeCalls'),
   }

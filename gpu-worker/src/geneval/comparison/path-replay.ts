@@ -13,8 +13,10 @@ export interface Answer {
 /** What a method does with one candidate as long as no sibling ends it or the job. */
 export interface ReplayedPath extends Contestant {
   readonly source: RecordedCandidate
-  /** Whether its final picture satisfies the prompt, also where the method never gets to see it. */
+  /** Whether its final picture is right by the yardstick, also where the method never gets to see it. */
   readonly correct: boolean
+  /** The same by GenEval's rules. */
+  readonly geneval: boolean
   readonly state: Extract<Contestant['state'], { phase: 'pruned' | 'finished' }>
   /** Steps taken until it was pruned or finished, 1..S. */
   readonly stepsDone: number
@@ -36,7 +38,8 @@ export function replayPath(source: RecordedCandidate, method: Method): ReplayedP
   const path = walk(source, method, 0, false)
   const resumed = path.state.phase === 'pruned' ? walk(source, method, path.stepsDone, true) : undefined
   const remainder = { rowSteps: stepCount - path.stepsDone, judgeCalls: resumed?.askedSteps.length ?? 0 }
-  return { ...path, source, correct: source.correct[stepCount - 1] === true, remainder }
+  const correct = source.correct[stepCount - 1] === true
+  return { ...path, source, correct, geneval: source.geneval[stepCount - 1] === true, remainder }
 }
 
 type Walk = Pick<ReplayedPath, 'state' | 'stepsDone' | 'askedSteps' | 'answers'>

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { encodePng } from '../../png.ts'
 import type { GenevalTask } from '../metadata.ts'
 import type { Recording } from '../recording/recording.ts'
+import { yardstickRemarks } from '../strict/remarks.ts'
 import { calibrationTable, decisionTable, foretellingTable, pruningTable, waveTable } from './analysis-tables.ts'
 import type { Calibration } from './calibration.ts'
 import type { Comparison } from './comparison.ts'
@@ -20,7 +21,7 @@ import { waveCosts } from './wave-cost.ts'
 const WAVE_SLOTS = [1, 4, 8]
 
 export function introduction(
-  { configuration, prompts, firstStep }: Recording,
+  { configuration, prompts, candidates: recorded, firstStep }: Recording,
   { absent, unused }: MethodChoice,
   { tableCount }: Comparison,
 ): string {
@@ -42,8 +43,10 @@ export function introduction(
     'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
     'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step; "with judging" adds what',
     'the calls cost, decoding included, in row-steps by the bundle’s own measurement.',
-    'The detector scores the pictures and has labelled what the fine-tuned verifiers learned from, as GenEval’s has in the',
-    'paper; they share no weights, but a part of their gain may be what both see alike.',
+    '',
+    ...yardstickRemarks(recorded.map(({ strict }) => strict)),
+    'The detector has labelled a part of what the fine-tuned verifiers learned from, as GenEval’s has in the paper; they share no',
+    'weights, but a part of their gain may be what both see alike.',
   ].join('\n')
 }
 
@@ -100,8 +103,8 @@ export async function judgeableSection(out: string, foretold: readonly Foretelli
     '## When a picture becomes judgeable',
     `How well the picture of each step’s full prediction tells the label of the final one. AUC: chance that of two
 candidates of one prompt, one ending correct and one not, the correct one is rated higher (0.5 is a coin). Agreement:
-share of candidates whose answer, yes from 0.5 on, is the final label. The yardstick is the detector’s own verdict on
-the step’s picture.`,
+share of candidates whose answer, yes from 0.5 on, is the final label. The yardstick is its own verdict on the
+step’s picture.`,
     ...parts,
   ].join('\n\n')
 }
@@ -155,6 +158,6 @@ export async function exampleSection(
     parts.push(`### ${label}`, `![mistakes of ${label}](mistakes-${name}.png)`, exampleTable(examples, recording))
   }
   const rule =
-    'Of each kind and task the mistake that the verifier was surest of. Green: the detector finds the step’s picture correct.'
+    'Of each kind and task the mistake that the verifier was surest of. Green: the step’s picture is right by the yardstick.'
   return parts.length === 0 ? '' : ['## Mistakes', rule, ...parts].join('\n\n')
 }

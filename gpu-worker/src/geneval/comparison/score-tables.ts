@@ -33,11 +33,12 @@ export function atCount({ byCount }: ComparedMethod, count: number): MethodAtCou
 /** Table 1 and PARM's row of Table 3: each method at the table's N, six tasks and overall, with what it costs. */
 export function scoreTable({ methods, tableCount, oracle }: Comparison): string {
   const rows = methods.map((compared) => {
-    const { score, rowSteps, judgeCalls, work, fallback } = atCount(compared, tableCount)
+    const { score, geneval, rowSteps, judgeCalls, work, fallback } = atCount(compared, tableCount)
     return [
       compared.method.label,
       ...GENEVAL_TASKS.map((task) => share(score.tasks[task]?.value)),
       `**${share(score.overall.value)}** (${share(score.overall.low)} to ${share(score.overall.high)})`,
+      share(geneval.overall.value),
       rowSteps.value.toFixed(1),
       judgeCalls.value.toFixed(1),
       work.value.toFixed(1),
@@ -53,11 +54,13 @@ export function scoreTable({ methods, tableCount, oracle }: Comparison): string 
     '–',
     '–',
     '–',
+    '–',
   ]
   const head = [
     'method',
     ...GENEVAL_TASKS,
     'overall (95%)',
+    "GenEval's rules",
     'row-steps',
     'judge calls',
     'with judging',

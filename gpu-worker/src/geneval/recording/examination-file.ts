@@ -22,8 +22,14 @@ const PLACE = { prompt: z.int().min(0), image: z.int().min(0) }
 /** Labels of one picture's N candidates: a later line of labels.jsonl. */
 export const PictureLabels = z.strictObject({
   ...PLACE,
-  /** [N][S - firstStep]. */
+  /** [N][S - firstStep], by the strict yardstick; of a bundle without one, by GenEval's rules. */
   correct: z.array(z.array(z.boolean())),
+  /** [N][S - firstStep], by GenEval's rules over the detector. */
+  geneval: z.array(z.array(z.boolean())),
+  /** [N][S - firstStep], by each strict instrument alone; left out for a bundle without them. */
+  strict: z
+    .strictObject({ detector: z.array(z.array(z.boolean())), matcher: z.array(z.array(z.boolean())) })
+    .optional(),
   /** [N], of the final pictures. */
   failures: z.array(z.array(z.strictObject({ kind: z.enum(FAILURE_KINDS), reason: z.string() }))),
 })
@@ -64,11 +70,13 @@ export class ExaminationFile<T extends Place> {
     schema: z.ZodType<T>,
     onReplaced: (earlier: Examiner) => void,
   ): Promise<ExaminationFile<T>> {
-    const there = parseExaminations(await resumeLines(path), path, schema)
-    if (there !== undefined) {
-      if (JSON.stringify(there.examiner) === JSON.stringify(examiner))
-        return new ExaminationFile<T>(path, there.pictures)
-      onReplaced(there.examiner)
+    const [first, ...others] = await resumeLines(path)
+    if (first !== undefined) {
+      const there = parseJson(first, Examiner, `${path}, line 1`)
+      // What another one said may have another form as well, and is not looked at.
+      if (JSON.stringify(there) === JSON.stringify(examiner))
+        return new ExaminationFile<T>(path, parsePictures(others, path, schema))
+      onReplaced(there)
     }
     await writeWhole(path, `${JSON.stringify(examiner)}\n`)
     return new ExaminationFile<T>(path, [])
@@ -92,17 +100,11 @@ export async function readExaminations<T extends Place>(
   path: string,
   schema: z.ZodType<T>,
 ): Promise<Examinations<T> | undefined> {
-  return parseExaminations(await readWholeLines(path), path, schema)
+  const [first, ...others] = await readWholeLines(path)
+  if (first === undefined) return undefined
+  return { examiner: parseJson(first, Examiner, `${path}, line 1`), pictures: parsePictures(others, path, schema) }
 }
 
-function parseExaminations<T>(
-  [first, ...others]: readonly string[],
-  path: string,
-  schema: z.ZodType<T>,
-): Examinations<T> | undefined {
-  if (first === undefined) return undefined
-  return {
-    examiner: parseJson(first, Examiner, `${path}, line 1`),
-    pictures: others.map((line, index) => parseJson(line, schema, `${path}, line ${index + 2}`)),
-  }
+function parsePictures<T>(lines: readonly string[], path: string, schema: z.ZodType<T>): T[] {
+  return lines.map((line, index) => parseJson(line, schema, `${path}, line ${index + 2}`))
 }

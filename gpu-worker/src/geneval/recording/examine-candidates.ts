@@ -1,8 +1,7 @@
 import type { Generator, Judgement, Pixels, Verifier } from '../../engine/ports.ts'
-import type { BundleDetector } from '../../models/detector.ts'
 import type { GenevalPrompt } from '../metadata.ts'
 import { type Place, placesOf } from '../place.ts'
-import { type GenevalVerdict, judgePicture } from '../rules.ts'
+import type { PictureVerdict, Yardstick } from '../strict/yardstick.ts'
 import { type DistinctGrids, distinctGrids } from './distinct-grids.ts'
 import type { ExaminationFile, PictureLabels, PictureReadings } from './examination-file.ts'
 import type { PredictionFile } from './prediction-file.ts'
@@ -13,7 +12,7 @@ const ROWS = 32
 
 export interface ExaminationParts {
   readonly generator: Pick<Generator, 'decode' | 'prepare' | 'release'>
-  readonly detector: Pick<BundleDetector, 'entry' | 'detect'>
+  readonly yardstick: Pick<Yardstick, 'judge'>
   readonly labels: ExaminationFile<PictureLabels>
   readonly readings: ReadonlyMap<Verifier, ExaminationFile<PictureReadings>>
   /** First step to look at, 0..S-1. */
@@ -21,7 +20,7 @@ export interface ExaminationParts {
 }
 
 /**
- * Lets the detector and every verifier look at the recorded steps of all pictures, where they have not yet. A picture is
+ * Lets the yardstick and every verifier look at the recorded steps of all pictures, where they have not yet. A picture is
  * decoded once for all of them.
  *
  * @param onCandidates  called after each picture with the number of its candidates
@@ -41,7 +40,7 @@ export async function examineCandidates(
     const pictures = await inBatches(looked.grids, (grids) => parts.generator.decode(grids))
     const prompt = prompts[place.prompt] as GenevalPrompt
     if (!parts.labels.has(place)) {
-      await parts.labels.add(await labelsOf(place, prompt, looked, pictures, parts.detector))
+      await parts.labels.add(await labelsOf(place, prompt, looked, pictures, parts.yardstick))
     }
     await addReadings(place, prompt, looked, pictures, parts)
     onCandidates(configuration.candidates)
@@ -53,14 +52,21 @@ async function labelsOf(
   prompt: GenevalPrompt,
   { indexOf }: DistinctGrids,
   pictures: readonly Pixels[],
-  detector: ExaminationParts['detector'],
+  yardstick: ExaminationParts['yardstick'],
 ): Promise<PictureLabels> {
-  const detections = await inBatches(pictures, (batch) => detector.detect(batch))
-  const verdicts = detections.map((found) => judgePicture(found, prompt, detector.entry.thresholds))
-  const at = (index: number | undefined): GenevalVerdict => verdicts[index ?? verdicts.length] as GenevalVerdict
+  const verdicts = await inBatches(pictures, (batch) => yardstick.judge(batch, prompt))
+  const at = (index: number | undefined): PictureVerdict => verdicts[index ?? verdicts.length] as PictureVerdict
+  const said = (say: (verdict: PictureVerdict) => boolean): boolean[][] =>
+    indexOf.map((steps) => steps.map((index) => say(at(index))))
+  const strict = {
+    detector: said((verdict) => verdict.strict?.detector === true),
+    matcher: said((verdict) => verdict.strict?.matcher === true),
+  }
   return {
     ...place,
-    correct: indexOf.map((steps) => steps.map((index) => at(index).correct)),
+    correct: said(({ correct }) => correct),
+    geneval: said(({ geneval }) => geneval),
+    ...(verdicts[0]?.strict === undefined ? {} : { strict }),
     failures: indexOf.map((steps) => [...at(steps.at(-1)).failures]),
   }
 }

@@ -19,11 +19,13 @@ export async function generatorIdentity(dir: string, manifest: BundleManifest): 
   return identityOf(dir, manifest, [prefixGraph, stepGraph, decodeGraph, tokenizer], { settings, wording })
 }
 
-/** The same for the detector: its thresholds decide what a label is. Only for a bundle that has one. */
+/** The same for the detector and what else judges pictures: thresholds decide what a label is. Only for a bundle that has one. */
 export async function detectorIdentity(dir: string, manifest: BundleManifest): Promise<string> {
   if (manifest.detector === undefined) throw new InvariantError('a bundle without detector was asked for its identity')
   const { graph, ...settings } = manifest.detector
-  return identityOf(dir, manifest, [graph], settings)
+  // The matcher shows drawings by the decoder, which is the generator's and stands in its identity.
+  const files = settings.strict === undefined ? [graph] : [graph, settings.strict.drawings]
+  return identityOf(dir, manifest, files, settings)
 }
 
 /** The same for a verifier of the bundle; its own thresholds and judged steps do not change what it answers. */

@@ -93,12 +93,17 @@ function candidatesOf(
   labels: Examination<PictureLabels>,
   readings: readonly Examination<PictureReadings>[],
 ): RecordedCandidate[] {
-  const { correct, failures } = labels.of(place)
+  const { correct, geneval, strict, failures } = labels.of(place)
   return Array.from({ length: candidates }, (_, candidate) => ({
     prompt: place.prompt,
     image: place.image,
     candidate,
     correct: bySteps(correct[candidate], labels, stepCount),
+    geneval: bySteps(geneval[candidate], labels, stepCount),
+    strict: strict && {
+      detector: strict.detector[candidate]?.at(-1) === true,
+      matcher: strict.matcher[candidate]?.at(-1) === true,
+    },
     reasons: (failures[candidate] ?? []).map(({ reason }) => reason),
     readings: Object.fromEntries(
       readings.map((reading) => {

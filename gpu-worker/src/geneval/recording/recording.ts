@@ -46,8 +46,12 @@ export interface RecordedCandidate {
   readonly image: number
   /** 0..N-1; also the key of its random numbers, so that it is candidate number `candidate` of an ordinary job. */
   readonly candidate: number
-  /** Whether the picture of each step's full x0 prediction satisfies the prompt; the last one is the path's label. */
+  /** Whether the picture of each step's full x0 prediction is right by the yardstick; the last one is the path's label. */
   readonly correct: BySteps<boolean>
+  /** The same by GenEval's rules over the detector. */
+  readonly geneval: BySteps<boolean>
+  /** What each strict instrument says alone of the final picture; undefined where the bundle had none. */
+  readonly strict: { readonly detector: boolean; readonly matcher: boolean } | undefined
   /** What is wrong with the final picture, in words; empty when it is correct. */
   readonly reasons: readonly string[]
   /** By verifier name: its answers about each step's picture, all three, whatever a strategy would have asked. */
@@ -73,7 +77,7 @@ export interface Recording {
  *   recording.json             the configuration
  *   prompts.jsonl              GenEval's metadata, one prompt a line
  *   predictions.bin            every step's x0 codes, one record a picture (`prediction-file.ts`)
- *   labels.jsonl               what the detector says (`examination-file.ts`)
+ *   labels.jsonl               what the yardstick says (`examination-file.ts`)
  *   readings/<verifier>.jsonl  what each verifier says
  */
 export const recordingPaths = (dir: string) => ({

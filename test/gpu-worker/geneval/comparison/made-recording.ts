@@ -38,6 +38,8 @@ export function candidateOf(
     candidate: 0,
     ...place,
     correct: steps.map((step) => step?.[3]),
+    geneval: steps.map((step) => step?.[3]),
+    strict: { detector: isCorrect, matcher: isCorrect },
     reasons: isCorrect ? [] : ['expected 1 cat, found 0'],
     readings: {
       [JUDGE]: steps.map((step) => step && { clarity: step[0], potential: step[1], alignment: step[2] }),

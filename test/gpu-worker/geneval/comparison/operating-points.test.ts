@@ -12,6 +12,7 @@ const point = (score: number, rowSteps: number): OperatingPoint => ({
   judgedSteps: [],
   leastGain: 0,
   score,
+  geneval: score,
   rowSteps,
   judgeCalls: 0,
 })

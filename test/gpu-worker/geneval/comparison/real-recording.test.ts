@@ -27,6 +27,7 @@ import {
   openReadings,
 } from '../../../../gpu-worker/src/geneval/recording/recording-folder.ts'
 import { sampleCandidates } from '../../../../gpu-worker/src/geneval/recording/sample-candidates.ts'
+import { openYardstick } from '../../../../gpu-worker/src/geneval/strict/yardstick.ts'
 import { type Bundle, openBundle } from '../../../../gpu-worker/src/models/bundle-loader.ts'
 import type { BundleDetector } from '../../../../gpu-worker/src/models/detector.ts'
 import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../../shared/job.ts'
@@ -104,7 +105,8 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     const examiner = (name: string): Examiner => ({ format: 1, name, identity: 'b'.repeat(64), firstStep: 1 })
     const labels = await openLabels(dir, examiner('detector'), () => {})
     const readings = new Map([[verifier, await openReadings(dir, examiner('parm'), () => {})]])
-    const parts = { generator, detector: bundle.detector as BundleDetector, labels, readings, firstStep: 1 }
+    const yardstick = await openYardstick(BUNDLE_DIR, bundle.detector as BundleDetector, generator)
+    const parts = { generator, yardstick, labels, readings, firstStep: 1 }
     await examineCandidates(PROMPTS, configuration, predictions, parts, () => {})
   }
 

@@ -13,8 +13,9 @@ import { BUNDLE_DIR } from '../../../support/real-bundle.ts'
 
 const { generator, prompt, detector, verifiers, ...rest } = await readManifest(BUNDLE_DIR)
 const [[name, verifier] = ['none', undefined]] = Object.entries(verifiers)
-if (detector === undefined || verifier === undefined)
-  throw new Error('the embedded bundle lacks a detector or verifier')
+if (detector?.strict === undefined || verifier === undefined)
+  throw new Error('the embedded bundle lacks a strict yardstick or a verifier')
+const { drawings } = detector.strict
 
 /** The embedded bundle's manifest over files that only say what they refer to. */
 const CONTENTS: Readonly<Record<string, string>> = {
@@ -24,6 +25,7 @@ const CONTENTS: Readonly<Record<string, string>> = {
   [prompt.tokenizer]: '{}',
   [verifier.graph]: 'weights in judges.bin',
   [detector.graph]: 'all weights inside',
+  [drawings]: '{}',
   'common.bin': '',
   'judges.bin': '',
 }

@@ -16,6 +16,7 @@ import {
   openReadings,
 } from '../../../../gpu-worker/src/geneval/recording/recording-folder.ts'
 import { sampleCandidates } from '../../../../gpu-worker/src/geneval/recording/sample-candidates.ts'
+import { Yardstick } from '../../../../gpu-worker/src/geneval/strict/yardstick.ts'
 import type { Detection } from '../../../../gpu-worker/src/models/detector.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { FakeGenerator, FakeVerifier } from '../../../support/fake-models.ts'
@@ -83,12 +84,13 @@ describe('a recording', { timeout: 30_000 }, () => {
       readings.set(verifier, await openReadings(dir, examiner(verifier.name, identity), () => {}))
     const detector = {
       entry: { graph: '', classes: [], colors: [], thresholds: { score: 0.3, counting: 0.9 } },
-      detect: async (pictures: readonly Uint8Array[]) => {
+      look: async (pictures: readonly Uint8Array[]) => {
         detected += pictures.length
-        return pictures.map(detect)
+        return pictures.map((pixels) => ({ detections: detect(pixels), faults: [] }))
       },
     }
-    const parts = { generator, detector, labels, readings, firstStep: FIRST_STEP }
+    const yardstick = new Yardstick(detector, undefined)
+    const parts = { generator, yardstick, labels, readings, firstStep: FIRST_STEP }
     await examineCandidates(PROMPTS, CONFIGURATION, predictions, parts, (count) => {
       candidates += count
     })
