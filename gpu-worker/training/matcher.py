@@ -328,7 +328,8 @@ def _preference(placed: PlacedDrawing) -> tuple:
     which drawings were tried, and so on the pictures beside it.
     """
     drawing = placed.drawing
-    return (max(placed.misfit, _PERFECT), -len(placed.covers), drawing.class_index, drawing.sprite, drawing.color or "", placed.corner)
+    fixed = (drawing.class_index, drawing.sprite, drawing.color or "", placed.corner)
+    return (max(placed.misfit, _PERFECT), -len(placed.covers), *fixed)
 
 
 def _looked_for(spec: Spec) -> list[_Wanted]:
