@@ -96,8 +96,12 @@ class RankingData:
         return self.detections.objects(row, place)
 
     def is_right(self, row: int, place: int, spec: Spec, thresholds: DetectionThresholds) -> bool:
-        """Whether a recorded picture satisfies a spec by GenEval's rules and is whole: the strict verdict."""
-        return bool(self.whole[row, place]) and is_correct(self.objects(row, place), spec, thresholds)
+        """The strict verdict on a recorded picture: it satisfies a spec by GenEval's rules, is whole, and shows nothing else."""
+        if not self.whole[row, place]:
+            return False
+        objects, asked = self.objects(row, place), sum(entry["count"] for entry in spec["include"])
+        seen = sum(known.score > thresholds.score for known in objects)
+        return seen <= asked and is_correct(objects, spec, thresholds)
 
     def select(self, rows: list[int]) -> "RankingData":
         """Some of the trajectories."""
