@@ -2,11 +2,20 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { hashOf, valuesOf } from '../edge/playground/permalink.js'
 import { curlCommand, fileName } from '../edge/playground/repeat.js'
-import { applyEvent, isOver, leadingCandidate, openRun, previewUrl, rowSteps } from '../edge/playground/run.js'
-import { runSummary, standing, stateWord } from '../edge/playground/wording.js'
+import {
+  applyEvent,
+  type Candidate,
+  isOver,
+  leadingCandidate,
+  openRun,
+  previewUrl,
+  rowSteps,
+} from '../edge/playground/run.js'
+import { decisionHint, runSummary, standing, stateWord } from '../edge/playground/wording.js'
 import { ACCEPT_RULES, type JobParameters, STRATEGIES } from '../shared/job.ts'
 import { JobEvent } from '../shared/job-event.ts'
 import { LIMITS } from '../shared/limits.ts'
+import type { Verdict } from '../shared/verdict.ts'
 
 // The playground's modules that touch no page; the page itself is tested in a browser, end-to-end/playground.test.ts.
 
@@ -61,6 +70,25 @@ const play = (events: readonly JobEvent[]) =>
 describe('a run', () => {
   it('counts row-steps from what it saw, and what pruning saved at once', () => {
     expect(rowSteps(play(HALFWAY))).toEqual({ possible: 30, spent: 8, saved: 6 })
+  })
+
+  it('counts corrections to what a job may take', () => {
+    const record = { ...RECORD, parameters: { ...PARAMETERS, corrections: 4 } }
+    const run = HALFWAY.map((event) => JobEvent.parse(event)).reduce(applyEvent, openRun(record))
+    expect(rowSteps(run)).toEqual({ possible: 42, spent: 8, saved: 10 })
+    expect(standing(run.candidates[1] as Candidate, run)).toBe('Running, step 4 of 14.')
+  })
+
+  it('goes by what verdicts went by, and says so', () => {
+    const fused = { ...verdict(1, 9, { alignment: 0.9 }, 'keep'), coherence: 0.2, score: 0.3 } as JobEvent
+    const plain = verdict(2, 9, { alignment: 0.5 }, 'keep')
+    const ended: JobEvent = { type: 'candidate', candidate: 1, phase: 'finished', stepsDone: 10 }
+    const run = play([...HALFWAY, fused, plain, ended])
+    expect(leadingCandidate(run)).toBe(2)
+    expect(standing(run.candidates[1] as Candidate, run)).toBe('Finished with alignment 0.90, with coherence 0.30.')
+    expect(decisionHint({ ...fused, candidate: 1 } as Verdict)).toBe(
+      'may go on; went by 0.30, the answer with coherence',
+    )
   })
 
   it("shows the service's own count once the job is over", () => {

@@ -231,11 +231,14 @@ describe('a budget', () => {
     await setBudget('acme', { rowSteps: 100 })
     const { id } = await accepted(await ask(key, job))
     expect(await account('acme')).toMatchObject({ spentRowSteps: 0, reservedRowSteps: 40, openJobs: 1 })
+    const corrected = await accepted(await ask(key, { ...job, corrections: 5 }))
+    expect(await account('acme')).toMatchObject({ reservedRowSteps: 40 + 4 * (10 + 5), openJobs: 2 })
+    const { cost: more } = await (await workerFor(corrected.id)).finish()
     const { cost } = await (await workerFor(id)).finish()
     await vi.waitFor(async () => expect((await account('acme')).openJobs).toBe(0), PATIENT)
-    expect(await account('acme')).toMatchObject({ spentRowSteps: cost.rowSteps, reservedRowSteps: 0 })
+    expect(await account('acme')).toMatchObject({ spentRowSteps: cost.rowSteps + more.rowSteps, reservedRowSteps: 0 })
     expect((await accepted(await ask(key, job))).cache).toBe('hit')
-    expect(await account('acme')).toMatchObject({ spentRowSteps: cost.rowSteps, reservedRowSteps: 0 })
+    expect(await account('acme')).toMatchObject({ spentRowSteps: cost.rowSteps + more.rowSteps, reservedRowSteps: 0 })
   })
 
   it('refuses work beyond it, says when to come back, and still answers from cache', async () => {

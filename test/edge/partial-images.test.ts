@@ -36,6 +36,12 @@ describe('PartialImages', () => {
     expect(shown(new PartialImages(3, 12), all).map(([, , step]) => step)).toEqual([2, 5, 8])
   })
 
+  it('takes a candidate for as good as what its verdict went by', () => {
+    const fused = { ...judged(0, 0.9), score: 0.2 } as JobEvent
+    const events = [fused, judged(1, 0.5), preview(0, 5), preview(1, 5)]
+    expect(shown(new PartialImages(1, 10), events)).toEqual([[0, 1, 5]])
+  })
+
   it('shows the candidate that leads at that moment', () => {
     const events = [
       judged(0, 0.4),

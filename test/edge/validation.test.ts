@@ -1,8 +1,11 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { completeRequest } from '../../edge/job-parameters.ts'
 import { Problem } from '../../edge/response-schema.ts'
 import { JobRecord } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
+import type { ModelCard } from '../../shared/model-card.ts'
+import { TEST_MODEL } from '../support/model-card.ts'
 import { postJson } from './support/api.ts'
 
 // Accepted jobs go nowhere: nobody would take their messages from the queue.
@@ -47,6 +50,8 @@ const WRONG_FIELDS: [string, unknown, string][] = [
   ['seed', 1e300, 'an integer from 0 to 4294967295'],
   ['steps', 0, 'an integer from 1 to 50'],
   ['steps', 51, 'an integer from 1 to 50'],
+  ['corrections', -1, 'an integer from 0 to 24'],
+  ['corrections', 25, 'an integer from 0 to 24'],
   ['guidance', -0.1, 'a number from 0 to 20'],
   ['guidance', 20.01, 'a number from 0 to 20'],
   ['guidance', '2', 'a number from 0 to 20'],
@@ -140,6 +145,36 @@ describe('POST /v1/jobs refuses', () => {
   })
 })
 
+describe('corrections', () => {
+  const complete = (corrections: number | undefined, defaults: Partial<ModelCard['defaults']>) => {
+    const card: ModelCard = { ...TEST_MODEL, defaults: { steps: 12, guidance: 2, ...defaults } }
+    const options = corrections === undefined ? {} : { corrections }
+    return completeRequest(card, { prompt: 'a cat', options, fieldPrefix: 'parm.' }, 'cached').parameters.corrections
+  }
+
+  it('are the model’s own unless a request says otherwise', () => {
+    expect(complete(undefined, { corrections: 6 })).toBe(6)
+    expect(complete(2, { corrections: 6 })).toBe(2)
+    expect(complete(undefined, {})).toBe(0)
+  })
+
+  it('are refused of a model that makes none, naming it', () => {
+    expect(complete(0, {})).toBe(0)
+    const refusal = 'parm.corrections 3; permitted: 0 for model test-model, which makes none'
+    expect(() => complete(3, {})).toThrow(refusal)
+  })
+
+  it('decide the picture, and so whether an answer is a repeat', async () => {
+    const opened = async (corrections: number) => {
+      const response = await postJson(JOBS, { prompt: 'a cat', corrections })
+      return JobRecord.parse(await response.json())
+    }
+    const [one, other, again] = [await opened(1), await opened(2), await opened(1)]
+    expect([one.parameters.corrections, other.parameters.corrections]).toEqual([1, 2])
+    expect([one.cache, other.cache, again.cache]).toEqual(['miss', 'miss', 'collapsed'])
+  })
+})
+
 describe('POST /v1/jobs takes', () => {
   it.each([
     [{ prompt: 'x'.repeat(LIMITS.promptChars.max) }],
@@ -148,6 +183,8 @@ describe('POST /v1/jobs takes', () => {
     [{ candidates: LIMITS.candidates.min }],
     [{ seed: LIMITS.seed.max }],
     [{ steps: LIMITS.steps.max }],
+    [{ corrections: LIMITS.corrections.max }],
+    [{ corrections: LIMITS.corrections.min }],
     [{ guidance: LIMITS.guidance.max }],
     [{ guidance: LIMITS.guidance.min }],
     [{ deadlineMs: LIMITS.deadlineMs.max }],
@@ -189,6 +226,7 @@ const WRONG_IMAGE_FIELDS: [string, unknown, string][] = [
 const WRONG_PARM_FIELDS: [string, unknown, string][] = [
   ['candidates', 33, 'an integer from 1 to 32'],
   ['steps', 51, 'an integer from 1 to 50'],
+  ['corrections', 25, 'an integer from 0 to 24'],
   ['verifier', 'nobody', 'for model test-model'],
   ['events', 1, 'true or false'],
   ['prompt', 'a dog', 'one of the fields seed, seedPolicy'],

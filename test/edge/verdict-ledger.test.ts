@@ -95,6 +95,26 @@ describe('the verdict ledger', () => {
     expect(outcomes(ledger)).toEqual(['won', 'lost'])
   })
 
+  it('tells what decided where the answer was fused with coherence, and how many corrections there were', async () => {
+    const { id } = await submit({ prompt: 'a cup', candidates: 2, corrections: 3 })
+    const worker = await workerFor(id)
+    await worker.claim()
+    const result = await worker.upload()
+    const fused = { coherence: 0.75, score: 0.875 }
+    await worker.reportOk([
+      worker.started(),
+      verdict(0, 14, { alignment: 0.95, ...fused, decision: 'keep' }),
+      verdict(1, 14, { alignment: 0.99, coherence: 0.25, score: 0.5, decision: 'keep' }),
+      { type: 'succeeded', result: { ...result, reason: 'best' } },
+    ])
+    const ledger = await ledgerOf(id)
+    expect(ledger).toMatchObject({ steps: 12, corrections: 3 })
+    expect(ledger.candidates[0]?.verdicts).toMatchObject([fused])
+    expect(ledger.choice?.because).toBe(
+      'It scored highest of the finished candidates (alignment 0.950, with coherence 0.875); the next had 0.500.',
+    )
+  })
+
   it('of an unknown job is 404', async () => {
     for (const id of ['nonsense', `job_${'0'.repeat(26)}`]) {
       expect((await call(`/v1/jobs/${id}/verdicts`)).status).toBe(404)

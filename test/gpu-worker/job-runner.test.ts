@@ -272,6 +272,7 @@ describe('a job this worker cannot run', () => {
     ['another model', { model: 'show-o' }, /asks for show-o/],
     ['an unknown verifier', { verifier: 'llava' }, /no verifier llava, only parm/],
     ['too many steps', { steps: 50 }, /at most 40 steps, the job asks for 50/],
+    ['corrections of a model that makes none', { corrections: 3 }, /makes no corrections, the job asks for 3/],
   ])('fails as bundle_mismatch: %s', async (_, parameters, message) => {
     const job = stand.edge.openJob(parameters)
     stand.worker()

@@ -6,7 +6,8 @@ export const TEST_MODEL: ModelCard = {
   revision: 'a'.repeat(64),
   imageSize: [96, 96],
   maxSteps: 50,
-  defaults: { steps: 12, guidance: 2 },
+  // It can correct itself, and does so where it is asked to.
+  defaults: { steps: 12, guidance: 2, corrections: 0 },
   verifiers: ['parm', 'orm'],
   defaultVerifier: 'parm',
   callRowSteps: { parm: 0.75 },

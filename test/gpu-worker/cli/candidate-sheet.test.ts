@@ -71,4 +71,12 @@ describe('verdictTable', () => {
       '        1    11        -          -       0.70      keep',
     ])
   })
+
+  it('has columns for coherence and what was decided by where a bundle tells them', () => {
+    const table = verdictTable([verdict(1, 11, { alignment: 0.704, coherence: 0.3, score: 0.412 })])
+    expect(table.split('\n')).toEqual([
+      'candidate  step  clarity  potential  alignment  coherence  score  decision',
+      '        1    11        -          -       0.70       0.30   0.41      keep',
+    ])
+  })
 })

@@ -12,6 +12,7 @@ import { type RunPlan, readRunPlan } from '../../../gpu-worker/src/cli/geneval-r
 import { GENEVAL_TASKS } from '../../../gpu-worker/src/geneval/metadata.ts'
 import { pictureSeed } from '../../../gpu-worker/src/geneval/picture-seed.ts'
 import { readManifest } from '../../../gpu-worker/src/models/bundle-files.ts'
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import { BUNDLE_DIR } from '../../support/real-bundle.ts'
 
 const manifest = await readManifest(BUNDLE_DIR)
@@ -32,10 +33,24 @@ describe('options of generate', () => {
       search: 'plain',
       seed: 0,
       steps: defaults.steps,
+      corrections: manifest.generator.corrections?.steps ?? 0,
       guided: 1,
       guidance: defaults.guidance,
       verifier: manifest.defaultVerifier,
     })
+  })
+
+  it('take the bundle’s corrections or the flag’s, and none of a bundle that makes none', () => {
+    const generator = { ...manifest.generator, corrections: { steps: 5, share: 0.2, scoring: 'shown' as const } }
+    const of = (form: BundleManifest['generator'], ...argv: string[]) =>
+      readGenerateOptions(new Arguments(['a cat', ...argv], GENERATE_FLAGS), { ...manifest, generator: form })
+        .corrections
+    expect(of(generator)).toBe(5)
+    expect(of(generator, '--corrections', '0')).toBe(0)
+    expect(() => of(generator, '--corrections', '25')).toThrow('--corrections: expected an integer from 0 to 24')
+    const { corrections: _, ...uncorrected } = generator
+    expect(of(uncorrected)).toBe(0)
+    expect(() => of(uncorrected, '--corrections', '1')).toThrow('--corrections: expected an integer from 0 to 0')
   })
 
   it.each([

@@ -64,7 +64,7 @@ describe('the full prediction of a step', () => {
 })
 
 describe('which tokens a step leaves masked', () => {
-  const after = (
+  const leaves = (
     tokens: number[],
     prob: number[],
     maskCount: number,
@@ -73,34 +73,34 @@ describe('which tokens a step leaves masked', () => {
   ) => step({ tokens, prob, schedule: scheduleOf(maskCount, noiseScale), noise }).tokens
 
   test('are the least probable', () => {
-    expect(after([MASK, MASK, MASK, MASK], [0.9, 0.1, 0.5, 0.2], 2)).toEqual([0, MASK, 2, MASK])
+    expect(leaves([MASK, MASK, MASK, MASK], [0.9, 0.1, 0.5, 0.2], 2)).toEqual([0, MASK, 2, MASK])
   })
 
   test('are never known ones in an uncorrected pass, not even with a low probability', () => {
-    expect(after([7, MASK, 8, MASK], [0, 0.9, 0, 0.1], 1)).toEqual([7, 1, 8, MASK])
+    expect(leaves([7, MASK, 8, MASK], [0, 0.9, 0, 0.1], 1)).toEqual([7, 1, 8, MASK])
   })
 
   test('are none when nothing is to stay masked', () => {
-    expect(after([MASK, 5, MASK], [0, 0, 0], 0)).toEqual([0, 5, 2])
+    expect(leaves([MASK, 5, MASK], [0, 0, 0], 0)).toEqual([0, 5, 2])
   })
 
   test('are, of equally sure ones, those at the lower positions', () => {
-    expect(after([MASK, MASK, MASK, MASK, MASK], [0.5, 0.5, 0.9, 0.5, 0.5], 2)).toEqual([MASK, MASK, 2, 3, 4])
-    expect(after([MASK, MASK, MASK], [0, 0, 0], 2)).toEqual([MASK, MASK, 2])
-    expect(after([MASK, MASK, MASK, MASK], [0.5, 0.1, 0.5, 0.9], 2)).toEqual([MASK, MASK, 2, 3])
+    expect(leaves([MASK, MASK, MASK, MASK, MASK], [0.5, 0.5, 0.9, 0.5, 0.5], 2)).toEqual([MASK, MASK, 2, 3, 4])
+    expect(leaves([MASK, MASK, MASK], [0, 0, 0], 2)).toEqual([MASK, MASK, 2])
+    expect(leaves([MASK, MASK, MASK, MASK], [0.5, 0.1, 0.5, 0.9], 2)).toEqual([MASK, MASK, 2, 3])
   })
 
   test('follow the noise more than the probability in proportion to its scale', () => {
     const noise = Float32Array.of(0.01, 0.99)
-    expect(after([MASK, MASK], [0.6, 0.4], 1, 0.01, noise)).toEqual([0, MASK])
-    expect(after([MASK, MASK], [0.6, 0.4], 1, 1, noise)).toEqual([MASK, 1])
+    expect(leaves([MASK, MASK], [0.6, 0.4], 1, 0.01, noise)).toEqual([0, MASK])
+    expect(leaves([MASK, MASK], [0.6, 0.4], 1, 1, noise)).toEqual([MASK, 1])
   })
 
   test('follow noise that is finite at both ends of the uniform', () => {
     const noise = Float32Array.of(0, 1 - 2 ** -24, 0.5)
     // Gumbel: -3.8, 16.6, 0.37
-    expect(after([MASK, MASK, MASK], [0.5, 0.5, 0.5], 2, 1, noise)).toEqual([MASK, 1, MASK])
-    expect(after([MASK, MASK, MASK], [0.5, 0.5, 0.5], 1, 1, noise)).toEqual([MASK, 1, 2])
+    expect(leaves([MASK, MASK, MASK], [0.5, 0.5, 0.5], 2, 1, noise)).toEqual([MASK, 1, MASK])
+    expect(leaves([MASK, MASK, MASK], [0.5, 0.5, 0.5], 1, 1, noise)).toEqual([MASK, 1, 2])
   })
 
   test('do not depend on what the same sampler was asked before', () => {
@@ -119,7 +119,7 @@ describe('which tokens a step leaves masked', () => {
   })
 
   test('are fewer than those that compete: a step that would unmask nothing is refused', () => {
-    expect(() => after([MASK, 3, MASK], [0.5, 0.5, 0.5], 2)).toThrow('2 tokens compete, 2 are to be masked')
+    expect(() => leaves([MASK, 3, MASK], [0.5, 0.5, 0.5], 2)).toThrow('2 tokens compete, 2 are to be masked')
   })
 })
 

@@ -60,6 +60,38 @@ describe('a ledger decided anew', () => {
     expect(replayLedger(ledger(2, accounts), strict, 0.07).newWinner).toBe(2)
   })
 
+  it('goes by the scores that its verdicts tell, and by answers where they tell none', () => {
+    const fused = (account: CandidateAccount, ...scores: (number | undefined)[]): CandidateAccount => ({
+      ...account,
+      verdicts: account.verdicts.map((verdict, index) => {
+        const score = scores[index]
+        return score === undefined ? verdict : { ...verdict, coherence: 0.5, score }
+      }),
+    })
+    const mid = [{ step: 5, clarity: 0.9, potential: 0.9 }]
+    const accounts = [
+      fused(candidate(0, 'won', mid, 0.6), 0.7, 0.95),
+      fused(candidate(1, 'lost', mid, 0.9), 0.8, 0.65),
+      fused(candidate(2, 'pruned', mid), 0.4),
+    ]
+    expect(replayLedger(ledger(0, accounts), THRESHOLDS)).toMatchObject({ newWinner: 0, score: 0.95, newScore: 0.95 })
+    // By potential alone nobody would be pruned; by score the first is as well.
+    const stricter = replayLedger(ledger(0, accounts), { ...THRESHOLDS, potential: 0.75 })
+    expect(stricter).toMatchObject({ newWinner: 1, newScore: 0.65, rowStepsSaved: STEPS - 6 })
+  })
+
+  it('counts the corrections of a path to its steps', () => {
+    const corrected: VerdictLedger = {
+      ...ledger(1, [
+        candidate(0, 'lost', [], 0.4),
+        candidate(1, 'won', [{ step: 7, clarity: 0.9, potential: 0.8 }], 0.9),
+      ]),
+      steps: STEPS - 4,
+      corrections: 4,
+    }
+    expect(replayLedger(corrected, THRESHOLDS)).toMatchObject({ newWinner: 1, newScore: 0.9, rowSteps: 2 * STEPS })
+  })
+
   it('by the thresholds of the job itself ends as the job did', () => {
     expect(replayLedger(JOB, THRESHOLDS)).toMatchObject({
       rowSteps: 30,
