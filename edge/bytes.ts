@@ -34,5 +34,5 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 
 /** @returns 64 lower-case hexadecimal digits */
 export async function sha256Hex(bytes: Uint8Array): Promise<string> {
-  return hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)))
+  return hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)))
 }

@@ -41,7 +41,12 @@ const openai = new OpenAI({ apiKey: 'any', baseURL: `${origin}/v1` })
 
 const CHECKS = {
   async openaiGenerate() {
-    const { data } = await openai.images.generate({ model: 'dall-e-3', prompt: PROMPT, size: '512x512', style: 'vivid' })
+    const { data } = await openai.images.generate({
+      model: 'dall-e-3',
+      prompt: PROMPT,
+      size: '512x512',
+      style: 'vivid',
+    })
     return requirePng(await fetchBytes(data[0].url), 512)
   },
   async openaiStream() {
@@ -77,7 +82,9 @@ const CHECKS = {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(eventsUrl.replace('http', 'ws'))
       socket.on('error', reject)
-      socket.on('close', (code) => (code === 1000 ? resolve('closed normally') : reject(new Error(`closed with ${code}`))))
+      socket.on('close', (code) =>
+        code === 1000 ? resolve('closed normally') : reject(new Error(`closed with ${code}`)),
+      )
     })
   },
   async webhookSignature() {

@@ -22,8 +22,10 @@ const PYTHON = join(ROOT, '.venv/bin/python')
 const hasPython = existsSync(join(ROOT, '.venv/bin/litellm'))
 const hasNode = existsSync(join(CLIENTS, 'node_modules/ai'))
 const executablePath = findChromium()
-if (!hasPython) console.warn('Clients for Python are not tried: no .venv with test/clients/requirements.txt; .ci/run makes one.')
-if (!hasNode) console.warn('Clients for Node are not tried: `npm ci --prefix test/clients` installs them, .ci/run does.')
+if (!hasPython)
+  console.warn('Clients for Python are not tried: no .venv with test/clients/requirements.txt; .ci/run makes one.')
+if (!hasNode)
+  console.warn('Clients for Node are not tried: `npm ci --prefix test/clients` installs them, .ci/run does.')
 if (!executablePath) console.warn('The Node client is not tried in a browser: no Chromium found.')
 
 const ALIASES = JSON.stringify({ 'dall-e-2': 'emoji-96', 'dall-e-3': 'emoji-96', 'gpt-image-1': 'emoji-96' })
@@ -136,7 +138,10 @@ describe.skipIf(!executablePath)('the official client in a page of another origi
   it(
     'gets a picture, a stream, the models, and an error with its request id',
     async () => {
-      const browser = await chromium.launch({ executablePath: executablePath ?? '', args: ['--no-sandbox', '--disable-gpu'] })
+      const browser = await chromium.launch({
+        executablePath: executablePath ?? '',
+        args: ['--no-sandbox', '--disable-gpu'],
+      })
       try {
         const tab = await browser.newPage()
         tab.setDefaultTimeout(PATIENT_MS)
