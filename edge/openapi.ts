@@ -14,10 +14,11 @@ import { CANCEL_AFTER_PATTERN, IDEMPOTENCY_KEY_PATTERN } from './request-terms.t
 
 /**
  * A stream of server-sent events. OpenAPI 3.1 has no word for what one event is, and readers of it refuse that of 3.2
- * (`itemSchema`), so it stands in an extension, in which data is JSON of one of these.
+ * (`itemSchema`), so it stands in an extension, in which data is JSON of one of these. The schema itself is read as that of the whole text
+ * by generators and as that of each event by others, and both are right.
  */
 const streamOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
-  'text/event-stream': { schema: { type: 'string' }, 'x-itemSchema': eventOf(...names) },
+  'text/event-stream': { schema: { type: ['string', 'object'] }, 'x-itemSchema': eventOf(...names) },
 })
 const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
   type: 'object',
@@ -223,6 +224,8 @@ function withTags(paths: Record<string, Record<string, Json>>): Json {
  * @param aliases  other names that requests may have for them
  */
 export function openApiDocument(models: readonly ModelCard[], aliases: readonly string[] = []): Json {
+  const names = [...models.map(({ id }) => id), ...aliases]
+  const modelName = names.length > 0 ? z.enum(names) : z.string().min(1)
   const prompt = models[0]?.examples[0] ?? 'a photo of a red apple'
   return {
     openapi: '3.1.0',
@@ -455,7 +458,7 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
         get: {
           operationId: 'getModel',
           summary: 'One model, by its id or an alias.',
-          parameters: [inPath('id', z.string().min(1), 'An id may hold slashes.')],
+          parameters: [inPath('id', modelName, 'An id may hold slashes.')],
           responses: { 200: ok('The model.', json('Model')), ...failures('model_not_found') },
         },
       },
