@@ -45,7 +45,7 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
   {
     of: 'infra',
     folders: ['infra', 'edge/client', 'edge/admin-schema.ts', 'shared'],
-    packages: ['node:', 'esbuild', 'fauxqs', 'playwright-core', 'sharp', 'wrangler', 'zod'],
+    packages: ['node:', 'esbuild', 'fauxqs', 'miniflare', 'playwright-core', 'sharp', 'wrangler', 'zod'],
   },
 ]
 

@@ -21,7 +21,9 @@ class Received<T> {
     const { webSocket } = response
     if (!webSocket) throw new Error(`no socket but status ${response.status}`)
     this.socket = webSocket
-    webSocket.addEventListener('message', ({ data }) => this.messages.push(JSON.parse(String(data)) as T))
+    webSocket.addEventListener('message', ({ data }) => {
+      this.messages.push(JSON.parse(String(data)) as T)
+    })
     webSocket.addEventListener('close', ({ code }) => {
       this.closeCode = code
     })

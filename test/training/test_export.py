@@ -507,3 +507,13 @@ def check_golden_vectors(bundle) -> None:
             assert wrong.mean() <= entry["tolerance"]["mismatch"], f"{case['name']}: {name}"
         checked.add(case["graph"])
     assert checked == set(GRAPHS)
+
+
+def test_models_without_training_can_be_exported_under_every_verifiers_name():
+    # Issue 17: `python -m training.export_bundle --untrained` crashed, since its calibration lacked what later ones have.
+    names = bundle_settings()["verifiers"]["names"]
+    models = untrained_models(names)
+    assert list(models.verifiers) == names
+    for verifier in models.verifiers.values():
+        assert len(verifier.calibration.prune_rates) == len(verifier.calibration.judged_steps)
+        assert verifier.calibration.call_row_steps > 0

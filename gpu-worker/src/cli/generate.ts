@@ -1,5 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { writeFile } from 'node:fs/promises'
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import type { Verdict } from '../../../shared/verdict.ts'
@@ -11,6 +10,7 @@ import { encodePng } from '../png.ts'
 import { Arguments } from './arguments.ts'
 import { candidateSheet } from './candidate-sheet.ts'
 import { readEngineSettings } from './engine-settings.ts'
+import { checkOutputFile } from './files.ts'
 import { GENERATE_FLAGS, GENERATE_HELP, type GenerateOptions, readGenerateOptions } from './generate-options.ts'
 import { openBundleFor, startEngine, verifierNamed } from './local-engine.ts'
 import { runProgram } from './program.ts'
@@ -77,11 +77,6 @@ function stepCountOf({ steps, corrections }: GenerateOptions, { generator }: Bun
   return pathStepsOn(generator.grid[0] * generator.grid[1], steps, corrections)
 }
 
-async function writePicture(path: string, png: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  await writeFile(path, png)
-}
-
 async function main(argv: string[]): Promise<void> {
   const parsed = new Arguments(argv, GENERATE_FLAGS)
   if (parsed.help) {
@@ -91,6 +86,8 @@ async function main(argv: string[]): Promise<void> {
   const settings = readEngineSettings(parsed)
   const manifest = await readManifest(settings.bundleDir)
   const options = readGenerateOptions(parsed, manifest)
+  await checkOutputFile('out', options.out)
+  if (options.sheet !== undefined) await checkOutputFile('sheet', options.sheet)
   const bundle = await openBundleFor(settings)
   const { outcome, verdicts, pictures } = await generate(options, bundle, settings.slots)
 
@@ -101,10 +98,10 @@ async function main(argv: string[]): Promise<void> {
   if (options.sheet !== undefined) {
     const history = { pictures, verdicts, winner: outcome.candidate, stepCount: stepCountOf(options, manifest) }
     const sheet = candidateSheet(history, imageSize)
-    await writePicture(options.sheet, encodePng(sheet.pixels, sheet.width, sheet.height))
+    await writeFile(options.sheet, encodePng(sheet.pixels, sheet.width, sheet.height))
     console.log(options.sheet)
   }
-  await writePicture(options.out, encodePng(outcome.pixels, imageSize[1], imageSize[0]))
+  await writeFile(options.out, encodePng(outcome.pixels, imageSize[1], imageSize[0]))
   console.log(options.out)
 }
 

@@ -17,7 +17,13 @@ export async function runProgram(name: string, main: (argv: string[]) => Promise
       return
     }
     // What an operator can act on needs no stack; a bug does.
-    console.error(error instanceof AppError && errorGroup(error.code) !== 'bug' ? `${name}: ${error.message}` : error)
+    console.error(isOfTheWorld(error) ? `${name}: ${error.message}` : error)
     process.exitCode = 1
   }
+}
+
+/** An error of ours that is no bug, or one of the operating system: a full disk, a folder that may not be written. */
+function isOfTheWorld(error: unknown): error is Error {
+  if (error instanceof AppError) return errorGroup(error.code) !== 'bug'
+  return error instanceof Error && 'syscall' in error
 }

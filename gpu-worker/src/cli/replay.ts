@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { TASKS, type VerifierEntry } from '../../../shared/bundle.ts'
+import { type BundleManifest, TASKS, type VerifierEntry } from '../../../shared/bundle.ts'
+import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
+import { pathSteps } from '../../../shared/job.ts'
 import { VerdictLedger } from '../../../shared/job-record.ts'
 import type { Judgement } from '../engine/ports.ts'
 import { readManifest } from '../models/bundle-files.ts'
@@ -30,11 +32,31 @@ async function main(argv: string[]): Promise<void> {
     const ledger = await readLedger(source)
     const verifier = manifest.verifiers[ledger.verifier]
     if (!verifier) throw new UsageError(`${source}: bundle ${manifest.id} has no verifier ${ledger.verifier}`)
-    const replay = replayLedger(ledger, thresholdsOf(parsed, verifier), verifier.leastGain?.[ledger.accept])
+    checkLedger(source, ledger, manifest)
+    const leastGain = verifier.leastGain?.[ledger.accept]
+    const replay = replayLedger(ledger, thresholdsOf(parsed, verifier), leastGain, verifier.thresholds)
     console.log(describe(replay))
     replays.push(replay)
   }
   console.log(JSON.stringify(totals(replays)))
+}
+
+/** Only a job that has ended with a picture, of this very bundle, can be decided anew by the bundle's rules. */
+function checkLedger(source: string, ledger: VerdictLedger, { id, revision }: BundleManifest): void {
+  const { status, model, candidates } = ledger
+  const steps = pathSteps(ledger)
+  if (model !== id || ledger.revision !== revision) {
+    const made = `${model} ${ledger.revision.slice(0, 12)}`
+    throw new UsageError(`${source}: made by ${made}, but the bundle is ${id} ${revision.slice(0, 12)} (--bundle)`)
+  }
+  if (status !== 'succeeded')
+    throw new UsageError(`${source}: expected a job that succeeded, got one that is ${status}`)
+  for (const { candidate, stepsDone, verdicts } of candidates) {
+    const last = Math.max(stepsDone, ...verdicts.map(({ stepIndex }) => stepIndex + 1))
+    if (last > steps) {
+      throw new UsageError(`${source}: candidate ${candidate}: expected at most ${steps} steps, got ${last}`)
+    }
+  }
 }
 
 function thresholdsOf(parsed: Arguments, { thresholds }: VerifierEntry): Judgement {
@@ -59,7 +81,7 @@ async function readLedger(source: string): Promise<VerdictLedger> {
 
 function jsonOf(source: string, text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(withoutByteOrderMark(text))
   } catch (cause) {
     throw new UsageError(`${source} is no JSON`, { cause })
   }
@@ -72,7 +94,11 @@ async function textOf(source: string): Promise<string> {
     })
   }
   const { PARM_API_KEY: key } = process.env
-  const response = await fetch(source, key ? { headers: { authorization: `Bearer ${key}` } } : {})
+  const headers = key ? { authorization: `Bearer ${key}` } : {}
+  const response = await fetch(source, { headers }).catch((cause: unknown) => {
+    const { cause: reason } = cause as { cause?: { code?: string; message?: string } }
+    throw new UsageError(`${source} cannot be reached: ${reason?.code ?? reason?.message ?? cause}`, { cause })
+  })
   if (!response.ok) throw new UsageError(`${source} answered ${response.status}`)
   return response.text()
 }

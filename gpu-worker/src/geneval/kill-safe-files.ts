@@ -1,6 +1,7 @@
 /** Files that a kill at any moment leaves usable: whole ones are replaced at once, growing ones lose their cut tail. */
 import { appendFile, readFile, rename, truncate, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
 import { AppError } from '../../../shared/error-code.ts'
 
 /** Writes beside the target and renames, so that a reader sees the old text or the new one, never a part. */
@@ -21,7 +22,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 export function parseJson<T>(text: string, schema: z.ZodType<T>, where: string): T {
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(withoutByteOrderMark(text))
   } catch (cause) {
     throw new AppError('invalid_request', `${where} is not JSON`, { cause })
   }

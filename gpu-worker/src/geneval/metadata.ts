@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
 import { AppError } from '../../../shared/error-code.ts'
 
 /** GenEval's six tasks, in the order of its tables. */
@@ -44,7 +45,7 @@ export type GenevalPrompt = z.infer<typeof GenevalPrompt>
  */
 export function parsePrompts(text: string, source: string): GenevalPrompt[] {
   const prompts: GenevalPrompt[] = []
-  for (const [index, line] of text.split('\n').entries()) {
+  for (const [index, line] of withoutByteOrderMark(text).split('\n').entries()) {
     if (line.trim() === '') continue
     const where = `${source}, line ${index + 1}`
     let json: unknown

@@ -4,6 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { BundleManifest } from '../../../shared/bundle.ts'
+import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
 import { AppError } from '../../../shared/error-code.ts'
 
 /**
@@ -14,7 +15,7 @@ import { AppError } from '../../../shared/error-code.ts'
  */
 export async function readManifest(dir: string): Promise<BundleManifest> {
   const path = join(dir, 'manifest.json')
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const text = await readFile(path, 'utf8').then(withoutByteOrderMark, (cause: unknown) => {
     throw new AppError('bundle_invalid', `no bundle at ${dir}: cannot read manifest.json (${reason(cause)})`, { cause })
   })
   let json: unknown

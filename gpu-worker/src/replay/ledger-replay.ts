@@ -1,3 +1,4 @@
+import { TASKS } from '../../../shared/bundle.ts'
 import { pathSteps } from '../../../shared/job.ts'
 import type { CandidateAccount, VerdictLedger } from '../../../shared/job-record.ts'
 import type { Judgement } from '../engine/ports.ts'
@@ -38,8 +39,16 @@ type Fate =
  *
  * @param thresholds  each 0..1; a task passes at or above its own
  * @param leastGain   as of `Stopping`; accept `first` only, since a ledger does not say whether siblings were compared
+ * @param decidedBy   thresholds of the job itself; where no verdict comes out otherwise by the new ones, the job does not,
+ *                    whatever else pruned its candidates. Default: unknown
  */
-export function replayLedger(ledger: VerdictLedger, thresholds: Judgement, leastGain = 0): Replay {
+export function replayLedger(
+  ledger: VerdictLedger,
+  thresholds: Judgement,
+  leastGain = 0,
+  decidedBy?: Judgement,
+): Replay {
+  if (decidedBy !== undefined && isDecidedAlike(ledger, thresholds, decidedBy)) return unchanged(ledger)
   const fates = ledger.candidates.map((account) => fateOf(account, ledger, thresholds))
   const unknown = fates.flatMap((fate, index) => (fate.kind === 'unknown' ? [index] : []))
   const winner = ledger.choice?.candidate
@@ -64,6 +73,34 @@ export function replayLedger(ledger: VerdictLedger, thresholds: Judgement, least
     score: scoreOf(ledger, winner),
     newScore: scoreOf(ledger, newWinner),
     unknown,
+  }
+}
+
+/** Whether every answer that was given is on the same side of both thresholds. */
+function isDecidedAlike({ candidates, strategy }: VerdictLedger, thresholds: Judgement, decidedBy: Judgement): boolean {
+  const passesAlike = (task: keyof Judgement, value: number | undefined) =>
+    value === undefined || value >= thresholds[task] === value >= decidedBy[task]
+  return candidates.every(({ verdicts }) =>
+    verdicts.every(
+      (verdict) =>
+        TASKS.every((task) => passesAlike(task, verdict[task])) && passesAlike(decidingTask(strategy), verdict.score),
+    ),
+  )
+}
+
+function unchanged(ledger: VerdictLedger): Replay {
+  const { jobId, candidates, choice } = ledger
+  const score = scoreOf(ledger, choice?.candidate)
+  return {
+    jobId,
+    rowSteps: candidates.reduce((sum, { stepsDone }) => sum + stepsDone, 0),
+    rowStepsSaved: 0,
+    rowStepsRegretted: 0,
+    winner: choice?.candidate,
+    newWinner: choice?.candidate,
+    score,
+    newScore: score,
+    unknown: [],
   }
 }
 

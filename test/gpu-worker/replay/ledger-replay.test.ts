@@ -49,6 +49,23 @@ const JOB = ledger(1, [
 ])
 
 describe('a ledger decided anew', () => {
+  // Issue 17: with no threshold changed, jobs whose siblings were compared had "winner 0, now unknown".
+  it('by the same rules has the same winner, whatever else pruned its candidates', () => {
+    const halved = ledger(0, [
+      candidate(0, 'won', [{ step: 5, clarity: 0.9, potential: 0.8 }], 0.9),
+      candidate(1, 'pruned', [{ step: 5, clarity: 0.9, potential: 0.7 }]),
+    ])
+    const baseline = { ...ledger(0, [{ candidate: 0, outcome: 'won', stepsDone: STEPS, verdicts: [] }]) }
+    for (const job of [halved, { ...baseline, strategy: 'baseline' } as const, JOB]) {
+      const replay = replayLedger(job, THRESHOLDS, 0, THRESHOLDS)
+      expect(replay).toMatchObject({ newWinner: replay.winner, rowStepsSaved: 0, rowStepsRegretted: 0, unknown: [] })
+    }
+    // A threshold that decides nothing otherwise changes nothing; one that does leaves open what siblings were pruned for.
+    expect(replayLedger(halved, { ...THRESHOLDS, potential: 0.6 }, 0, THRESHOLDS).newWinner).toBe(0)
+    expect(replayLedger(halved, { ...THRESHOLDS, potential: 0.75 }, 0, THRESHOLDS).newWinner).toBe(0)
+    expect(replayLedger(halved, { ...THRESHOLDS, clarity: 0.95 }, 0, THRESHOLDS).newWinner).toBeUndefined()
+  })
+
   it('ends where another candidate is not worth it, if the job stopped at the first', () => {
     const accounts = [0.6, 0.8, 0.85].map((alignment, index) =>
       candidate(index, 'lost', [{ step: 5, clarity: 0.9, potential: 0.9 }], alignment),
