@@ -186,7 +186,7 @@ class BrokenScenes:
 
     def _side(self, rng: np.random.Generator, side: int) -> tuple[slice, slice]:
         """The patches of a cell on one side of a line through it."""
-        line, everything = int(rng.integers(1, side)), slice(None)
+        line, everything = int(rng.integers(1, max(side, 2))), slice(None)
         part = slice(line, None) if rng.random() < 0.5 else slice(0, line)
         return (part, everything) if rng.random() < 0.5 else (everything, part)
 

@@ -1,7 +1,8 @@
 """Measures the yardstick itself: `python -m training.evaluate_detector`.
 
 Prints a Markdown table and, as its last line, one JSON object: for each of GenEval's tasks, how often the verdict is the truth,
-on composed scenes and on what the quantiser's codes keep of them. With `--bundle` the shipped graphs read the pictures.
+on composed scenes and on what the quantiser's codes keep of them; there also the strict verdicts, of each instrument and of both,
+and which kinds of faults each refuses. With `--bundle` the shipped graphs read the pictures.
 `--sweep` adds the agreement at other thresholds, what was counted wrongly and what was not seen.
 """
 
@@ -10,9 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from training.broken_scenes import BrokenScenes
 from training.checkpoint import load_weights
 from training.detector_scenes import images_of
 from training.export.graph_detector import GraphDetector
@@ -21,17 +24,28 @@ from training.geneval_rules import DetectionThresholds, objects_in
 from training.models.detector import Detector, DetectorConfig, DetectorOutput
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.reconstruction import Decoder, coded_scenes, session_decoder
+from training.scene_codes import SceneCodes
+from training.strict_yardstick import StrictYardstick, bundle_yardstick, load_yardstick
+from training.train_faults import WRONG
 from training.world.classes import TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import HeldOut
 from training.world.scene import Scene
 from training.world.world import World
-from training.yardstick import Agreement, Detections, Trial, draw_trials, measure_agreement
-from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
+from training.yardstick import Agreement, Detections, Trial, count_agreement, draw_trials, measure_agreement
+from training.yardstick_report import (
+    agreement_entry,
+    agreement_table,
+    counting_table,
+    fault_table,
+    refusal_lines,
+    sweep_table,
+)
 
 _TRAINING_DIRECTORY = Path(__file__).parent
 _SCENES_PER_TASK = 200
 _PICTURES_AT_ONCE = 64
+_FAULT_SEED = 440_044  # never a training seed
 # Grey levels by which a bundle's decoder may differ from the weights that encode: twenty times what its rounding costs.
 _LARGEST_MEAN_DIFFERENCE = 5.0
 
@@ -74,6 +88,48 @@ def graph_decoder(path: Path, quantizer: Quantizer, threads: int) -> Decoder:
     return decode
 
 
+def strict_agreements(
+    trials: Mapping[str, Sequence[Trial]], show: View, yardstick: StrictYardstick
+) -> dict[str, dict[str, Agreement]]:
+    """Agreement of the strict verdicts on trials as `show` shows them, by judge and task."""
+    found: dict[str, dict[str, Agreement]] = {}
+    for task, of_task in trials.items():
+        scenes = [trial.scene for trial in of_task]
+        parts = [scenes[start : start + _PICTURES_AT_ONCE] for start in range(0, len(scenes), _PICTURES_AT_ONCE)]
+        verdicts = yardstick.judge(torch.cat([show(part) for part in parts]), [trial.spec for trial in of_task])
+        for judge, says in (("detector", verdicts.detector), ("matcher", verdicts.matcher), ("both", verdicts.right)):
+            found.setdefault(f"through the quantiser, strict, {judge}", {})[task] = count_agreement(of_task, says.tolist())
+    return found
+
+
+def refused_faults(scenes: BrokenScenes, yardstick: StrictYardstick, count: int) -> dict[str, dict[str, float]]:
+    """Shares 0..1 of scenes with one fault that are refused, by kind and judge.
+
+    Only those count in which a patch shows something else to the eye than the composed scene does.
+    """
+    rng = np.random.default_rng(_FAULT_SEED)
+    shares: dict[str, dict[str, float]] = {}
+    for kind in scenes.kinds:
+        drawn = [scenes.broken(rng, kind) for _ in range(count)]
+        parts = range(0, count, _PICTURES_AT_ONCE)
+        images, whole = (
+            np.concatenate([yardstick.matcher.shown(grids[start : start + _PICTURES_AT_ONCE]) for start in parts])
+            for grids in (np.stack([one[which].ravel() for one in drawn]) for which in (0, 1))
+        )
+        visible = np.flatnonzero(worst_patch(images, whole, yardstick.matcher.patch) > WRONG)
+        verdicts = yardstick.judge(images[visible], [drawn[row][2] for row in visible])
+        says = {"geneval": verdicts.geneval, "detector": verdicts.detector, "matcher": verdicts.matcher, "both": verdicts.right}
+        shares[kind] = {judge: round(float((~accepted).mean()), 4) for judge, accepted in says.items()}
+    return shares
+
+
+def worst_patch(images: np.ndarray, others: np.ndarray, patch: int) -> np.ndarray:
+    """Root mean square difference of the patch in which two pictures differ most, grey levels: uint8 [R, H, W, 3] to [R]."""
+    grid = images.shape[1] // patch
+    squares = np.square(images.astype(np.float32) - others).reshape(-1, grid, patch, grid, patch, 3)
+    return np.sqrt(squares.mean((2, 4, 5))).max((1, 2))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=_TRAINING_DIRECTORY / "configs/emoji-96.toml")
@@ -82,6 +138,7 @@ def main() -> None:
     parser.add_argument(
         "--bundle", type=Path, help="read pictures with this bundle's detector and decoder instead of the weights"
     )
+    parser.add_argument("--faults", type=Path, default=_TRAINING_DIRECTORY / "weights/faults.pt", help="of the fault finder")
     parser.add_argument("--score", type=float, help="threshold of every task but counting; default: configs/bundle.toml")
     parser.add_argument("--counting", type=float, help="threshold of counting; default: configs/bundle.toml")
     parser.add_argument("--scenes-per-task", type=int, default=_SCENES_PER_TASK, help="right pictures, and as many wrong ones")
@@ -102,13 +159,20 @@ def main() -> None:
     views = {"ground truth": None, "through the quantiser": show_codes}
     seen = {view: {task: read_trials(trials[task], detect, shown) for task in TASKS} for view, shown in views.items()}
     agreements = {view: _measure(trials, of_task, thresholds) for view, of_task in seen.items()}
+    yardstick = _yardstick(arguments)
+    agreements |= strict_agreements(trials, show_codes, yardstick)
     print(agreement_table(agreements))
+    world = World(base, HeldOut())
+    codes = SceneCodes(world, load_weights(arguments.quantizer, Quantizer, QuantizerConfig))
+    refused = refused_faults(BrokenScenes(world, codes), yardstick, arguments.scenes_per_task)
+    print(f"\n{fault_table(refused)}\n")
     if arguments.sweep:
         for view, of_task in seen.items():
             print(f"\n{sweep_table(view, trials, of_task)}")
             print(f"\n{counting_table(view, trials['counting'], of_task['counting'], thresholds.counting)}")
             print(f"\n{refusal_lines(view, trials, of_task, thresholds)}\n")
-    print(json.dumps({view: agreement_entry(of_task) for view, of_task in agreements.items()}))
+    entries = {view: agreement_entry(of_task) for view, of_task in agreements.items()}
+    print(json.dumps({**entries, "faults refused": refused}))
 
 
 def _readers(arguments: argparse.Namespace, world: World) -> tuple[Callable[[Tensor], DetectorOutput], View]:
@@ -121,6 +185,13 @@ def _readers(arguments: argparse.Namespace, world: World) -> tuple[Callable[[Ten
     detector = GraphDetector(arguments.bundle / manifest["detector"]["graph"], arguments.threads)
     decode = graph_decoder(arguments.bundle / manifest["generator"]["decodeGraph"], quantizer, arguments.threads)
     return detector.detect, coded_scenes(quantizer, world, decode).reconstruct
+
+
+def _yardstick(arguments: argparse.Namespace) -> StrictYardstick:
+    if arguments.bundle:
+        return bundle_yardstick(arguments.bundle, arguments.threads)
+    settings = _TRAINING_DIRECTORY / "configs/bundle.toml"
+    return load_yardstick(arguments.weights, arguments.faults, arguments.quantizer, arguments.config, settings, arguments.threads)
 
 
 def _measure(

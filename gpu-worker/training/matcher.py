@@ -153,7 +153,7 @@ class Matcher:
         """`decode` shows the codes that the drawings are written in."""
         self._drawings, self._decode = drawings, decode
         self.thresholds = thresholds or MatchThresholds()
-        self._patch = drawings.patch
+        self.patch = drawings.patch
         self._grid = drawings.image_size // drawings.patch
         self._tints = np.asarray(drawings.tints, np.int16)
         self._templates: dict[tuple[_Wanted, int], list[_Templates]] = {}
@@ -202,7 +202,7 @@ class Matcher:
         return Reading(objects, differences.reshape(shape), whole, unexplained.reshape(shape))
 
     def _checked(self, images: Tensor | np.ndarray) -> np.ndarray:
-        images, side = np.asarray(images), self._grid * self._patch
+        images, side = np.asarray(images), self._grid * self.patch
         if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
             raise ValueError(f"images must be uint8 [R, {side}, {side}, 3], got {images.dtype} {list(images.shape)}")
         return images
@@ -253,7 +253,7 @@ class Matcher:
             window = templates.windows[place]
             corner = (int(window[0]) % self._grid, int(window[0]) // self._grid)
             covers = window[templates.covers[which]]
-            fit = PlacedDrawing(templates.drawings[which], corner, covers, float(misfit[place, row, which]), self._patch)
+            fit = PlacedDrawing(templates.drawings[which], corner, covers, float(misfit[place, row, which]), self.patch)
             placed.append((int(row), fit))
         return placed
 

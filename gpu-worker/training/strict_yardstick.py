@@ -79,7 +79,7 @@ class StrictYardstick:
     """Both instruments and GenEval's rules."""
 
     def __init__(self, look: Look, matcher: Matcher, detection: DetectionThresholds, strict: StrictThresholds):
-        self._look, self._matcher, self._detection, self._strict = look, matcher, detection, strict
+        self._look, self.matcher, self._detection, self._strict = look, matcher, detection, strict
 
     def judge(self, images: Tensor | np.ndarray, specs: Sequence[Spec]) -> Verdicts:
         """Whether uint8 pictures [R, H, W, 3] show what R specs ask for."""
@@ -91,7 +91,7 @@ class StrictYardstick:
             for objects, fault, spec in zip(objects_of(seen), worst, specs[start : start + len(worst)], strict=True):
                 geneval.append(is_correct(objects, spec, self._detection))
                 detector.append(geneval[-1] and fault < self._strict.fault and not self._extra(objects, spec))
-        return Verdicts(np.array(geneval, bool), np.array(detector, bool), self._matcher.right(images, specs))
+        return Verdicts(np.array(geneval, bool), np.array(detector, bool), self.matcher.right(images, specs))
 
     def _extra(self, objects: Sequence[DetectedObject], spec: Spec) -> bool:
         """Whether more is seen than was asked for."""

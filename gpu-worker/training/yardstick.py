@@ -89,7 +89,13 @@ def draw_trials(base: WorldConfig, task: str, scenes: int) -> list[Trial]:
 
 def measure_agreement(trials: Sequence[Trial], detections: Sequence[Detections], thresholds: DetectionThresholds) -> Agreement:
     """Counts agreement over trials and what a detector saw in their pictures, in the same order."""
-    verdicts = [is_correct(seen, trial.spec, thresholds) for trial, seen in zip(trials, detections, strict=True)]
+    return count_agreement(
+        trials, [is_correct(seen, trial.spec, thresholds) for trial, seen in zip(trials, detections, strict=True)]
+    )
+
+
+def count_agreement(trials: Sequence[Trial], verdicts: Sequence[bool]) -> Agreement:
+    """Counts agreement over trials and verdicts on their pictures, in the same order."""
     right = sum(trial.right for trial in trials)
     accepted = sum(trial.right and verdict for trial, verdict in zip(trials, verdicts, strict=True))
     refused = sum(not trial.right and not verdict for trial, verdict in zip(trials, verdicts, strict=True))

@@ -65,6 +65,14 @@ def counting_table(view: str, trials: Sequence[Trial], seen: Sequence[Detections
     return "\n".join([*lines, "", f"Most often counted wrongly: {'; '.join(worst) or 'none'}."])
 
 
+def fault_table(refused: Mapping[str, Mapping[str, float]]) -> str:
+    """Shares of scenes with one fault that are refused: one line for each kind."""
+    judges = list(next(iter(refused.values())))
+    lines = [f"| fault, refused by | {' | '.join(judges)} |", "|---" * (len(judges) + 1) + "|"]
+    lines += [f"| {kind} | {' | '.join(f'{shares[judge]:.3f}' for judge in judges)} |" for kind, shares in refused.items()]
+    return "\n".join(lines)
+
+
 def refusal_lines(
     view: str, trials: Mapping[str, Sequence[Trial]], seen: Mapping[str, Sequence[Detections]], thresholds: DetectionThresholds
 ) -> str:

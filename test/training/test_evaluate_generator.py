@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_generator, tiny_quantizer
+from tiny import TINY_WORLD, tiny_generator, tiny_quantizer
 from tiny_bundle import bundle_settings
 
 from training import evaluate_generator
 from training.checkpoint import save_weights
+from training.drawing_codes import DrawingSet
 from training.evaluate_generator import score_setting, scored_specs
 from training.export import generator_graphs
 from training.export.detector_graph import build_detector_graph
@@ -18,16 +19,21 @@ from training.export.graph_detector import GraphDetector
 from training.export.graph_painter import GraphPainter
 from training.export.products import Products
 from training.geneval_rules import DetectionThresholds
+from training.matcher import Matcher
 from training.models.detector import Detector, DetectorConfig
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer
 from training.sampling import SamplingSettings, random_uniforms, sample
-from training.sampling_report import SettingScore, score_entries, score_table
+from training.sampling_report import JUDGES, SettingScore, score_entries, score_table
+from training.strict_yardstick import StrictThresholds, StrictYardstick
 from training.tokenizer import build_tokenizer, encode_prompts
 from training.world.held_out import read_evaluation_set
 from training.world.prompts import drawn_styles
+from training.world.world import World
 
 FAST = SamplingSettings(steps=2)
+TINY_FAULTS = FaultConfig(image_size=48, hidden=16, width=16, blocks=1)
 PROMPTS = ["a photo of a dog", "a photo of two cats", "a photo of a red car"]
 
 
@@ -91,21 +97,35 @@ def test_prompts_of_a_file_are_scored_as_well(tmp_path):
 
 def test_a_setting_is_scored_picture_by_picture(generator, quantizer, detector):
     painter = GraphPainter.of_weights(generator, quantizer, 1.0, threads=1)
-    seeing = GraphDetector(build_detector_graph(detector), threads=1)
+    seeing = GraphDetector(build_detector_graph(detector, FaultFinder(TINY_FAULTS).eval()), threads=1)
+    matcher = Matcher(DrawingSet.of_world(World(TINY_WORLD), quantizer), quantizer.decode)
+    strict = StrictThresholds(0.5, 0.5, matcher.thresholds)
+    yardstick = StrictYardstick(seeing.look, matcher, DetectionThresholds(0.0, 0.0), strict)
     specs = scored_specs("generated", ["single_object", "counting"], 2)
-    score, images = score_setting(painter, seeing, specs, FAST, DetectionThresholds(0.0, 0.0), pictures=3)
+    score, images = score_setting(painter, yardstick, specs, FAST, pictures=3)
     assert images.shape == (12, 48, 48, 3)
-    assert {task: correct.shape for task, correct in score.correct.items()} == {"single_object": (2, 3), "counting": (2, 3)}
+    shapes = {"single_object": (2, 3), "counting": (2, 3)}
+    assert {judge: {task: says.shape for task, says in of.items()} for judge, of in score.verdicts.items()} == dict.fromkeys(
+        ("strict", "detector", "matcher", "geneval"), shapes
+    )
 
 
 def scored(single, counting, **settings) -> SettingScore:
+    """All judges say the same."""
     correct = {"single_object": np.array(single, bool)[:, None], "counting": np.array(counting, bool)[:, None]}
-    return SettingScore(SamplingSettings(**settings), correct, 1.0)
+    return SettingScore(SamplingSettings(**settings), dict.fromkeys(JUDGES, correct), 1.0)
+
+
+def test_instruments_that_do_not_agree_are_counted_task_by_task():
+    score = scored([1, 1, 0, 0], [1, 0])
+    verdicts = {**score.verdicts, "matcher": {**score.verdicts["matcher"], "counting": np.array([[False], [False]])}}
+    assert score.disagreement == 0
+    assert SettingScore(score.settings, verdicts, 1.0).disagreement == pytest.approx((0 + 0.5) / 2)
 
 
 def test_overall_is_the_mean_of_tasks_whatever_their_sizes():
     score = scored([1, 1, 1, 0], [1, 0])
-    mean, half = score.overall
+    mean, half = score.overall("strict")
     assert mean == pytest.approx((0.75 + 0.5) / 2)
     assert half == pytest.approx(1.96 * np.sqrt(0.25 / 4 + 0.5 / 2) / 2)
 
@@ -115,10 +135,10 @@ def test_paired_differences_are_surer_than_two_scores_apart():
     base = rng.random(200) < 0.5
     better = base | (rng.random(200) < 0.1)
     first, second = scored(base, base), scored(better, better, steps=16)
-    mean, half = second.difference(first)
-    assert mean == pytest.approx(second.overall[0] - first.overall[0])
-    assert 0 < half < 0.6 * np.hypot(first.overall[1], second.overall[1])
-    assert first.difference(first) == (0, 0)
+    mean, half = second.difference(first, "strict")
+    assert mean == pytest.approx(second.overall("strict")[0] - first.overall("strict")[0])
+    assert 0 < half < 0.6 * np.hypot(first.overall("strict")[1], second.overall("strict")[1])
+    assert first.difference(first, "strict") == (0, 0)
 
 
 def test_the_report_has_a_line_for_each_setting():
@@ -130,14 +150,18 @@ def test_the_report_has_a_line_for_each_setting():
     assert lines[3].startswith("| 16 | 4 | 0.2 | 1 | 1 | 0.8 |") and "+0.250" in lines[3]
     entries = score_entries(scores)
     assert entries[1]["tasks"]["counting"]["correct"] == 1.0
-    assert entries[1]["difference"]["mean"] == 0.25
+    assert entries[1]["difference"]["mean"] == 0.25, "GenEval's rules keep their keys"
+    assert entries[1]["strict"]["overall"]["mean"] == 1.0
     json.loads(json.dumps(entries, allow_nan=False))
 
 
 def test_the_command_compares_settings_and_keeps_what_it_printed(generator, quantizer, detector, tmp_path, monkeypatch, capsys):
-    for name, model in (("generator", generator), ("quantizer", quantizer), ("detector", detector)):
+    models = {"generator": generator, "quantizer": quantizer, "detector": detector, "faults": FaultFinder(TINY_FAULTS)}
+    for name, model in models.items():
         save_weights(tmp_path / f"{name}.pt", model)
-    weights = [part for name in ("generator", "quantizer", "detector") for part in (f"--{name}", str(tmp_path / f"{name}.pt"))]
+    weights = [part for name in models for part in (f"--{name}", str(tmp_path / f"{name}.pt"))]
+    (tmp_path / "world.toml").write_text("[world]\nimage_size = 48\nobject_sizes = [24, 24, 12, 12]\n")
+    weights += ["--config", str(tmp_path / "world.toml")]
     grid = ["--steps", "1", "2", "--code-temperature", "0.5", "1", "--corrections", "0", "1", "--per-task", "2", "--threads", "1"]
     monkeypatch.setattr("sys.argv", ["evaluate_generator", *weights, *grid, "--out", str(tmp_path / "out")])
     evaluate_generator.main()

@@ -3,11 +3,14 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from training.drawing_codes import DrawingSet
 from training.export import bundle_models
 from training.export.bundle_models import BundleModels, CalibratedVerifier, Calibration
 from training.models.detector import Detector, DetectorConfig
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
@@ -40,7 +43,8 @@ def tiny_bundle_models() -> BundleModels:
     generator = Generator(config, torch.randn(CODES, 8).half().float(), *groups)
     verifiers = [Verifier(VerifierConfig(words, pad_id=PAD, width=32, heads=2, layers=2, **trunk)) for _ in VERIFIER_TASKS]
     detector = Detector(DetectorConfig(class_count=len(CLASSES), color_count=len(COLORS), **trunk))
-    for model in (quantizer, generator, detector, *verifiers):
+    faults = FaultFinder(FaultConfig(hidden=24, width=16, blocks=1))
+    for model in (quantizer, generator, detector, faults, *verifiers):
         for weight in model.parameters():
             std = (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.3
             weight.data = torch.randn(weight.shape).mul(std).half().float()
@@ -58,4 +62,17 @@ def tiny_bundle_models() -> BundleModels:
         name: CalibratedVerifier(verifier, Calibration(tasks, thresholds, (1, 2), 4, 0.5, (0.1, 0.25), FUSION))
         for (name, tasks), verifier in zip(VERIFIER_TASKS.items(), verifiers, strict=True)
     }
-    return BundleModels(tokenizer, quantizer, generator, calibrated, detector, POINTS)
+    return BundleModels(tokenizer, quantizer, generator, calibrated, detector, faults, tiny_drawings(quantizer), POINTS)
+
+
+def tiny_drawings(quantizer: Quantizer) -> DrawingSet:
+    """Drawings of drawn codes, for a quantiser whose codes show nothing."""
+    config, rng = quantizer.config, np.random.default_rng(0)
+
+    def entries(class_index: int) -> list[dict]:
+        codes = {"own": rng.integers(config.own_codes, size=9).tolist(), "tones": rng.integers(config.tones, size=9).tolist()}
+        return [{"set": "drawn", "sizes": [{"size": 36, "box": [0, 0, 36, 36], **codes}]}]
+
+    return DrawingSet(
+        config.patch, config.image_size, config.tints, config.drawing_codes, config.own_codes, config.tones, entries
+    )

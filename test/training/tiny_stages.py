@@ -1,12 +1,13 @@
-"""All four trainings at a size at which a step takes a moment."""
+"""All trainings at a size at which a step takes a moment."""
 
 import numpy as np
 import torch
-from tiny import TINY_WORLD, sharing_generator, tiny_quantizer
+from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_quantizer
 
 from training.detector_scenes import detector_worlds
 from training.fact_splits import TrainingFacts
 from training.models.detector import Detector, DetectorConfig
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.verifier import TASKS, Verifier, VerifierConfig
 from training.questions import Questioner
 from training.scene_codes import SceneCodes
@@ -14,6 +15,7 @@ from training.stage import Stage, TrainingSettings
 from training.token_scenes import TokenScenes
 from training.tokenizer import PAD, build_tokenizer
 from training.train_detector import DetectorStage, DetectorTraining
+from training.train_faults import FaultStage, FaultTraining, GeneratorFaults
 from training.train_generator import GeneratorStage, GeneratorTraining
 from training.train_quantizer import QuantizerStage, QuantizerTraining
 from training.verifier_data import BatchMaker, SceneExamples, VerifierBatch
@@ -23,7 +25,7 @@ from training.world.world import World
 
 TOKENIZER = build_tokenizer()
 TRUNK = {"channels": (8, 16, 16), "blocks": (0, 0, 1)}
-STAGES = ("quantizer", "generator", "detector", "verifier")
+STAGES = ("quantizer", "generator", "detector", "faults", "verifier")
 
 
 def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
@@ -44,6 +46,11 @@ def tiny_stage(name: str) -> tuple[Stage, TrainingSettings]:
             settings = DetectorTraining(batch=8, empty_share=0.25)
             worlds = detector_worlds(WorldConfig())[:1]
             return DetectorStage(Detector(DetectorConfig(**TRUNK)), settings, worlds, coded=None), settings
+        case "faults":
+            settings, world, quantizer = FaultTraining(batch=8), World(TINY_WORLD), tiny_quantizer()
+            model = FaultFinder(FaultConfig(image_size=48, hidden=16, width=16, blocks=1))
+            drawn = np.random.default_rng(0).integers(TINY_CODES, size=(3, 5, 16))
+            return FaultStage(model, settings, world, quantizer, [quantizer.decode], GeneratorFaults(*drawn)), settings
         case _:
             settings, facts = VerifierTraining(batch=8, questions=2), TrainingFacts()
             world = World(WorldConfig(), facts)

@@ -73,6 +73,7 @@ def add_golden_cases(golden: GoldenVectors, sessions: dict[str, GraphSession], m
     with torch.inference_mode():
         images = models.quantizer.decode(final)
         seen = models.detector.detect(images)
+        faults = models.faults.find(images)
     golden.add(
         "the trajectories' pictures", "decode.onnx", "pytorch", {"ids": final.numpy()}, {"image": images.numpy()},
         {"image": _PIXELS},
@@ -81,8 +82,8 @@ def add_golden_cases(golden: GoldenVectors, sessions: dict[str, GraphSession], m
         _add_verdicts(golden, name, verifier, images, prompt_ids[row_prompt])
     # Peaks of nearly equal height may swap places: only their heights are compared one by one.
     golden.add(
-        "objects in the pictures", "detector.onnx", "pytorch", {"image": images.numpy()},
-        {"scores": seen.scores.numpy()}, {"scores": _ROUNDING},
+        "objects and faults in the pictures", "detector.onnx", "pytorch", {"image": images.numpy()},
+        {"scores": seen.scores.numpy(), "faults": faults.numpy()}, {"scores": _ROUNDING, "faults": _ROUNDING},
     )  # fmt: skip
 
 
