@@ -328,7 +328,7 @@ def _preference(placed: PlacedDrawing) -> tuple:
     which drawings were tried, and so on the pictures beside it.
     """
     drawing = placed.drawing
-    fixed = (drawing.class_index, drawing.sprite, drawing.color or "", placed.corner)
+    fixed = (drawing.class_index, drawing.number, drawing.color or "", placed.corner)
     return (max(placed.misfit, _PERFECT), -len(placed.covers), *fixed)
 
 

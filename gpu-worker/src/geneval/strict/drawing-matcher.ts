@@ -94,7 +94,7 @@ export class DrawingMatcher {
     }
     const taken = new Set<number>()
     return near
-      .sort((a, b) => a.misfit - b.misfit)
+      .sort(byPreference)
       .filter(({ covers }) => {
         if (covers.some((place) => taken.has(place))) return false
         for (const place of covers) taken.add(place)
@@ -243,6 +243,17 @@ function wantedOf({ include }: GenevalPrompt): [string, string | undefined][] {
 }
 
 /** The place in the picture of a patch of a cell. */
+/** Misfits below this, in grey levels, are all perfect. */
+const PERFECT = 0.01
+
+/**
+ * The better fit first; of those that fit perfectly the drawing that explains more. A patch of a large drawing can be a small one
+ * of another class.
+ */
+function byPreference(a: PlacedDrawing, b: PlacedDrawing): number {
+  return Math.max(a.misfit, PERFECT) - Math.max(b.misfit, PERFECT) || b.covers.length - a.covers.length
+}
+
 function placeOf(index: number, side: number, row: number, column: number, grid: number): number {
   return (row + Math.floor(index / side)) * grid + column + (index % side)
 }
