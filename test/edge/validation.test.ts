@@ -160,7 +160,7 @@ describe('corrections', () => {
 
   it('are refused of a model that makes none, naming it', () => {
     expect(complete(0, {})).toBe(0)
-    const refusal = 'parm.corrections 3; permitted: 0 for model test-model, which makes none'
+    const refusal = 'parm.corrections is 3; permitted: 0 for model test-model, which makes none'
     expect(() => complete(3, {})).toThrow(refusal)
   })
 

@@ -32,8 +32,8 @@ export class Sampler {
 
   /**
    * One mask-predict step. What was sampled completes the picture; then the least likely of the tokens that compete are masked,
-   * as many as the schedule says, and all others are known. New tokens always compete. Known ones do from the schedule's
-   * `competeFrom` on, which is how a path corrects itself: what is masked again is drawn anew in the next step.
+   * as many as the schedule says, and all others are known. New tokens always compete, with noise. Known ones do from the
+   * schedule's `competeFrom` on, without: so a path corrects itself, for what is masked again is drawn anew in the next step.
    *
    * @param path    tokens, confidence and stepsDone are changed in place
    * @param output  of the generator for these tokens; overwritten
@@ -54,10 +54,10 @@ export class Sampler {
     for (let position = 0; position < tokens.length; position++) {
       const logProb = Math.log(Math.max(prob[position] as number, SMALLEST))
       sumLogProb += logProb
-      const competes = doKnownCompete || tokens[position] === this.#maskToken
-      if (competes) competing += 1
-      const score = noiseScale > 0 ? logProb + noiseScale * gumbel(noise[position] as number) : logProb
-      this.#score[position] = competes ? score : Number.POSITIVE_INFINITY
+      const isNew = tokens[position] === this.#maskToken
+      if (isNew || doKnownCompete) competing += 1
+      if (isNew && noiseScale > 0) this.#score[position] = logProb + noiseScale * gumbel(noise[position] as number)
+      else this.#score[position] = isNew || doKnownCompete ? logProb : Number.POSITIVE_INFINITY
     }
 
     const maskCount = schedule.maskedAfter[stepIndex] as number

@@ -38,7 +38,7 @@ function anyJob(roll: (limit: number) => number, seeds: number, verifiers: reado
   return {
     seed: roll(seeds),
     candidates: 1 + roll(9),
-    steps: 1 + roll(8),
+    steps: 1 + roll(6),
     corrections: roll(3),
     judging: { leastGain: roll(2) * 0.3 },
     strategy,

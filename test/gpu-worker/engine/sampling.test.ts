@@ -131,6 +131,14 @@ describe('a step of correction', () => {
     expect(left).toEqual([MASK, 1, 8, MASK, 9])
   })
 
+  test('adds noise to new tokens only, where there is any', () => {
+    // Gumbel of 0.01 is -1.5: it would put any known token last.
+    const noise = Float32Array.of(0.01, 0.99, 0.01, 0.99, 0.01)
+    const given = { tokens, prob: [0.5, 0.1, 0.6, 0.1, 0.4], noise }
+    expect(step({ ...given, schedule: scheduleOf(1, 1, 0) }).tokens).toEqual([7, 1, 8, 3, MASK])
+    expect(step({ ...given, schedule: scheduleOf(2, 0, 0) }).tokens).toEqual([7, MASK, 8, MASK, 9])
+  })
+
   test('goes, for a model that never saw its mistakes, by the probability under which a token was drawn', () => {
     const confidence = [0.9, 0, 0.15, 0, 0.9]
     const prob = [0.01, 0.9, 0.99, 0.1, 0.01]

@@ -104,7 +104,10 @@ function recordingThread() {
     },
     forget: (key: string) => void forgotten.push(key),
   } as unknown as ModelThread
-  return { thread, prefixes, forgotten, failOnce: () => void (failNext = true) }
+  const failOnce = () => {
+    failNext = true
+  }
+  return { thread, prefixes, forgotten, failOnce }
 }
 
 const rowOf = (prompt: StepRow['prompt'], style: readonly number[]): StepRow => ({
