@@ -14,10 +14,11 @@ import { CANCEL_AFTER_PATTERN, IDEMPOTENCY_KEY_PATTERN } from './request-terms.t
 
 /**
  * A stream of server-sent events. OpenAPI 3.1 has no word for what one event is, and readers of it refuse that of 3.2
- * (`itemSchema`), so it stands in an extension, in which data is JSON of one of these.
+ * (`itemSchema`), so it stands in an extension, in which data is JSON of one of these. The schema itself is read as that of the whole text
+ * by generators and as that of each event by others, and both are right.
  */
 const streamOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
-  'text/event-stream': { schema: { type: 'string' }, 'x-itemSchema': eventOf(...names) },
+  'text/event-stream': { schema: { type: ['string', 'object'] }, 'x-itemSchema': eventOf(...names) },
 })
 const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
   type: 'object',

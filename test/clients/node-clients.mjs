@@ -3,10 +3,11 @@
  *
  *     node node-clients.mjs ORIGIN [NAME ...]
  */
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { createOpenAI } from '@ai-sdk/openai'
 import { DallEAPIWrapper } from '@langchain/openai'
 import { generateImage } from 'ai'
@@ -92,22 +93,22 @@ const CHECKS = {
   },
   async openapiDocument() {
     const document = await (await fetch(`${origin}/openapi.json`)).text()
-    return inFolder((folder) => {
+    return inFolder(async (folder) => {
       writeFileSync(join(folder, 'openapi.json'), document)
       // Ends with a status other than 0 where there is an error.
-      run('@redocly/cli/bin/cli.js', 'lint', join(folder, 'openapi.json'), '--format=summary')
+      await run('@redocly/cli/bin/cli.js', 'lint', join(folder, 'openapi.json'), '--format=summary')
       return 'no errors'
     })
   },
   /** The types compile, strictly, and a client over them gets a picture. */
   async generatedTypes() {
     const document = await (await fetch(`${origin}/openapi.json`)).text()
-    inFolder((folder) => {
+    await inFolder(async (folder) => {
       writeFileSync(join(folder, 'openapi.json'), document)
-      run('openapi-typescript/bin/cli.js', join(folder, 'openapi.json'), '-o', join(folder, 'schema.d.ts'))
+      await run('openapi-typescript/bin/cli.js', join(folder, 'openapi.json'), '-o', join(folder, 'schema.d.ts'))
       writeFileSync(join(folder, 'typed.ts'), TYPED_CLIENT)
       const strict = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022']
-      run('typescript/bin/tsc', ...strict, join(folder, 'typed.ts'))
+      await run('typescript/bin/tsc', ...strict, join(folder, 'typed.ts'))
     })
     const client = createClient({ baseUrl: origin })
     const { data } = await client.POST('/v1/images/generations', { body: { prompt: PROMPT } })
@@ -132,18 +133,19 @@ export function ending(event: components['schemas']['JobEvent']): string {
 `
 
 /** Inside this folder, so that packages are found. */
-function inFolder(action) {
+async function inFolder(action) {
   const folder = mkdtempSync(join(HERE, '.generated-'))
   try {
-    return action(folder)
+    return await action(folder)
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 
-function run(program, ...args) {
+/** Not the blocking form: connections that the service closes meanwhile have to be seen closing. */
+async function run(program, ...args) {
   try {
-    execFileSync(process.execPath, [join(HERE, 'node_modules', program), ...args], { cwd: tmpdir(), stdio: 'pipe' })
+    await promisify(execFile)(process.execPath, [join(HERE, 'node_modules', program), ...args], { cwd: tmpdir() })
   } catch (error) {
     throw new Error(`${program}: ${error.stdout}${error.stderr}`)
   }

@@ -152,11 +152,11 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
 
   it('sets candidates and accept by effort, and says what that was measured to give', async () => {
     const { page, leave } = await visit('')
-    await page.getByText('high', { exact: true }).click()
+    await page.locator('input[name="effort"][value="high"]').check()
     expect(await page.locator('#candidates').inputValue()).toBe('20')
     expect(await page.locator('input[name="accept"]:checked').inputValue()).toBe('best')
     expect(await page.locator('#effort-hint').textContent()).toMatch(/\d+ of 100 pictures right, \d+ row-steps/)
-    await page.getByText('first', { exact: true }).click()
+    await page.locator('input[name="accept"][value="first"]').check()
     expect(await page.locator('input[name="effort"]:checked').count()).toBe(1)
     expect(await page.locator('input[name="effort"]:checked').inputValue()).toBe('medium')
     await leave()
