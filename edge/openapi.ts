@@ -224,6 +224,8 @@ function withTags(paths: Record<string, Record<string, Json>>): Json {
  * @param aliases  other names that requests may have for them
  */
 export function openApiDocument(models: readonly ModelCard[], aliases: readonly string[] = []): Json {
+  const names = [...models.map(({ id }) => id), ...aliases]
+  const modelName = names.length > 0 ? z.enum(names) : z.string().min(1)
   const prompt = models[0]?.examples[0] ?? 'a photo of a red apple'
   return {
     openapi: '3.1.0',
@@ -456,7 +458,7 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
         get: {
           operationId: 'getModel',
           summary: 'One model, by its id or an alias.',
-          parameters: [inPath('id', z.string().min(1), 'An id may hold slashes.')],
+          parameters: [inPath('id', modelName, 'An id may hold slashes.')],
           responses: { 200: ok('The model.', json('Model')), ...failures('model_not_found') },
         },
       },

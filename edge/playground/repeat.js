@@ -25,7 +25,7 @@ export function linkTo(parameters, page) {
  * @param {TakenHome} home
  * @returns {string} a POSIX shell command that writes the picture to a file
  */
-export function curlCommand(parameters, origin, { format, size }) {
+export function curlCommand(parameters, origin, { format, size } = { format: 'png', size: undefined }) {
   const { model, prompt, revision: _, ...parm } = parameters
   const home = { ...(format === 'png' ? {} : { output_format: format }), ...(size === undefined ? {} : { size }) }
   const body = JSON.stringify({ model, prompt, ...home, parm })

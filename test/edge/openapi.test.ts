@@ -73,7 +73,8 @@ describe('the OpenAPI document', () => {
   it('describes the events of a stream in an extension, beside the text that a stream is', async () => {
     const streams = [...walk(await document())].filter(({ path }) => path.at(-1) === 'text/event-stream')
     expect(streams).toHaveLength(2)
-    for (const { value } of streams) expect(value).toMatchObject({ schema: { type: ['string', 'object'] }, 'x-itemSchema': {} })
+    for (const { value } of streams)
+      expect(value).toMatchObject({ schema: { type: ['string', 'object'] }, 'x-itemSchema': {} })
   })
 
   // A generator makes up a name for each that has none, another one at every version, or leaves its members out.

@@ -51,14 +51,10 @@ describe('a prompt of which the model knows no word', () => {
   test.each(['parm', 'prm', 'orm'] as const)(
     'gets one picture under %s, and nobody is asked what it is worth',
     async (strategy) => {
-      const { job, outcome } = await run(
-        { strategy, prompt: 'ein Zebra', search: 'plain', remembers: true },
-        () => ({}),
-      )
+      const { job, outcome } = await run({ strategy, prompt: 'ein Zebra' }, () => ({}))
       expect(outcome).toMatchObject({ candidate: 0, reason: 'unread', alignment: undefined })
       expect(outcome.cost).toMatchObject({ rowSteps: STEPS, judgeCalls: 0, candidatesStarted: 1 })
       expect(outcome.warnings[0]).toContain('knows no word of the prompt')
-      expect(outcome).not.toHaveProperty('memory')
       expect(verdicts(job)).toEqual([])
     },
   )
