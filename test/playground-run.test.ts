@@ -120,7 +120,9 @@ describe('a link and a command', () => {
   })
 
   it('quotes the prompt for a shell', () => {
-    const body = curlCommand(PARAMETERS, 'https://edge.example', { format: 'png', size: undefined }).match(/-d '([\s\S]*)' \\\n/)?.[1]
+    const body = curlCommand(PARAMETERS, 'https://edge.example', { format: 'png', size: undefined }).match(
+      /-d '([\s\S]*)' \\\n/,
+    )?.[1]
     expect(body).toContain(`Bob'\\''s`)
     const { revision: _, model, prompt, ...parm } = PARAMETERS
     expect(JSON.parse(body?.replaceAll(`'\\''`, "'") ?? '')).toEqual({ model, prompt, parm })
