@@ -17,6 +17,7 @@ from training.export.graph_detector import GraphDetector
 from training.geneval_rules import DetectedObject, DetectionThresholds
 from training.intervals import wilson_interval
 from training.models.detector import Detector, DetectorConfig
+from training.models.fault_finder import FaultConfig, FaultFinder
 from training.reconstruction import coded_scenes
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.held_out import read_evaluation_set
@@ -159,15 +160,20 @@ def test_the_command_prints_a_table_and_one_json_line(tmp_path, monkeypatch, cap
     torch.manual_seed(0)
     save_weights(tmp_path / "detector.pt", Detector(DETECTOR))
     save_weights(tmp_path / "quantizer.pt", tiny_quantizer())
+    save_weights(tmp_path / "faults.pt", FaultFinder(FaultConfig(image_size=48, hidden=16, width=16, blocks=1)))
     world = {"image_size": TINY_WORLD.image_size, "lattice": TINY_WORLD.lattice, "object_sizes": list(TINY_WORLD.object_sizes)}
     lines = "\n".join(f"{name} = {value}" for name, value in world.items())
     (tmp_path / "world.toml").write_text(f"[world]\n{lines}\n")
-    files = {"--config": "world.toml", "--weights": "detector.pt", "--quantizer": "quantizer.pt"}
+    files = {"--config": "world.toml", "--weights": "detector.pt", "--quantizer": "quantizer.pt", "--faults": "faults.pt"}
     paths = [part for option, name in files.items() for part in (option, str(tmp_path / name))]
     monkeypatch.setattr("sys.argv", ["evaluate_detector", *paths, "--scenes-per-task", "2", "--sweep", "--counting", "0.4"])
     evaluate_detector.main()
     printed = capsys.readouterr().out
     report = json.loads(printed.splitlines()[-1])
+    refused = report.pop("faults refused")
+    assert set(refused) >= {"patches", "halves", "strays"} and all(shares["detector"] == 1 for shares in refused.values())
+    strict = {judge: report.pop(f"through the quantiser, strict, {judge}") for judge in ("detector", "matcher", "both")}
+    assert strict["matcher"]["lowest"] > strict["both"]["lowest"] == 0.5
     assert set(report) == {"ground truth", "through the quantiser"}
     assert all(set(entry) == {*TASKS, "lowest"} and entry["lowest"] == 0.5 for entry in report.values())
     assert "| ground truth | counting | 0.500" in printed and "not seen" in printed

@@ -26,8 +26,8 @@ export const GENEVAL_FLAGS = [
 
 export const GENEVAL_HELP = `npm run geneval -- [flags]
 
-Makes pictures through the engine and scores them with GenEval's rules and the bundle's detector. With --record it makes
-complete candidates instead, for comparing strategies on the same ones with --report.
+Makes pictures through the engine and scores them with the bundle's strict yardstick, GenEval's rules over its detector
+beside it (docs/yardstick.md). With --record it makes complete candidates instead, for comparing strategies with --report.
 
 Pictures:
 ${PROMPT_HELP}
@@ -49,7 +49,7 @@ Scoring a strategy:
 
 Recording:
   --record DIR         samples every candidate to its last step without pruning and stores all predictions; then the
-                       detector and every verifier of the bundle look at each step. A new detector or verifier looks at
+                       yardstick and every verifier of the bundle look at each step. A new yardstick or verifier looks at
                        the same recording again
   --first-step N       the first step that they look at, counted from 0 (${RECORDING_DEFAULTS.firstStep})
 
@@ -65,6 +65,9 @@ Comparing:
 ${ENGINE_HELP}
 
 A run or recording that was cut short continues when it is started again with the same flags. Progress goes to stderr.
-The last line of stdout is one JSON object. Scoring: the six task scores, overall, rowSteps, judgeCalls; several sets of
+The last line of stdout is one JSON object. Scoring: the six task scores and overall
+by GenEval's rules, rowSteps, judgeCalls, and scores by the yardstick (strict), by each of its instruments (detector, matcher) and
+their disagreement; several sets of
 prompts give one such object each, by name, and so do runs that are compared, with what each gains. Recording: pictures, candidates, rowSteps. Comparing: candidates
-(N) and methods, each with the six task scores, overall, and rowSteps and judgeCalls per picture. Tuning: settings.`
+(N) and methods, each with the six task scores and overall by GenEval's rules and as strict by the yardstick, and
+rowSteps and judgeCalls per picture. Tuning: settings.`
