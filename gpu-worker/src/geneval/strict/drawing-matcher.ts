@@ -93,13 +93,11 @@ export class DrawingMatcher {
       for (const template of await this.#templatesOf(name, color, tint)) near.push(...this.#near(patches, template))
     }
     const taken = new Set<number>()
-    return near
-      .sort(byPreference)
-      .filter(({ covers }) => {
-        if (covers.some((place) => taken.has(place))) return false
-        for (const place of covers) taken.add(place)
-        return true
-      })
+    return near.sort(byPreference).filter(({ covers }) => {
+      if (covers.some((place) => taken.has(place))) return false
+      for (const place of covers) taken.add(place)
+      return true
+    })
   }
 
   /** The places where one drawing comes near. */
