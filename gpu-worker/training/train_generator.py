@@ -208,6 +208,7 @@ class GeneratorStage(Stage):
         self.model.share_words()
 
     def released(self, model: Generator) -> Generator:
+        model.share_codes()
         return model.folded()
 
     def measure(self, model: Generator, run: Path) -> dict[str, float]:

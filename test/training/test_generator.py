@@ -106,6 +106,23 @@ def test_the_folded_model_gives_the_same_logits_without_shared_vectors() -> None
     assert not torch.allclose(plain.text_table.weight, model.text_table.weight), "words have vectors of their groups too"
 
 
+@torch.no_grad()
+def test_a_colour_that_was_never_shown_is_drawn_as_its_tone_and_its_colour_are() -> None:
+    model = make_generator(sharing=True)
+    tones, colors = model.groups
+    grouped = (tones > tones.min()) & (colors > colors.min())
+    of_tone, of_color = torch.randn(int(tones.max()) + 1), torch.randn(int(colors.max()) + 1)
+    model.head.bias.copy_(of_tone[tones] + of_color[colors])
+    wanted, others = model.head.bias.clone(), model.head.bias[~grouped].clone()
+    model.share_codes()
+    torch.testing.assert_close(model.head.bias, wanted, msg="what is tone plus colour stays")
+    unseen = grouped.nonzero().flatten()[0]
+    model.head.bias[unseen] = -30.0
+    model.share_codes()
+    assert model.head.bias[unseen] > -30.0 / 2, "one code that training pushed down is lifted by the others of its groups"
+    assert torch.equal(model.head.bias[~grouped], others), "codes without groups keep what is their own"
+
+
 def test_masking_hides_at_least_one_token_and_all_counts_occur() -> None:
     codes = np.arange(64)[None].repeat(4000, axis=0)
     tokens, hidden = mask_tokens(np.random.default_rng(0), codes, MASK)

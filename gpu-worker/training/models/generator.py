@@ -248,6 +248,31 @@ class Generator(nn.Module):
         own[~plain] = 0
 
     @torch.no_grad()
+    def share_codes(self) -> None:
+        """Leaves codes that are in groups nothing of their own: their own vectors become what their groups have in common.
+
+        A training that never shows a tone in some colour, because the class in that colour is held out, learns only one thing of
+        that code itself, which is never to draw it; what its tone and its colour look like it knows from others.
+        """
+        if not self.config.code_groups:
+            return
+        codes = self.config.codebook_size
+        for values in (self.image_table.weight[:codes], self.head.weight, self.head.bias):
+            values.copy_(self._in_common(values))
+
+    def _in_common(self, own: Tensor) -> Tensor:
+        """Values float [C, ...] with those of codes in all groups replaced by their groups' means, added up around the mean."""
+        is_grouped = (self.groups > self.groups.amin(1, keepdim=True)).all(0)
+        values, result = own[is_grouped], own.clone()
+        fit = (1 - len(self.groups)) * values.mean(0, keepdim=True).expand_as(values)
+        for group in self.groups[:, is_grouped]:
+            counts = torch.bincount(group, minlength=self.config.code_groups).clamp(min=1).to(own.dtype)
+            sums = own.new_zeros(self.config.code_groups, *own.shape[1:]).index_add_(0, group, values)
+            fit = fit + (sums / counts.view(-1, *[1] * (own.ndim - 1)))[group]
+        result[is_grouped] = fit
+        return result
+
+    @torch.no_grad()
     def folded(self) -> "Generator":
         """An equal generator without features and groups; its weights are copies."""
         plain = Generator(replace(self.config, code_features=0, code_groups=0, word_groups=0))
