@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import tomllib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 
 from training.budget import Budget
 from training.checkpoint import load_weights
-from training.fact_splits import SPLITS
+from training.fact_splits import SPLITS, split_of
 from training.geneval_rules import DetectionThresholds
 from training.matcher import load_matcher
 from training.models.detector import Detector, DetectorConfig
@@ -78,7 +79,7 @@ class TrajectorySampler:
 
     def __init__(
         self, world: World, painter: Painter, wholeness: Wholeness, settings: SamplingSettings, config: RankingConfig,
-        token_count: int, source: str,
+        token_count: int, source: str, splits: Sequence[str] = SPLITS,
     ):  # fmt: skip
         """
         Args:
@@ -89,7 +90,9 @@ class TrajectorySampler:
             config: how many of what.
             token_count: N of the generator.
             source: identifies models and settings (`source_of`).
+            splits: of `fact_splits.SPLITS`, those whose prompts are drawn.
         """
+        self._splits = frozenset(splits)
         self._world, self._painter, self._wholeness, self._settings, self._config = world, painter, wholeness, settings, config
         self._token_count, self.source, self._tokenizer = token_count, source, build_tokenizer()
 
@@ -112,8 +115,11 @@ class TrajectorySampler:
 
     def _draw(self, rng: np.random.Generator) -> Spec:
         weights = np.asarray(self._config.task_weights)
-        spec = self._world.sample_spec(rng, str(rng.choice(TASKS, p=weights / weights.sum())))
-        return {**spec, "prompt": self._world.prompt(rng, spec)}
+        while True:
+            spec = self._world.sample_spec(rng, str(rng.choice(TASKS, p=weights / weights.sum())))
+            spec = {**spec, "prompt": self._world.prompt(rng, spec)}
+            if split_of(spec) in self._splits:
+                return spec
 
 
 def released_files(weights: Path) -> list[Path]:
@@ -179,6 +185,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=_TRAINING_DIRECTORY / "runs/ranking")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--trajectories", type=int, help="stop at this many instead")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="whose prompts are drawn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -193,7 +200,7 @@ def main() -> None:
     world, config = World(WorldConfig.from_toml(arguments.config)), RankingConfig.from_toml(arguments.ranking)
     source = source_of(files, sampling)
     wholeness = Wholeness(load_matcher(arguments.weights / "quantizer.pt", arguments.config))
-    sampler = TrajectorySampler(world, painter, wholeness, sampling, config, models[0].config.image_tokens, source)
+    sampler = TrajectorySampler(world, painter, wholeness, sampling, config, models[0].config.image_tokens, source, arguments.splits)
     rows = _CUDA_ROWS if is_cuda else _CPU_ROWS
     if arguments.trajectories is None:
         budget = Budget(minutes=arguments.minutes)
@@ -202,7 +209,7 @@ def main() -> None:
     write_missing_shards(sampler, arguments.out, seed=arguments.seed, rows=rows, budget=budget, threads=arguments.threads)
 
     thresholds = DetectionThresholds.from_toml(arguments.settings)
-    for split in SPLITS:
+    for split in arguments.splits:
         data = RankingData.read(arguments.out, split)
         sizes = {"split": split, "trajectories": len(data), "prompts": len(data.siblings)}
         print(json.dumps({**sizes, "correct": share_correct(data, thresholds)}))
