@@ -200,7 +200,8 @@ def main() -> None:
     world, config = World(WorldConfig.from_toml(arguments.config)), RankingConfig.from_toml(arguments.ranking)
     source = source_of(files, sampling)
     wholeness = Wholeness(load_matcher(arguments.weights / "quantizer.pt", arguments.config))
-    sampler = TrajectorySampler(world, painter, wholeness, sampling, config, models[0].config.image_tokens, source, arguments.splits)
+    token_count = models[0].config.image_tokens
+    sampler = TrajectorySampler(world, painter, wholeness, sampling, config, token_count, source, arguments.splits)
     rows = _CUDA_ROWS if is_cuda else _CPU_ROWS
     if arguments.trajectories is None:
         budget = Budget(minutes=arguments.minutes)
