@@ -27,6 +27,7 @@ from training.scene_codes import SceneCodes
 from training.stage import Stage, TrainingSettings
 from training.stage_arguments import overridden, run_stage, stage_parser
 from training.world.config import WorldConfig
+from training.world.held_out import HeldOut
 from training.world.world import World
 
 _DIRECTORY = Path(__file__).parent
@@ -232,7 +233,8 @@ def main() -> None:
     sizes = {"image_size": base.image_size, "patch": quantizers[0].config.patch}
     model = FaultFinder(read_settings(arguments.config, FaultConfig, "faults", **sizes))
     settings = overridden(read_settings(arguments.config, FaultTraining, "training"), arguments)
-    world = World(base)
+    # A yardstick has to know every drawing in every colour and number, those of scored prompts too; it teaches no generator.
+    world = World(base, HeldOut())
     drawn = None if arguments.broken is None else GeneratorFaults.read(arguments.broken)
     decoders = [exported_decoder(quantizer) for quantizer in quantizers]
     run_stage(FaultStage(model, settings, world, quantizers[0], decoders, drawn), settings, arguments)

@@ -67,9 +67,10 @@ def tiny_bundle_models() -> BundleModels:
 
 def tiny_drawings(quantizer: Quantizer) -> DrawingSet:
     """Drawings of drawn codes, for a quantiser whose codes show nothing."""
-    config, rng = quantizer.config, np.random.default_rng(0)
+    config = quantizer.config
 
     def entries(class_index: int) -> list[dict]:
+        rng = np.random.default_rng(class_index)
         codes = {"own": rng.integers(config.own_codes, size=9).tolist(), "tones": rng.integers(config.tones, size=9).tolist()}
         return [{"set": "drawn", "sizes": [{"size": 36, "box": [0, 0, 36, 36], **codes}]}]
 

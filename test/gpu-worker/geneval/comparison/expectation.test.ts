@@ -24,6 +24,7 @@ function drawnOut(paths: readonly ReplayedPath[], method: Method, count: number)
     jobs.reduce((sum, job) => sum + measure(job), 0) / jobs.length
   return {
     score: mean(({ winner }) => Number(winner.correct)),
+    geneval: mean(({ winner }) => Number(winner.geneval)),
     rowSteps: mean(({ rowSteps }) => rowSteps),
     judgeCalls: mean(({ judgeCalls }) => judgeCalls),
     fallback: mean(({ reason }) => Number(reason === 'fallback')),
@@ -61,9 +62,11 @@ describe('expectedJob', () => {
   /** Coarse, so that equals occur. */
   const coarse = (): number => draws.below(4) / 3
   const pools = Array.from({ length: 6 }, () =>
-    Array.from({ length: 6 }, () =>
-      candidateOf(Array.from({ length: 4 }, (): MadeStep => [coarse(), coarse(), coarse(), draws.below(2) === 0])),
-    ),
+    Array.from({ length: 6 }, () => ({
+      ...candidateOf(Array.from({ length: 4 }, (): MadeStep => [coarse(), coarse(), coarse(), draws.below(2) === 0])),
+      // What the rules say is another question than what the yardstick says.
+      geneval: new Array<boolean>(4).fill(draws.below(2) === 0),
+    })),
   )
   for (const strategy of STRATEGIES) {
     for (const accept of ACCEPT_RULES) {
@@ -74,7 +77,7 @@ describe('expectedJob', () => {
           for (const count of [1, 2, 4, 6]) {
             const expected = expectedJob(paths, method, count)
             const drawn = drawnOut(paths, method, count)
-            for (const key of ['score', 'rowSteps', 'judgeCalls', 'fallback'] as const) {
+            for (const key of ['score', 'geneval', 'rowSteps', 'judgeCalls', 'fallback'] as const) {
               expect(expected[key], `${key} at ${count}`).toBeCloseTo(drawn[key], 9)
             }
           }

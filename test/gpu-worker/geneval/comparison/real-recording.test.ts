@@ -219,10 +219,10 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       'parm-unpruned',
     ])
     const { baseline } = summary.methods
-    expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls'])
+    expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls', 'strict'])
     expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS, judgeCalls: 0 })
     const counted = recording.candidates.filter(({ prompt, correct }) => prompt === 0 && correct.at(-1) === true)
-    expect(baseline?.counting).toBe(counted.length / CANDIDATES)
+    expect(baseline?.strict.counting).toBe(counted.length / CANDIDATES)
     expect(text).toContain('Left out, because bundle or recording lacks the verifier: orm-zs, orm-ft, prm-zs, prm-ft.')
     expect(text).not.toContain('NaN')
 

@@ -38,8 +38,12 @@ describe('score tables', () => {
 
   it('have a line for each method, its scores and costs, a dash for a task that was not asked', () => {
     const [, , baseline, orm, parm] = scoreTable(comparison).split('\n')
-    expect(baseline).toContain('| Baseline | – | – | 0.500 | – | – | – | **0.500** (0.500 to 0.500) | 4.0 | 0.0 |')
-    expect(orm).toContain('| ORM, fine-tuned | – | – | 1.000 | – | – | – | **1.000** (1.000 to 1.000) | 8.0 | 2.0 |')
+    expect(baseline).toContain(
+      '| Baseline | – | – | 0.500 | – | – | – | **0.500** (0.500 to 0.500) | 0.500 | 4.0 | 0.0 |',
+    )
+    expect(orm).toContain(
+      '| ORM, fine-tuned | – | – | 1.000 | – | – | – | **1.000** (1.000 to 1.000) | 1.000 | 8.0 | 2.0 |',
+    )
     // One pruned after step 1 of 4, the other asked at step 1 and at the end.
     expect(parm).toContain('| 6.0 | 3.0 | 7.5 | 0.000 |')
   })

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -51,6 +51,12 @@ describe('ExaminationFile', () => {
     expect(other.has({ prompt: 0, image: 0 })).toBe(false)
     expect(replaced).toEqual([EXAMINER])
     expect((await readFile(path, 'utf8')).split('\n')).toHaveLength(2)
+  })
+
+  it('is begun anew where another examiner’s lines have another form', async () => {
+    await writeFile(path, `${JSON.stringify({ ...EXAMINER, identity: 'c'.repeat(64) })}\n{"prompt": 0, "said": "yes"}\n`)
+    expect((await open()).has({ prompt: 0, image: 0 })).toBe(false)
+    expect(replaced).toHaveLength(1)
   })
 
   it('names the line that is no examination', async () => {
