@@ -33,6 +33,8 @@ from training.world.prompts import SET_WORDS, TINT_WORDS
 _TRAINING_DIRECTORY = Path(__file__).parent
 _LARGEST_BUNDLE_BYTES = 40_000_000
 _SHARED_WEIGHTS = "shared-weights.bin"
+# What the bundle was measured to be worth, written after it by hand: no part of what is exported.
+_OPERATING_POINTS = "operating-points.json"
 # Stands for the revision while it is computed: it covers the whole manifest, hashes and settings alike.
 _NO_REVISION = "0" * 64
 
@@ -92,7 +94,7 @@ def export_bundle(models: BundleModels, settings: dict, directory: Path, precisi
     contents["manifest.json"] = text.replace(_NO_REVISION, manifest["revision"]).encode()
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.iterdir():
-        if stale.name not in contents:
+        if stale.name not in contents and stale.name != _OPERATING_POINTS:
             stale.unlink()
     for name, content in contents.items():
         (directory / name).write_bytes(content)
