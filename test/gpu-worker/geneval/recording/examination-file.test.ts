@@ -54,7 +54,10 @@ describe('ExaminationFile', () => {
   })
 
   it('is begun anew where another examiner’s lines have another form', async () => {
-    await writeFile(path, `${JSON.stringify({ ...EXAMINER, identity: 'c'.repeat(64) })}\n{"prompt": 0, "said": "yes"}\n`)
+    await writeFile(
+      path,
+      `${JSON.stringify({ ...EXAMINER, identity: 'c'.repeat(64) })}\n{"prompt": 0, "said": "yes"}\n`,
+    )
     expect((await open()).has({ prompt: 0, image: 0 })).toBe(false)
     expect(replaced).toHaveLength(1)
   })
