@@ -98,8 +98,8 @@ describe('a job that its worker hands back', () => {
   it.each([
     [
       'of another number of candidates',
-      { ...CHECKPOINT, candidates: CHECKPOINT.candidates.slice(1) },
-      'has 1 candidates',
+      { ...CHECKPOINT, candidates: [...CHECKPOINT.candidates, ...CHECKPOINT.candidates] },
+      `has ${2 * CHECKPOINT.candidates.length} candidates`,
     ],
     ['that is no checkpoint', { ...CHECKPOINT, spent: { rowSteps: -1 } }, 'spent'],
     ['of a later version', { ...CHECKPOINT, version: 2 }, 'version'],

@@ -36,7 +36,8 @@ describe('openBundle', { timeout: 60_000 }, () => {
     expect([...bundle.verifiers.keys()]).toContain(bundle.manifest.defaultVerifier)
     expect(bundle.provider).toBe('cpu')
     await bundle.close()
-    await expect(bundle.generator.prepare('a cat')).rejects.toThrow('the models are closed')
+    const codes = new Int32Array(bundle.generator.tokenCount)
+    await expect(bundle.generator.decode([codes])).rejects.toThrow('the models are closed')
     await bundle.close()
   })
 
