@@ -98,7 +98,8 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     expect(stderr).toContain('1 of 2 own prompts were left out, because the detector does not know: hair drier.')
     const summary = JSON.parse(lastLine(stdout))
     expect(Object.keys(summary)).toEqual(['own', 'official'])
-    expect([summary.own.rowSteps, summary.official.rowSteps]).toEqual([2, 2])
+    // Two steps and the bundle's six corrections.
+    expect([summary.own.rowSteps, summary.official.rowSteps]).toEqual([8, 8])
     const report = await readFile(join(dir, 'own', 'report.md'), 'utf8')
     expect(report).toContain('hair drier')
     expect(report.match(/^## .*$/gm)).toEqual(['## own prompts', '## official prompts', '## Configuration'])

@@ -73,7 +73,8 @@ function jobFor(place: Place, { prompt }: GenevalPrompt, configuration: Recordin
   const seed = pictureSeed(configuration.seed, prompt, place.image)
   return {
     id: placeKey(place),
-    parameters: { prompt, seed, candidates, strategy: 'orm', accept: 'best', steps, guidance },
+    // A recording holds first passes: what its steps are judged by and replayed with knows no corrections.
+    parameters: { prompt, seed, candidates, strategy: 'orm', accept: 'best', steps, corrections: 0, guidance },
     verifier: INDIFFERENT,
     previews: false,
   }
