@@ -30,7 +30,7 @@ describe.each(ENVIRONMENTS)('the environment %s', (name) => {
       const { stdout, stderr } = await promisify(execFile)(
         process.execPath,
         [WRANGLER, 'deploy', '--dry-run', '--env', name, '--outdir', folder, '--config', CONFIG],
-        { cwd: ROOT, env: { ...process.env, NO_COLOR: '1' } },
+        { cwd: ROOT, env: { ...process.env, NO_COLOR: '1', WRANGLER_LOG: 'log' } },
       )
       expect(`${stdout}${stderr}`).not.toMatch(/WARNING|ERROR/)
       expect(stdout).toContain(`parm-edge-images-${name}`)

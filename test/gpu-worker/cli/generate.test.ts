@@ -26,7 +26,7 @@ describe('npm run generate', { timeout: 300_000 }, () => {
     expect(lastLine(stdout)).toBe(out)
     expect(stdout).toMatch(/^candidate {2}step/)
     expect(stdout).toContain('the model does not know "zorgle"')
-    expect(stdout).toMatch(/winner: candidate [0-2] \((best|fallback), alignment 0\.\d\d\), row-steps \d+ of 18/)
+    expect(stdout).toMatch(/winner: candidate [0-2] \((best|fallback), alignment 0\.\d\d\), row-steps \d+ of 36/)
     expect(decodePng(await readFile(out))).toMatchObject({ width: 96, height: 96 })
     expect(decodePng(await readFile(sheet)).width).toBeGreaterThan(3 * 96)
   })

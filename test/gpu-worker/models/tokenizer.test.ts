@@ -58,7 +58,8 @@ describe('PromptTokenizer', () => {
   })
 
   it('keeps the suffix when a prompt is too long, and the first words', () => {
-    const room = layout.maxTokens - layout.prefix.length - layout.suffix.length
+    // One word of each axis of style stands before them.
+    const room = layout.maxTokens - layout.prefix.length - layout.suffix.length - (layout.styles?.length ?? 0)
     expect(wordIds('apple '.repeat(room + 10))).toEqual(new Array(room).fill(ids('apple')[0]))
     expect(wordIds('apple '.repeat(room))).toHaveLength(room)
     expect(tokenizer.encode('apple '.repeat(room + 10)).tokensLeftOut).toBe(10)
