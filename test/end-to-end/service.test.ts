@@ -76,7 +76,7 @@ describe('a prompt', () => {
     expect(record.warnings).toEqual([expect.stringContaining('"zyzzyva"')])
     const { result, parameters, verdicts } = record
     if (!result) throw new Error('a succeeded job has a result')
-    expect(result.cost.rowSteps + result.cost.rowStepsSaved).toBe(parameters.candidates * parameters.steps)
+    expect(result.cost.rowSteps + result.cost.rowStepsSaved).toBe(parameters.candidates * (parameters.steps + parameters.corrections))
     expect(result.cost.judgeCalls).toBe(verdicts.length)
     expect(verdicts.map(({ candidate }) => candidate)).toContain(result.candidate)
     expect(result.alignment).toBeTypeOf('number')
@@ -124,7 +124,7 @@ describe('a job after one with fewer candidates', () => {
       const { cost, image, candidate, reason } = six.result ?? {}
       expect(cost?.rowStepsReused).toBeGreaterThan(0)
       const all = (cost?.rowSteps ?? 0) + (cost?.rowStepsReused ?? 0) + (cost?.rowStepsSaved ?? 0)
-      expect(all).toBe(6 * SMALL.steps)
+      expect(all).toBe(6 * (SMALL.steps + six.parameters.corrections))
       expect(two.result?.cost.rowStepsReused).toBeUndefined()
       const undisturbed = await fetch(`${stack.url}/v1/jobs`, {
         method: 'POST',
