@@ -34,7 +34,7 @@ const PATIENT_MS = 600_000
 
 let stack: LocalStack
 beforeAll(async () => {
-  stack = await startStack({ edgeSettings: { MODEL_ALIASES: ALIASES } })
+  stack = await startStack({ edgeSettings: { MODEL_ALIASES: ALIASES }, permittedOrigins: ['*'] })
 }, PATIENT_MS)
 afterAll(() => stack?.stop())
 

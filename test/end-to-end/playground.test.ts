@@ -81,9 +81,9 @@ describe.skipIf(!executablePath)('the playground', { timeout: 2 * JOB_MS }, () =
     expect(await page.locator('#print-image').getAttribute('src')).toMatch(/^\/v1\/images\/[0-9a-f]{64}$/)
     expect(await page.locator('#print-image').getAttribute('alt')).toContain('a photo of a red apple')
 
-    const ledger = (await page.locator('#ledger-text').textContent())?.match(/^(\d+) of 36 row-steps/)
+    const ledger = (await page.locator('#ledger-text').textContent())?.match(/^(\d+) of 54 row-steps/)
     const savings = (await page.locator('#ledger-text').textContent())?.match(/(\d+) saved/)
-    expect(Number(ledger?.[1]) + Number(savings?.[1] ?? 0)).toBe(36)
+    expect(Number(ledger?.[1]) + Number(savings?.[1] ?? 0)).toBe(54)
     expect(await page.locator('#verdict-rows tr').count()).toBeGreaterThan(0)
     expect(await page.locator('#log').textContent()).toMatch(/candidate \d won/)
 

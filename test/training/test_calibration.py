@@ -246,6 +246,7 @@ def test_the_commands_write_what_a_bundle_says_of_coherence_and_of_a_verifier(tm
     weights, sampling = tmp_path / "weights", sampling_of(settings)
     for name, model in (("generator", models.generator.folded()), ("quantizer", models.quantizer), ("detector", models.detector)):
         save_weights(weights / f"{name}.pt", model)
+    save_weights(weights / "faults.pt", models.faults)
     save_weights(tmp_path / "trained.pt", models.verifiers["parm"].model)
     steps = write_cat_trajectories(tmp_path / "ranking", source_of(released_files(weights), sampling), sampling)
     places = ["--weights", str(weights), "--trajectories", str(tmp_path / "ranking")]

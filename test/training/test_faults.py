@@ -107,7 +107,7 @@ def test_the_graph_finds_what_pytorch_finds_beside_the_detectors_objects():
 
 
 def test_the_generator_breaks_pictures_where_it_fills_them_in():
-    generator = sharing_generator(TOKENIZER.get_vocab_size()).eval()
+    generator = sharing_generator().eval()
     broken = BrokenPictures(TokenScenes(WORLD, CODES, TOKENIZER), generator, SamplingSettings(steps=8))
     codes, composed = broken.refilled(1, 6)
     share = (codes != composed).mean()

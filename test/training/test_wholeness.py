@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import TINY_WORLD, tiny_quantizer
 
+from training.drawing_codes import DrawingSet
 from training.matcher import Matcher
 from training.scene_codes import SceneCodes
 from training.wholeness import Wholeness
@@ -40,7 +41,7 @@ def decode() -> Callable[[torch.Tensor], torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def wholeness(world: World, codes: SceneCodes, decode) -> Wholeness:
-    return Wholeness(Matcher(world, codes, decode))
+    return Wholeness(Matcher(DrawingSet.of_world(world, tiny_quantizer()), decode))
 
 
 def drawn(world: World, codes: SceneCodes, spec: Spec, seed: int) -> Drawn:
@@ -92,5 +93,5 @@ def test_a_pictures_verdict_does_not_depend_on_the_pictures_beside_it(world, cod
     for beside in range(6):
         _, cats = drawn(world, codes, CATS, beside)
         assert wholeness.of(pictures(decode, cats, both), [CATS, RED_BUS_AND_CAT]).tolist() == [True, True]
-    alone = Wholeness(Matcher(world, codes, decode)).of(pictures(decode, both), [RED_BUS_AND_CAT])
+    alone = Wholeness(Matcher(DrawingSet.of_world(world, tiny_quantizer()), decode)).of(pictures(decode, both), [RED_BUS_AND_CAT])
     assert alone.tolist() == [True]
