@@ -76,7 +76,9 @@ describe('a prompt', () => {
     expect(record.warnings).toEqual([expect.stringContaining('"zyzzyva"')])
     const { result, parameters, verdicts } = record
     if (!result) throw new Error('a succeeded job has a result')
-    expect(result.cost.rowSteps + result.cost.rowStepsSaved).toBe(parameters.candidates * (parameters.steps + parameters.corrections))
+    expect(result.cost.rowSteps + result.cost.rowStepsSaved).toBe(
+      parameters.candidates * (parameters.steps + parameters.corrections),
+    )
     expect(result.cost.judgeCalls).toBe(verdicts.length)
     expect(verdicts.map(({ candidate }) => candidate)).toContain(result.candidate)
     expect(result.alignment).toBeTypeOf('number')
