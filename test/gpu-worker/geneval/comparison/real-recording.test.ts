@@ -123,15 +123,20 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     }
   }
 
+  function withoutFusion({ fusion: _, ...verifier }: Verifier): Verifier {
+    return verifier
+  }
+
   /** What a real engine does, with every verdict it tells. */
   async function runJob(place: number, strategy: Strategy, accept: AcceptRule) {
     const { prompt } = PROMPTS[place] as GenevalPrompt
     const { seed, guidance } = recording.configuration
-    const parameters = { prompt, candidates: CANDIDATES, steps: STEPS, guidance, strategy, accept }
+    const parameters = { prompt, candidates: CANDIDATES, steps: STEPS, corrections: 0, guidance, strategy, accept }
     const job = {
       id: 'job',
       parameters: { ...parameters, seed: pictureSeed(seed, prompt, 0) },
-      verifier: picky,
+      // A recording holds first passes and what verifiers say of them alone, without the generator's own opinion.
+      verifier: withoutFusion(picky),
       previews: false,
     }
     const events: EngineEvent[] = []
