@@ -123,10 +123,6 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     }
   }
 
-  function withoutFusion({ fusion: _, ...verifier }: Verifier): Verifier {
-    return verifier
-  }
-
   /** What a real engine does, with every verdict it tells. */
   async function runJob(place: number, strategy: Strategy, accept: AcceptRule) {
     const { prompt } = PROMPTS[place] as GenevalPrompt
@@ -135,8 +131,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     const job = {
       id: 'job',
       parameters: { ...parameters, seed: pictureSeed(seed, prompt, 0) },
-      // A recording holds first passes and what verifiers say of them alone, without the generator's own opinion.
-      verifier: withoutFusion(picky),
+      verifier: picky,
       previews: false,
     }
     const events: EngineEvent[] = []

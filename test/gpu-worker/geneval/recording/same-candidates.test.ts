@@ -60,7 +60,16 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
     const text = PROMPTS[prompt]?.prompt ?? ''
     const { candidates, stepCount: steps, guidance } = SETTINGS
     const seed = pictureSeed(SETTINGS.seed, text, 0)
-    const parameters = { prompt: text, seed, candidates, strategy: 'parm', accept: 'best', steps, guidance } as const
+    const parameters = {
+      prompt: text,
+      seed,
+      candidates,
+      strategy: 'parm',
+      accept: 'best',
+      steps,
+      corrections: 0,
+      guidance,
+    } as const
     const verifier = bundle.verifiers.get(bundle.manifest.defaultVerifier) as Verifier
     const outcome = await engine.submit({ id: 'job', parameters, verifier, previews: false }, () => {}).outcome
     stopping.abort()
