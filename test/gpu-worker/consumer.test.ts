@@ -154,8 +154,10 @@ describe('draining', () => {
     job.succeed()
     await stand.edge.terminal(running)
     await drained
-    await eventually(() => stand.inQueue().ready, 1)
     expect(waiting.claims).toBe(0)
+    const next = stand.worker()
+    ;(await next.engine.nextJob()).succeed()
+    expect(await stand.edge.terminal(waiting)).toMatchObject({ type: 'succeeded' })
   })
 
   it('gives back what does not finish in time; another worker takes it', async () => {
