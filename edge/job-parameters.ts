@@ -1,5 +1,5 @@
 import { AppError, type FieldProblem } from '../shared/error-code.ts'
-import type { JobParameters, Lane } from '../shared/job.ts'
+import { DEFAULT_CANDIDATES, type JobParameters, type Lane } from '../shared/job.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard, Quality } from '../shared/model-card.ts'
 import { normalizePrompt } from '../shared/prompt.ts'
@@ -12,7 +12,13 @@ import type { SeedPolicy } from './settings.ts'
  * Serving defaults; steps, corrections, guidance and verifier come from the model's card, and what its `quality` says goes before
  * these. Seed 0 makes a repeat a cache hit.
  */
-const DEFAULTS = { seed: 0, candidates: 4, strategy: 'parm', accept: 'first', lane: 'interactive' } as const
+const DEFAULTS = {
+  seed: 0,
+  candidates: DEFAULT_CANDIDATES,
+  strategy: 'parm',
+  accept: 'first',
+  lane: 'interactive',
+} as const
 
 export interface CompleteRequest {
   parameters: JobParameters

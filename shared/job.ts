@@ -18,6 +18,9 @@ export type Strategy = (typeof STRATEGIES)[number]
  * Where the bundle fuses an answer with the generator's coherence, both go by the fused score.
  * Under `parm` both end earlier where one more candidate cannot be expected to be better by much, if the bundle says by how much.
  */
+/** N of a job that names none. */
+export const DEFAULT_CANDIDATES = 4
+
 export const ACCEPT_RULES = ['best', 'first'] as const
 export type AcceptRule = (typeof ACCEPT_RULES)[number]
 

@@ -13,6 +13,7 @@ export const GENEVAL_FLAGS = [
   'images',
   'candidates',
   'steps',
+  'corrections',
   'guidance',
   'seed',
   ...RUN_FLAGS,
@@ -34,6 +35,7 @@ ${PROMPT_HELP}
   --images N           pictures for each prompt (${RUN_DEFAULTS.images}; ${RECORDING_DEFAULTS.images} with --record)
   --candidates N       paths of each picture, ${LIMITS.candidates.min}-${LIMITS.candidates.max} (${RUN_DEFAULTS.candidates}; ${RECORDING_DEFAULTS.candidates} with --record)
   --steps N            mask-predict steps (the bundle's default)
+  --corrections N      steps after these in which unlikely tokens are drawn anew (the bundle's default)
   --guidance G         weight of the prompt, ${LIMITS.guidance.min}-${LIMITS.guidance.max} (the bundle's default)
   --seed N             of the pictures (0)
 
@@ -49,9 +51,10 @@ Scoring a strategy:
 
 Recording:
   --record DIR         samples every candidate to its last step without pruning and stores all predictions; then the
-                       yardstick and every verifier of the bundle look at each step. A new yardstick or verifier looks at
+                       yardstick and every verifier of the bundle look at them. A new yardstick or verifier looks at
                        the same recording again
-  --first-step N       the first step that they look at, counted from 0 (${RECORDING_DEFAULTS.firstStep})
+  --look-at LIST       steps whose pictures they look at, counted from 0, beside the finished one (those that the bundle's
+                       verifiers judge); --tune chooses among these
 
 Comparing:
   --report DIR         the paper's tables and figures from a finished recording: every strategy and verifier of the

@@ -3,6 +3,7 @@ import { AppError } from '../../../shared/error-code.ts'
 import { detectorIdentity, generatorIdentity, verifierIdentity } from '../geneval/recording/identities.ts'
 import { readRecording } from '../geneval/recording/read-recording.ts'
 import type { Recording } from '../geneval/recording/recording.ts'
+import { coherenceScale } from '../models/coherence.ts'
 
 /**
  * Reads a finished recording and makes sure that it tells about this bundle: thresholds of one verifier mean nothing for
@@ -12,7 +13,7 @@ import type { Recording } from '../geneval/recording/recording.ts'
  * @throws AppError `invalid_request`  when there is no finished recording, or naming the model that is another one
  */
 export async function readRecordingOf(manifest: BundleManifest, bundleDir: string, dir: string): Promise<Recording> {
-  const recording = await readRecording(dir)
+  const recording = await readRecording(dir, coherenceScale(manifest.generator))
   if (recording.configuration.generator !== (await generatorIdentity(bundleDir, manifest))) {
     const message = `${dir} was recorded by another generator than that of ${bundleDir}; name its bundle with --bundle`
     throw new AppError('invalid_request', message)

@@ -1,15 +1,17 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { LIMITS } from '../../../shared/limits.ts'
+import { firstPassOf } from '../engine/mask-schedule.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
 import { generatorIdentity } from '../geneval/recording/identities.ts'
 import { MAX_CODEBOOK_SIZE, type RecordingConfiguration } from '../geneval/recording/recording.ts'
-import { type Arguments, readSteps, UsageError } from './arguments.ts'
+import { scaleSteps } from '../models/judged-steps.ts'
+import { type Arguments, readCorrections, readSteps, UsageError } from './arguments.ts'
 import { choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
-export const RECORDING_FLAGS = ['first-step'] as const
-export const RECORDING_DEFAULTS = { images: 1, candidates: LIMITS.candidates.max, firstStep: 2 }
+export const RECORDING_FLAGS = ['look-at'] as const
+export const RECORDING_DEFAULTS = { images: 1, candidates: LIMITS.candidates.max }
 /** Flags of a strategy's run that a recording has no use for. */
 const FOREIGN_FLAGS = ['strategy', 'accept', 'search', 'guided', 'verifier', 'out', ...TUNING_FLAGS] as const
 
@@ -19,7 +21,8 @@ export interface RecordingPlan {
   readonly remarks: readonly string[]
   readonly configuration: RecordingConfiguration
   readonly dir: string
-  readonly firstStep: number
+  /** Steps whose pictures are looked at, ascending; the last is that of the finished picture. */
+  readonly steps: readonly number[]
 }
 
 /**
@@ -43,16 +46,13 @@ export async function readRecordingPlan(
     throw new UsageError(message)
   }
   const tokenCount = generator.grid[0] * generator.grid[1]
-  // Each step makes at least one token known, so there are never more steps than tokens.
-  const stepCount = Math.min(readSteps(parsed, generator), tokenCount)
-  const latest = stepCount - 1
-  const firstStep = parsed.integer(
-    'first-step',
-    { min: 0, max: latest },
-    Math.min(RECORDING_DEFAULTS.firstStep, latest),
-  )
+  const firstPass = firstPassOf(tokenCount, readSteps(parsed, generator))
+  const corrections = readCorrections(parsed, generator)
+  const stepCount = firstPass + corrections
+  const last = stepCount - 1
+  const asked = parsed.integers('look-at', { min: 0, max: last }) ?? judgedStepsOf(manifest, firstPass, corrections)
   const configuration = {
-    format: 1,
+    format: 2,
     bundle: manifest.id,
     generator: await generatorIdentity(bundleDir, manifest),
     set: set.name,
@@ -61,9 +61,23 @@ export async function readRecordingPlan(
     candidates: parsed.integer('candidates', LIMITS.candidates, RECORDING_DEFAULTS.candidates),
     seed: parsed.integer('seed', LIMITS.seed, 0),
     stepCount,
+    corrections,
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
     tokenCount,
     codebookSize: generator.codebookSize,
   } as const
-  return { prompts: set.prompts, remarks, configuration, dir, firstStep }
+  return {
+    prompts: set.prompts,
+    remarks,
+    configuration,
+    dir,
+    steps: [...new Set([...asked, last])].sort((a, b) => a - b),
+  }
+}
+
+/** What any verifier of the bundle judges. */
+function judgedStepsOf({ verifiers }: BundleManifest, firstPass: number, corrections: number): number[] {
+  return Object.values(verifiers).flatMap(({ judgedSteps, judgedStepsOf: measured }) =>
+    scaleSteps(judgedSteps, measured, firstPass, corrections),
+  )
 }

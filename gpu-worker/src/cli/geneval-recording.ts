@@ -53,8 +53,8 @@ async function examine(
   bundle: Bundle,
   bundleDir: string,
 ): Promise<void> {
-  const { prompts, configuration, firstStep, dir } = plan
-  const examiner = (name: string, identity: string): Examiner => ({ format: 1, name, identity, firstStep })
+  const { prompts, configuration, steps, dir } = plan
+  const examiner = (name: string, identity: string): Examiner => ({ format: 2, name, identity, steps: [...steps] })
   const labels = await openLabels(
     dir,
     examiner('detector', await detectorIdentity(bundleDir, bundle.manifest)),
@@ -70,7 +70,7 @@ async function examine(
     yardstick: await openYardstick(bundleDir, detectorOf(bundle), bundle.generator),
     labels,
     readings,
-    firstStep,
+    steps,
   }
   const places = placesOf(prompts.length, configuration.images)
   const files = [labels, ...readings.values()]
@@ -81,8 +81,9 @@ async function examine(
   )
 }
 
-function tellReplaced({ name, firstStep }: Examiner): void {
-  console.error(`an earlier ${name} looked at this recording from step ${firstStep} on; what it said is made again`)
+function tellReplaced({ name, steps }: Examiner): void {
+  const when = steps.join(', ')
+  console.error(`an earlier ${name} looked at this recording after steps ${when}; what it said is made again`)
 }
 
 async function withProgress(

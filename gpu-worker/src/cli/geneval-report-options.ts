@@ -10,6 +10,7 @@ const FOREIGN_FLAGS = [
   'images',
   'candidates',
   'steps',
+  'corrections',
   'guidance',
   'seed',
   'strategy',

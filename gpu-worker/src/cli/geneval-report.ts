@@ -4,6 +4,7 @@ import { drawPredictions } from '../geneval/comparison/recorded-pictures.ts'
 import { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { recordingPaths } from '../geneval/recording/recording.ts'
 import type { EngineSettings } from './engine-settings.ts'
+import { frozenSettings } from './frozen-settings.ts'
 import { readRecordingOf } from './geneval-recorded.ts'
 import type { ReportPlan } from './geneval-report-options.ts'
 import { openBundleFor } from './local-engine.ts'
@@ -26,6 +27,7 @@ export async function report(
   try {
     const { path, summary } = await writeComparison(out, recording, {
       verifiers: manifest.verifiers,
+      frozen: await frozenSettings(settings.bundleDir, recordingPaths(dir).configuration),
       imageSize: manifest.generator.imageSize,
       draw: drawPredictions(predictions, configuration, (codes) => bundle.generator.decode(codes)),
     })

@@ -1,18 +1,18 @@
 import { join } from 'node:path'
 import { type BundleManifest, SEARCHES } from '../../../shared/bundle.ts'
-import { ACCEPT_RULES, STRATEGIES } from '../../../shared/job.ts'
+import { ACCEPT_RULES, DEFAULT_CANDIDATES, STRATEGIES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { beginSearch, defaultSearch } from '../engine/search.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { RunConfiguration } from '../geneval/run-folder.ts'
-import { type Arguments, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
+import { type Arguments, readCorrections, readSteps, SHARE_RANGE, UsageError } from './arguments.ts'
 import { chooseVerifier } from './engine-settings.ts'
 import { type ChosenPrompts, choosePrompts, IMAGES } from './geneval-prompts.ts'
 import { RECORDING_FLAGS } from './geneval-recording-options.ts'
 import { TUNING_FLAGS } from './geneval-tuning-flags.ts'
 
 export const RUN_FLAGS = ['strategy', 'accept', 'search', 'guided', 'verifier', 'out'] as const
-export const RUN_DEFAULTS = { images: 4, candidates: 4 }
+export const RUN_DEFAULTS = { images: 4, candidates: DEFAULT_CANDIDATES }
 
 /** One way of making the pictures. */
 export interface PlannedRun {
@@ -55,6 +55,7 @@ export async function readRunPlan(parsed: Arguments, manifest: BundleManifest): 
     verifier,
     candidates: parsed.integer('candidates', LIMITS.candidates, RUN_DEFAULTS.candidates),
     steps: readSteps(parsed, generator),
+    corrections: readCorrections(parsed, generator),
     guidance: parsed.number('guidance', LIMITS.guidance, generator.defaults.guidance),
   }
   const usual = defaultSearch({ strategy, accept }, manifest.verifiers[verifier]?.search)

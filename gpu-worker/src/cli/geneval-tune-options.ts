@@ -12,6 +12,7 @@ const FOREIGN_FLAGS = [
   ...PROMPT_FLAGS,
   'images',
   'steps',
+  'corrections',
   'guidance',
   'seed',
   'strategy',

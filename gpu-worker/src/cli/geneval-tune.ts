@@ -21,7 +21,7 @@ export async function tune(
   bundleDir: string,
 ): Promise<void> {
   const recording = await readRecordingOf(manifest, bundleDir, dir)
-  const { configuration, firstStep, verifiers, prompts } = recording
+  const { configuration, steps, verifiers, prompts } = recording
   const entry = manifest.verifiers[verifier]
   if (entry === undefined || !verifiers.includes(verifier)) {
     throw new UsageError(
@@ -41,11 +41,12 @@ export async function tune(
     search,
     verifier,
     thresholds,
+    fusion: entry.fusion,
     judgedSteps: [],
     leastGain: 0,
     callRowSteps: entry.economics?.callRowSteps ?? 0,
   }
-  const tried = settingGrid(firstStep, configuration.stepCount, method)
+  const tried = settingGrid(steps, method)
   const grid = {
     judgedSteps: given.judgedSteps ? [given.judgedSteps] : tried.judgedSteps,
     clarity: given.clarity === undefined ? tried.clarity : [given.clarity],

@@ -15,6 +15,8 @@ export interface Prediction {
   readonly stepIndex: number
   /** int32 [N], complete x0. Belongs to the engine: read during the call, not changed. */
   readonly codes: Int32Array
+  /** Mean over the tokens of the log-probability of the code that stands there, nats, <= 0: what coherence is read from. */
+  readonly meanLogProb: number
 }
 
 export interface AftermathParts {
@@ -35,7 +37,7 @@ export class Aftermath {
   /** Tells what a step brought and moves its candidate on. */
   apply(row: Progress): void {
     const { settlement, onPrediction } = this.#parts
-    const { job, candidate, stepIndex, x0, pixels, verdict } = row
+    const { job, candidate, stepIndex, x0, meanLogProb = Number.NEGATIVE_INFINITY, pixels, verdict } = row
     if (job.state.phase === 'ended') return
     if (row.failure !== undefined) {
       settlement.end(job, { status: 'failed', error: row.failure.error })
@@ -44,7 +46,7 @@ export class Aftermath {
     job.spent.rowSteps += 1
     if (stepIndex === 0) job.spent.candidatesStarted += 1
     if (x0 !== undefined) {
-      onPrediction?.({ jobId: job.request.id, candidate: candidate.index, stepIndex, codes: x0 })
+      onPrediction?.({ jobId: job.request.id, candidate: candidate.index, stepIndex, codes: x0, meanLogProb })
     }
     if (pixels !== undefined && isPreviewDue(row)) {
       job.onEvent({ type: 'preview', candidate: candidate.index, stepIndex, pixels })

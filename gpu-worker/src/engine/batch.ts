@@ -93,6 +93,7 @@ export class Batch {
     const step = attemptRow(row, () => this.#sampler.step(candidate.path, output, schedule, this.#maskUniform))
     if (step === undefined) return
     row.x0 = step.x0
+    row.meanLogProb = step.meanLogProb
     const coherence = this.#generator.coherence?.(step.meanLogProb, stepIndex, schedule.stepCount)
     if (coherence !== undefined) row.coherence = coherence
   }

@@ -14,6 +14,8 @@ export interface Progress extends Seat {
   readonly isLast: boolean
   /** int32 [N], complete: the picture's codes if the path ended here. Absent after a failure. */
   x0?: Int32Array
+  /** Mean log-probability of x0's codes, nats; comes with x0. */
+  meanLogProb?: number
   /** The generator's own opinion of x0, 0..1; absent where it has none. */
   coherence?: number
   /** Decoded x0, where somebody wants to see it: the verifier, the caller, or the end of the path. */

@@ -26,6 +26,7 @@ export interface RunConfiguration {
   readonly verifier: string
   readonly candidates: number
   readonly steps: number
+  readonly corrections: number
   readonly guidance: number
 }
 

@@ -50,12 +50,12 @@ async function makePicture(
   folder: RunFolder,
   parts: RunParts,
 ): Promise<ImageResult> {
-  const { strategy, accept, search, guidedShare, candidates, steps, guidance } = configuration
+  const { strategy, accept, search, guidedShare, candidates, steps, corrections, guidance } = configuration
   const seed = pictureSeed(configuration.seed, prompt.prompt, place.image)
   const job = parts.engine.submit(
     {
       id: placeKey(place),
-      parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, guidance },
+      parameters: { prompt: prompt.prompt, seed, candidates, strategy, accept, steps, corrections, guidance },
       search,
       guidedShare,
       verifier: parts.verifier,

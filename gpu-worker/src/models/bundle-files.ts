@@ -7,6 +7,9 @@ import { BundleManifest } from '../../../shared/bundle.ts'
 import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
 import { AppError } from '../../../shared/error-code.ts'
 
+/** In a bundle's folder; every setting of the bundle is in it. */
+export const MANIFEST_FILE = 'manifest.json'
+
 /**
  * Reads and checks a bundle's manifest, its revision included; touches no other file, so that a model card can be made
  * without loading models.
@@ -14,7 +17,7 @@ import { AppError } from '../../../shared/error-code.ts'
  * @throws AppError `bundle_invalid`  naming the file, or the field and what it must be
  */
 export async function readManifest(dir: string): Promise<BundleManifest> {
-  const path = join(dir, 'manifest.json')
+  const path = join(dir, MANIFEST_FILE)
   const text = await readFile(path, 'utf8').then(withoutByteOrderMark, (cause: unknown) => {
     throw new AppError('bundle_invalid', `no bundle at ${dir}: cannot read manifest.json (${reason(cause)})`, { cause })
   })

@@ -14,7 +14,7 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     dir = await mkdtemp(join(tmpdir(), 'parm-report-'))
     recording = join(dir, 'recording')
     const prompts = ['--task', 'counting,color_attr', '--per-task', '1']
-    const flags = [...prompts, '--candidates', '3', '--steps', '4', '--first-step', '0']
+    const flags = [...prompts, '--candidates', '3', '--steps', '4', '--corrections', '2', '--look-at', '0,1,2']
     const { exitCode, stderr } = await geneval('--record', recording, ...flags)
     expect(exitCode, stderr).toBe(0)
   }, 300_000)
@@ -26,14 +26,15 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     const { candidates, methods } = JSON.parse(lastLine(stdout))
     expect(candidates).toBe(2)
     expect(Object.keys(methods)).toEqual(expect.arrayContaining(['baseline', 'parm', 'parm-first']))
-    expect(methods.baseline).toMatchObject({ single_object: null, rowSteps: 4, judgeCalls: 0 })
+    expect(methods.baseline).toMatchObject({ single_object: null, rowSteps: 6, judgeCalls: 0 })
     expect(methods.parm.overall).toBe((methods.parm.counting + methods.parm.color_attr) / 2)
     expect(methods.parm.strict.overall).toBe((methods.parm.strict.counting + methods.parm.strict.color_attr) / 2)
-    expect(methods['parm-unpruned']).toMatchObject({ rowSteps: 8, judgeCalls: 2 })
+    expect(methods['parm-unpruned']).toMatchObject({ rowSteps: 12, judgeCalls: 2 })
     const report = join(recording, 'report')
     expect(stdout).toContain(join(report, 'report.md'))
     expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('## Scores at N = 2')
     expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('Of 6 finished pictures they disagree on')
+    expect(await readFile(join(report, 'report.md'), 'utf8')).toMatch(/Recorded from .* (settings are|so nothing says)/)
     expect(await readdir(report)).toContain('figure-2.svg')
   })
 

@@ -132,10 +132,17 @@ describe('options of geneval', { timeout: 30_000 }, () => {
   })
 
   it('make complete candidates of one set for a recording', async () => {
-    const { configuration, prompts, firstStep } = await readRecording('--record', 'dir', '--per-task', '1')
+    const { configuration, prompts, steps } = await readRecording('--record', 'dir', '--per-task', '1')
     expect(prompts).toHaveLength(6)
-    expect(configuration).toMatchObject({ set: 'generated', images: 1, candidates: 32, stepCount: 12, tokenCount: 64 })
-    expect(firstStep).toBe(2)
+    expect(configuration).toMatchObject({
+      set: 'generated',
+      images: 1,
+      candidates: 32,
+      stepCount: 18,
+      corrections: 6,
+      tokenCount: 64,
+    })
+    expect(steps.at(-1)).toBe(configuration.stepCount - 1)
   })
 
   it.each([
@@ -153,7 +160,7 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     [['--search', 'plain,plain'], '--search: names one twice'],
     [['--search', 'forking', '--strategy', 'baseline'], 'search forking: expected strategy parm, got baseline'],
     [['--per-task', 'few'], '--per-task: expected an integer from 1 to 10000, got "few"'],
-    [['--first-step', '3'], '--first-step: has a meaning with --record only'],
+    [['--look-at', '3'], '--look-at: has a meaning with --record only'],
     [['a cat'], 'expected flags only, got "a cat"'],
   ])('refuse %j, naming what is permitted', async (argv, message) => {
     await expect(read(...argv)).rejects.toThrow(message)
@@ -163,7 +170,7 @@ describe('options of geneval', { timeout: 30_000 }, () => {
     [['--strategy', 'orm'], '--strategy: has no meaning with --record'],
     [['--out', 'x'], '--out: has no meaning with --record'],
     [['--prompts', 'official,generated'], '--prompts: a recording has one set of prompts'],
-    [['--first-step', '12'], '--first-step: expected an integer from 0 to 11, got "12"'],
+    [['--look-at', '3,18'], '--look-at: expected an integer from 0 to 17, got "18"'],
   ])('refuse %j beside --record', async (argv, message) => {
     await expect(readRecording(...argv)).rejects.toThrow(message)
   })

@@ -62,6 +62,7 @@ describe('a comparison of runs', () => {
       verifier: 'parm',
       candidates: 4,
       steps: 12,
+      corrections: 0,
       guidance: 1,
     } as const
     const text = comparisonText(configuration, [{ name: 'own', runs: compareRuns([plain, halving], undefined) }])

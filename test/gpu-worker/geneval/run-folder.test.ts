@@ -19,6 +19,7 @@ const CONFIGURATION: RunConfiguration = {
   verifier: 'parm',
   candidates: 4,
   steps: 12,
+  corrections: 0,
   guidance: 2,
 }
 const PROMPT: GenevalPrompt = {

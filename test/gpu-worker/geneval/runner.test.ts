@@ -27,6 +27,7 @@ const CONFIGURATION: RunConfiguration = {
   verifier: 'fake',
   candidates: 1,
   steps: 3,
+  corrections: 0,
   guidance: 1,
 }
 const PROMPTS: GenevalPrompt[] = ['cat', 'dog', 'red'].map((name) => ({

@@ -31,6 +31,8 @@ export interface ReportBundle {
   readonly imageSize: readonly [number, number]
   /** Draws examples of mistakes. */
   readonly draw: DrawSteps
+  /** What is known of when its settings were chosen: a paragraph. */
+  readonly frozen: string
 }
 
 /** The six scores (null for a task without prompts) and overall. */
@@ -63,7 +65,10 @@ export async function writeComparison(
 ): Promise<{ path: string; summary: ReportSummary }> {
   await mkdir(out, { recursive: true })
   const tags = recording.prompts.map(({ tag }) => tag)
-  const choice = chooseMethods(bundle.verifiers, recording.verifiers, recording.configuration.stepCount)
+  const choice = chooseMethods(bundle.verifiers, recording.verifiers, {
+    ...recording.configuration,
+    isCoherenceKnown: recording.candidates.some(({ coherence }) => coherence !== undefined),
+  })
   const replayed = choice.methods.map((method) => replayMethod(recording, method))
   const comparison = compareMethods(replayed, tags, SEED)
   // What halving does with a candidate depends on its siblings; the sections about single candidates are without it.
@@ -76,7 +81,7 @@ export async function writeComparison(
 
   await writeFile(join(out, 'comparison.json'), `${JSON.stringify({ comparison, calibrations, foretold }, null, 1)}\n`)
   const sections = [
-    introduction(recording, choice, comparison),
+    introduction(recording, choice, comparison, bundle.frozen),
     await scoreSection(out, comparison),
     await costSection(out, comparison, plain, tags, SEED),
     await judgeableSection(out, foretold),

@@ -22,6 +22,8 @@ export interface MethodAtCount {
   readonly judgeCalls: Estimate
   /** Per picture: row-steps, and what judging costs in row-steps. */
   readonly work: Estimate
+  /** The same, charged for those calls only whose answers can change who wins. */
+  readonly decidingWork: Estimate
   /** Share of pictures for which no candidate survived, 0..1. */
   readonly fallback: Estimate
   /** Overall score minus another method's at the same N, by its name; prompts are resampled together. */
@@ -84,9 +86,10 @@ function compareAt(
   const jobs = replayed.map(({ method, pools }) => ({
     name: method.name,
     callRowSteps: method.callRowSteps,
+    decidingShare: decidingShare(method, pools),
     expected: pools.map((pool, prompt) => expectationOf(pool, method, count, prompt, seed)),
   }))
-  return jobs.map(({ name, callRowSteps, expected }) => {
+  return jobs.map(({ name, callRowSteps, decidingShare: share, expected }) => {
     const estimate = (key: keyof Expectation): TaskEstimates => bootstrap.estimate(expected.map((job) => job[key]))
     const others = jobs.filter((other) => other.name !== name)
     return {
@@ -96,12 +99,22 @@ function compareAt(
       rowSteps: estimate('rowSteps').overall,
       judgeCalls: estimate('judgeCalls').overall,
       work: bootstrap.estimate(expected.map((job) => job.rowSteps + callRowSteps * job.judgeCalls)).overall,
+      decidingWork: bootstrap.estimate(expected.map((job) => job.rowSteps + callRowSteps * share * job.judgeCalls))
+        .overall,
       fallback: estimate('fallback').overall,
       gainOver: Object.fromEntries(
         others.map((other) => [other.name, bootstrap.estimate(differences(expected, other.expected)).overall]),
       ),
     }
   })
+}
+
+/**
+ * Share of a method's calls whose answers can change who wins: all, but of a process reward, which ends no path and is asked
+ * after every step, the one about the finished picture.
+ */
+function decidingShare({ strategy }: Method, pools: ReplayedMethod['pools']): number {
+  return strategy === 'prm' ? 1 / (pools[0]?.[0]?.source.correct.length ?? 1) : 1
 }
 
 function differences(own: readonly Expectation[], other: readonly Expectation[]): number[] {

@@ -39,11 +39,10 @@ export function exampleTable(examples: readonly MistakeExample[], { prompts }: R
  */
 export async function exampleSheet(
   examples: readonly MistakeExample[],
-  { firstStep, configuration }: Recording,
+  { steps }: Recording,
   imageSize: readonly [number, number],
   draw: DrawSteps,
 ): Promise<Canvas> {
-  const steps = Array.from({ length: configuration.stepCount - firstStep }, (_, index) => firstStep + index)
   const rows: SheetRow[] = []
   for (const [index, { kind, path, stepIndex, probability }] of examples.entries()) {
     const pictures = await draw(path.source, steps)

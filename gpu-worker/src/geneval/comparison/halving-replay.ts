@@ -1,5 +1,6 @@
 import { InvariantError } from '../../../../shared/error-code.ts'
 import { halve } from '../../engine/halving.ts'
+import { potentialOf } from '../../engine/pruning.ts'
 import { choose } from '../../engine/selection.ts'
 import { isEnough } from '../../engine/stopping.ts'
 import { type Method, stoppingIn } from './method.ts'
@@ -68,5 +69,6 @@ const scoreOf = ({ state }: ReplayedPath): number => (state.phase === 'finished'
 
 /** Undefined where the picture was not clear. */
 function potentialAt({ answers }: ReplayedPath, stepIndex: number): number | undefined {
-  return answers.find((answer) => answer.stepIndex === stepIndex)?.ruling.potential
+  const answer = answers.find((given) => given.stepIndex === stepIndex)
+  return answer && potentialOf(answer.ruling)
 }

@@ -55,12 +55,7 @@ function byTask(recording: Recording, read: Read): Foretelling['tasks'] {
   return rows.filter(({ steps }) => steps.length > 0)
 }
 
-function stepsOf(
-  { configuration, firstStep }: Recording,
-  groups: readonly (readonly RecordedCandidate[])[],
-  read: Read,
-): StepQuality[] {
-  const steps = Array.from({ length: configuration.stepCount - firstStep }, (_, index) => firstStep + index)
+function stepsOf({ steps }: Recording, groups: readonly (readonly RecordedCandidate[])[], read: Read): StepQuality[] {
   return steps.flatMap((stepIndex) => {
     const predictions = groups.map((group) => group.flatMap((candidate) => toPrediction(candidate, stepIndex, read)))
     const all = predictions.flat()

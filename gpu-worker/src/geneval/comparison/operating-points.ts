@@ -30,34 +30,36 @@ export interface SettingGrid {
   readonly leastGain: readonly number[]
 }
 
+const MOST_JUDGED = 3
+
 /** Of drawn selections, so that settings are compared on the same ones. */
 const SEED = 0
 
 /**
- * Judged at one to three neighbouring steps; thresholds at every tenth, finer near 1: where most candidates would end well,
- * only a high bar ends many of them, and the best of those below it is finished after all.
+ * Judged at any one to three of the steps that were looked at; thresholds at every tenth, finer near 1: where most candidates
+ * would end well, only a high bar ends many of them, and the best of those below it is finished after all.
  *
- * @param firstStep  first step that can be judged
- * @param accept     alignment's threshold matters under `first` only
+ * @param steps   those looked at, ascending; the last is that of the finished picture
+ * @param accept  alignment's threshold matters under `first` only
+ * @param search  under `halving` no potential is too low by itself
  */
-export function settingGrid(
-  firstStep: number,
-  stepCount: number,
-  { accept, thresholds, leastGain }: Method,
-): SettingGrid {
-  const starts = Array.from({ length: Math.max(0, stepCount - 1 - firstStep) }, (_, index) => firstStep + index)
-  const judgedSteps = starts.flatMap((start) =>
-    [1, 2, 3]
-      .filter((length) => start + length <= stepCount - 1)
-      .map((length) => Array.from({ length }, (_, index) => start + index)),
-  )
+export function settingGrid(steps: readonly number[], { accept, search, thresholds, leastGain }: Method): SettingGrid {
   return {
-    judgedSteps,
+    judgedSteps: selectionsOf(steps.slice(0, -1), MOST_JUDGED),
     clarity: [0, 0.2, 0.4, 0.6, 0.8],
-    potential: [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1],
+    potential: search === 'halving' ? [0] : [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1],
     alignment: accept === 'first' ? [0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995] : [thresholds.alignment],
     leastGain: [leastGain],
   }
+}
+
+/** Every selection of one to `most` of the values, each in their order. */
+function selectionsOf(values: readonly number[], most: number): number[][] {
+  if (most === 0) return []
+  return values.flatMap((value, index) => [
+    [value],
+    ...selectionsOf(values.slice(index + 1), most - 1).map((others) => [value, ...others]),
+  ])
 }
 
 /**

@@ -1,8 +1,9 @@
 import { AppError } from '../../../../shared/error-code.ts'
-import { decide, isClearAfter, questionsAt, type Ruling, scoreOf } from '../../engine/pruning.ts'
+import type { Judgement } from '../../engine/ports.ts'
+import { decide, isClearAfter, potentialOf, questionsAt, type Ruling, scoreOf } from '../../engine/pruning.ts'
 import type { Contestant } from '../../engine/selection.ts'
 import type { RecordedCandidate } from '../recording/recording.ts'
-import type { Method } from './method.ts'
+import { type Method, THE_GENERATOR } from './method.ts'
 
 /** An answer that was asked for and what it led to. */
 export interface Answer {
@@ -56,7 +57,7 @@ function walk(source: RecordedCandidate, method: Method, fromStep: number, wasCl
     answers.push({ stepIndex, ruling })
     isClear = isClearAfter(isClear, ruling)
     if (ruling.decision === 'prune') {
-      const state = { phase: 'pruned', potential: ruling.potential } as const
+      const state = { phase: 'pruned', potential: potentialOf(ruling) ?? 0 } as const
       return { state, stepsDone: stepIndex + 1, askedSteps, answers }
     }
   }
@@ -82,16 +83,24 @@ function judge(
   const asked = questionsAt(method.strategy, { isLast, isJudgedStep, isClear: isClear && !isHalving })
   if (asked.length === 0) return undefined
   askedSteps.push(stepIndex)
-  const reading = source.readings[method.verifier ?? '']?.[stepIndex]
-  if (reading !== undefined) return decide(asked, reading, isHalving ? withoutPruning(method) : method, isLast)
+  const reading = readingOf(source, method, stepIndex)
+  const coherence = source.coherence?.[stepIndex]
+  if (reading !== undefined)
+    return decide(asked, reading, isHalving ? withoutPruning(method) : method, isLast, coherence)
   if (isLast || asked.includes('clarity')) {
     const { prompt, image, candidate } = source
     const message =
       `${method.label} decides by ${method.verifier} at step ${stepIndex}, which was not read of candidate ${candidate} of ` +
-      `prompt ${prompt}, image ${image}; start the recording again with --first-step ${stepIndex} or lower`
+      `prompt ${prompt}, image ${image}; start the recording again with ${stepIndex} in --look-at`
     throw new AppError('invalid_request', message)
   }
   return undefined
+}
+
+function readingOf(source: RecordedCandidate, { verifier }: Method, stepIndex: number): Judgement | undefined {
+  if (verifier !== THE_GENERATOR) return source.readings[verifier ?? '']?.[stepIndex]
+  const opinion = source.coherence?.[stepIndex]
+  return opinion === undefined ? undefined : { clarity: 1, potential: opinion, alignment: opinion }
 }
 
 function withoutPruning(method: Method): Method {

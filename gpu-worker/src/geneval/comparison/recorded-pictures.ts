@@ -10,7 +10,7 @@ export function drawPredictions(
   decode: Generator['decode'],
 ): DrawSteps {
   return async (source, steps) => {
-    const codes = await predictions.read(source)
+    const { codes } = await predictions.read(source)
     const grids = steps.map((step) => {
       const start = (source.candidate * stepCount + step) * tokenCount
       return Int32Array.from(codes.subarray(start, start + tokenCount))

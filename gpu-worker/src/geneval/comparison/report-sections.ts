@@ -15,17 +15,18 @@ import type { Method, MethodChoice } from './method.ts'
 import { mistakeExamples } from './mistake-examples.ts'
 import { pruningMistakes } from './pruning-mistakes.ts'
 import type { ReplayedMethod } from './replayed-method.ts'
-import { countTable, intervalTable, pairTable, paperTable, scoreTable } from './score-tables.ts'
+import { countTable, intervalTable, pairTable, paperTable, scoreTable, servedTable } from './score-tables.ts'
 import { waveCosts } from './wave-cost.ts'
 
 const WAVE_SLOTS = [1, 4, 8]
 
 export function introduction(
-  { configuration, prompts, candidates: recorded, firstStep }: Recording,
+  { configuration, prompts, candidates: recorded, steps }: Recording,
   { absent, unused }: MethodChoice,
   { tableCount }: Comparison,
+  frozen: string,
 ): string {
-  const { bundle, set, images, candidates, stepCount, guidance, seed } = configuration
+  const { bundle, set, images, candidates, stepCount, corrections, guidance, seed } = configuration
   const left = [
     ...(absent.length > 0 ? [`Left out, because bundle or recording lacks the verifier: ${absent.join(', ')}.`] : []),
     ...(unused.length > 0 ? [`Read, but not compared: ${unused.join(', ')}.`] : []),
@@ -33,8 +34,9 @@ export function introduction(
   return [
     `# Strategies on the same candidates: ${bundle}, ${set}`,
     '',
-    `${prompts.length} prompts, ${images} x ${candidates} complete candidates each, ${stepCount} steps, guidance ${guidance},`,
-    `seed ${seed}; pictures were looked at from step ${firstStep} on. Tables are for N = ${tableCount}.`,
+    `${prompts.length} prompts, ${images} x ${candidates} complete candidates each, ${stepCount} steps, ${corrections} of them`,
+    `corrections, guidance ${guidance}, seed ${seed}; pictures were looked at after steps ${steps.join(', ')}. Tables are for N = ${tableCount}.`,
+    frozen,
     ...left,
     '',
     'Every method is replayed by the engine’s own rules on the same recorded candidates. A score is the mean over all',
@@ -42,7 +44,10 @@ export function introduction(
     'mean of the six tasks.',
     'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
     'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step; "with judging" adds what',
-    'the calls cost, decoding included, in row-steps by the bundle’s own measurement.',
+    'the calls cost, decoding included, in row-steps by the bundle’s own measurement. Of the calls of a process reward only the',
+    'one about the finished picture can change who wins: its line is charged for all of them, and in the last column for those.',
+    'Scores are of verifier and coherence together, weighed as the bundle says, unless the line says otherwise; every verifier has',
+    'its own weights for that.',
     '',
     ...yardstickRemarks(recorded.map(({ strict }) => strict)),
     'The detector has labelled a part of what the fine-tuned verifiers learned from, as GenEval’s has in the paper; they share no',
@@ -56,6 +61,8 @@ export async function scoreSection(out: string, comparison: Comparison): Promise
     `## Scores at N = ${comparison.tableCount} (the paper's Table 1, and PARM's row of Table 3)`,
     scoreTable(comparison),
     'The last line is the share of selections that hold a correct picture at all: no choice can exceed it.',
+    '### As served, on one slot',
+    servedTable(comparison),
     '95% intervals of the tasks:',
     intervalTable(comparison),
     '### Differences on the same candidates',

@@ -1,3 +1,4 @@
+import { DEFAULT_CANDIDATES } from '../../../../shared/job.ts'
 import { GENEVAL_TASKS } from '../metadata.ts'
 import type { ComparedMethod, Comparison, MethodAtCount } from './comparison.ts'
 import { markdownTable, share, signed, withInterval } from './markdown.ts'
@@ -24,6 +25,11 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['parm-halving', 'prm-ft'],
   ['parm-halving', 'parm'],
   ['parm-halving', 'parm-unpruned'],
+  ['parm-halving', 'coherence'],
+  ['coherence', 'baseline'],
+  ['orm-ft', 'orm-ft-alone'],
+  ['prm-ft', 'prm-ft-alone'],
+  ['parm', 'parm-alone'],
 ]
 
 export function atCount({ byCount }: ComparedMethod, count: number): MethodAtCount {
@@ -33,7 +39,7 @@ export function atCount({ byCount }: ComparedMethod, count: number): MethodAtCou
 /** Table 1 and PARM's row of Table 3: each method at the table's N, six tasks and overall, with what it costs. */
 export function scoreTable({ methods, tableCount, oracle }: Comparison): string {
   const rows = methods.map((compared) => {
-    const { score, geneval, rowSteps, judgeCalls, work, fallback } = atCount(compared, tableCount)
+    const { score, geneval, rowSteps, judgeCalls, work, decidingWork, fallback } = atCount(compared, tableCount)
     return [
       compared.method.label,
       ...GENEVAL_TASKS.map((task) => share(score.tasks[task]?.value)),
@@ -42,6 +48,7 @@ export function scoreTable({ methods, tableCount, oracle }: Comparison): string 
       rowSteps.value.toFixed(1),
       judgeCalls.value.toFixed(1),
       work.value.toFixed(1),
+      decidingWork.value.toFixed(1),
       share(fallback.value),
     ]
   })
@@ -50,11 +57,7 @@ export function scoreTable({ methods, tableCount, oracle }: Comparison): string 
     '*any correct one*',
     ...GENEVAL_TASKS.map((task) => share(best?.tasks[task]?.value)),
     best === undefined ? '–' : withInterval(best.overall),
-    '–',
-    '–',
-    '–',
-    '–',
-    '–',
+    ...new Array<string>(6).fill('–'),
   ]
   const head = [
     'method',
@@ -64,9 +67,44 @@ export function scoreTable({ methods, tableCount, oracle }: Comparison): string 
     'row-steps',
     'judge calls',
     'with judging',
+    'of calls that decide',
     'none survived',
   ]
   return markdownTable(head, [...rows, bound])
+}
+
+/** A job that says nothing, and the best of N: what callers get, with their N. */
+export function servedTable({ methods, counts, tableCount }: Comparison): string {
+  const served = [
+    { name: 'parm-first', count: DEFAULT_CANDIDATES },
+    { name: 'parm-halving', count: tableCount },
+  ]
+  const rows = served.flatMap(({ name, count }) => {
+    const compared = methods.find(({ method }) => method.name === name)
+    if (compared === undefined || !counts.includes(count)) return []
+    const { score, geneval, rowSteps, judgeCalls, work } = atCount(compared, count)
+    return [
+      [
+        `${compared.method.label}, N = ${count}`,
+        ...GENEVAL_TASKS.map((task) => share(score.tasks[task]?.value)),
+        withInterval(score.overall),
+        share(geneval.overall.value),
+        rowSteps.value.toFixed(1),
+        judgeCalls.value.toFixed(1),
+        work.value.toFixed(1),
+      ],
+    ]
+  })
+  const head = [
+    'served',
+    ...GENEVAL_TASKS,
+    'overall (95%)',
+    "GenEval's rules",
+    'row-steps',
+    'judge calls',
+    'with judging',
+  ]
+  return markdownTable(head, rows)
 }
 
 /** The intervals of the six tasks, which would make the table above too wide. */

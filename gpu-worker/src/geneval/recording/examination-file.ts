@@ -5,15 +5,15 @@ import { FAILURE_KINDS } from '../failure.ts'
 import { Appender, parseJson, readWholeLines, resumeLines, writeWhole } from '../kill-safe-files.ts'
 import { type Place, placeKey } from '../place.ts'
 
-/** Who examined, and from which step on; the first line of a file of labels or readings. */
+/** Who examined, and at which steps; the first line of a file of labels or readings. */
 export const Examiner = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   /** `detector`, or a verifier's name. */
   name: z.string(),
   /** SHA-256 over its graph and what else its answers depend on. */
   identity: Sha256Hex,
-  /** First step whose picture was examined, 0..S-1; the arrays of later lines go from here to the last step. */
-  firstStep: z.int().min(0),
+  /** Steps whose pictures were examined, ascending, the last of a path among them; K of them in the arrays of later lines. */
+  steps: z.array(z.int().min(0)).min(1),
 })
 export type Examiner = z.infer<typeof Examiner>
 
@@ -22,11 +22,11 @@ const PLACE = { prompt: z.int().min(0), image: z.int().min(0) }
 /** Labels of one picture's N candidates: a later line of labels.jsonl. */
 export const PictureLabels = z.strictObject({
   ...PLACE,
-  /** [N][S - firstStep], by the strict yardstick; of a bundle without one, by GenEval's rules. */
+  /** [N][K], by the strict yardstick; of a bundle without one, by GenEval's rules. */
   correct: z.array(z.array(z.boolean())),
-  /** [N][S - firstStep], by GenEval's rules over the detector. */
+  /** [N][K], by GenEval's rules over the detector. */
   geneval: z.array(z.array(z.boolean())),
-  /** [N][S - firstStep], by each strict instrument alone; left out for a bundle without them. */
+  /** [N][K], by each strict instrument alone; left out for a bundle without them. */
   strict: z
     .strictObject({ detector: z.array(z.array(z.boolean())), matcher: z.array(z.array(z.boolean())) })
     .optional(),
@@ -38,7 +38,7 @@ export type PictureLabels = z.infer<typeof PictureLabels>
 /** Answers about one picture's N candidates: a later line of readings/<verifier>.jsonl. */
 export const PictureReadings = z.strictObject({
   ...PLACE,
-  /** [N][S - firstStep][clarity, potential, alignment]. */
+  /** [N][K][clarity, potential, alignment]. */
   answers: z.array(z.array(z.tuple([Probability, Probability, Probability]))),
 })
 export type PictureReadings = z.infer<typeof PictureReadings>
@@ -59,7 +59,7 @@ export class ExaminationFile<T extends Place> {
   }
 
   /**
-   * Creates the file, or continues it. What another examiner of that name said, or the same from another step on, is
+   * Creates the file, or continues it. What another examiner of that name said, or the same at other steps, is
    * dropped: it can be said again at any time from the predictions.
    *
    * @param onReplaced  told when that happens

@@ -15,8 +15,8 @@ export interface ExaminationParts {
   readonly yardstick: Pick<Yardstick, 'judge'>
   readonly labels: ExaminationFile<PictureLabels>
   readonly readings: ReadonlyMap<Verifier, ExaminationFile<PictureReadings>>
-  /** First step to look at, 0..S-1. */
-  readonly firstStep: number
+  /** Steps to look at, ascending; the last of a path is one of them. */
+  readonly steps: readonly number[]
 }
 
 /**
@@ -35,8 +35,8 @@ export async function examineCandidates(
   for (const place of placesOf(prompts.length, configuration.images)) {
     const files = [parts.labels, ...parts.readings.values()]
     if (files.every((file) => file.has(place))) continue
-    const codes = await predictions.read(place)
-    const looked = distinctGrids(codes, configuration, parts.firstStep)
+    const { codes } = await predictions.read(place)
+    const looked = distinctGrids(codes, configuration, parts.steps)
     const pictures = await inBatches(looked.grids, (grids) => parts.generator.decode(grids))
     const prompt = prompts[place.prompt] as GenevalPrompt
     if (!parts.labels.has(place)) {

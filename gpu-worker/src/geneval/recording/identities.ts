@@ -11,10 +11,11 @@ import { InvariantError } from '../../../../shared/error-code.ts'
  */
 export async function generatorIdentity(dir: string, manifest: BundleManifest): Promise<string> {
   const { generator, prompt } = manifest
-  const { prefixGraph, stepGraph, decodeGraph, imageSize, grid, codebookSize, defaults } = generator
-  // Steps and guidance are a recording's own; of the defaults the others cannot be asked for otherwise.
+  const { prefixGraph, stepGraph, decodeGraph, imageSize, grid, codebookSize, defaults, corrections } = generator
+  // Steps, corrections and guidance are a recording's own; of the defaults the others cannot be asked for otherwise.
   const { temperature, guidedShare } = defaults
-  const settings = { imageSize, grid, codebookSize, temperature, guidedShare }
+  const { steps: _steps, ...correcting } = corrections ?? {}
+  const settings = { imageSize, grid, codebookSize, temperature, guidedShare, correcting }
   const { examples: _, tokenizer, ...wording } = prompt
   return identityOf(dir, manifest, [prefixGraph, stepGraph, decodeGraph, tokenizer], { settings, wording })
 }

@@ -2,11 +2,12 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ZodType } from 'zod'
 import { AppError } from '../../../../shared/error-code.ts'
-import type { Judgement } from '../../engine/ports.ts'
+import type { CoherenceScale, Judgement } from '../../engine/ports.ts'
 import { parseJson, readIfThere } from '../kill-safe-files.ts'
 import { type GenevalPrompt, parsePrompts } from '../metadata.ts'
 import { type Place, placeKey, placesOf } from '../place.ts'
 import { type Examiner, PictureLabels, PictureReadings, readExaminations } from './examination-file.ts'
+import { PredictionFile, type Predictions } from './prediction-file.ts'
 import {
   type BySteps,
   type RecordedCandidate,
@@ -25,9 +26,10 @@ interface Examination<T> {
 /**
  * Reads a finished recording.
  *
+ * @param scale  how the generator's opinion is read; undefined where its bundle does not tell
  * @throws AppError `invalid_request`  when `dir` holds no recording or one that is not finished, saying what is missing
  */
-export async function readRecording(dir: string): Promise<Recording> {
+export async function readRecording(dir: string, scale?: CoherenceScale): Promise<Recording> {
   const { configuration, prompts } = await readHead(dir)
   const paths = recordingPaths(dir)
   const places = placesOf(prompts.length, configuration.images)
@@ -36,11 +38,18 @@ export async function readRecording(dir: string): Promise<Recording> {
   for (const file of await verifierFiles(paths.readings)) {
     readings.push(await readAll(join(paths.readings, file), PictureReadings, places))
   }
+  const predictions = await PredictionFile.open(paths.predictions, configuration)
+  const candidates: RecordedCandidate[] = []
+  for (const place of places) {
+    const likely = opinionsIn(await predictions.read(place), configuration, scale)
+    candidates.push(...candidatesOf(place, configuration, labels, readings, likely))
+  }
+  const looked = [labels, ...readings].map(({ examiner }) => new Set(examiner.steps))
   return {
     configuration,
     prompts,
-    candidates: places.flatMap((place) => candidatesOf(place, configuration, labels, readings)),
-    firstStep: Math.max(...[labels, ...readings].map(({ examiner }) => examiner.firstStep)),
+    candidates,
+    steps: labels.examiner.steps.filter((step) => looked.every((steps) => steps.has(step))),
     verifiers: readings.map(({ examiner }) => examiner.name),
     identities: Object.fromEntries([labels, ...readings].map(({ examiner }) => [examiner.name, examiner.identity])),
   }
@@ -92,6 +101,7 @@ function candidatesOf(
   { candidates, stepCount }: RecordingConfiguration,
   labels: Examination<PictureLabels>,
   readings: readonly Examination<PictureReadings>[],
+  coherence: readonly (readonly number[] | undefined)[],
 ): RecordedCandidate[] {
   const { correct, geneval, strict, failures } = labels.of(place)
   return Array.from({ length: candidates }, (_, candidate) => ({
@@ -111,17 +121,36 @@ function candidatesOf(
         return [reading.examiner.name, bySteps(answers, reading, stepCount)]
       }),
     ),
+    coherence: coherence[candidate],
   }))
 }
 
 function bySteps<T>(
   values: readonly T[] | undefined,
-  { path, examiner: { firstStep } }: Examination<unknown>,
+  { path, examiner: { steps } }: Examination<unknown>,
   stepCount: number,
 ): BySteps<T> {
-  if (values?.length === stepCount - firstStep) return [...new Array<undefined>(firstStep), ...values]
-  const message = `${path}: expected ${stepCount - firstStep} steps of every candidate, found ${values?.length ?? 0}`
+  if (values?.length === steps.length && steps.at(-1) === stepCount - 1) {
+    const placed = new Array<T | undefined>(stepCount).fill(undefined)
+    for (const [place, step] of steps.entries()) placed[step] = values[place]
+    return placed
+  }
+  const message = `${path}: expected ${steps.length} steps of every candidate, found ${values?.length ?? 0}`
   throw new AppError('invalid_request', message)
+}
+
+/** By candidate: the generator's opinion of each of its steps; undefined where nothing tells how to read it. */
+function opinionsIn(
+  { meanLogProbs }: Predictions,
+  { candidates, stepCount }: RecordingConfiguration,
+  scale: CoherenceScale | undefined,
+): (readonly number[] | undefined)[] {
+  if (scale === undefined) return new Array<undefined>(candidates).fill(undefined)
+  return Array.from({ length: candidates }, (_, candidate) =>
+    Array.from(meanLogProbs.subarray(candidate * stepCount, (candidate + 1) * stepCount), (value, step) =>
+      scale(value, step, stepCount),
+    ),
+  )
 }
 
 function toJudgement([clarity, potential, alignment]: readonly [number, number, number]): Judgement {

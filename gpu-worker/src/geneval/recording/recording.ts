@@ -13,7 +13,7 @@ export const MAX_CODEBOOK_SIZE = 65_536
  * recording again. N candidates, S steps, T image tokens.
  */
 export const RecordingConfiguration = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2, 'a recording of another format, made by another version; record again into an empty folder'),
   bundle: z.string(),
   /** SHA-256 over the generator's graphs, tokenizer and settings. */
   generator: Sha256Hex,
@@ -26,8 +26,10 @@ export const RecordingConfiguration = z.strictObject({
   /** N. */
   candidates: z.int().min(LIMITS.candidates.min).max(LIMITS.candidates.max),
   seed: z.int().min(0),
-  /** S. */
+  /** S, corrections included. */
   stepCount: z.int().min(1),
+  /** Of these the steps after the first pass. */
+  corrections: z.int().min(0),
   guidance: z.number().min(0),
   /** T. */
   tokenCount: z.int().min(1),
@@ -35,7 +37,7 @@ export const RecordingConfiguration = z.strictObject({
 })
 export type RecordingConfiguration = z.infer<typeof RecordingConfiguration>
 
-/** The values of one step each, by step index 0..S-1; undefined before the first step that was looked at (`firstStep`). */
+/** The values of one step each, by step index 0..S-1; undefined at steps that were not looked at (`steps`). */
 export type BySteps<T> = readonly (T | undefined)[]
 
 /** One complete path, sampled to its last step without being pruned. */
@@ -56,16 +58,18 @@ export interface RecordedCandidate {
   readonly reasons: readonly string[]
   /** By verifier name: its answers about each step's picture, all three, whatever a strategy would have asked. */
   readonly readings: Readonly<Record<string, BySteps<Judgement>>>
+  /** The generator's own opinion of each step's picture, 0..1, of all steps; undefined where its bundle does not say how it is read. */
+  readonly coherence: readonly number[] | undefined
 }
 
-/** N complete candidates for every picture of a set of prompts, with labels and readings of every step looked at. */
+/** N complete candidates for every picture of a set of prompts, with labels and readings of the steps looked at. */
 export interface Recording {
   readonly configuration: RecordingConfiguration
   readonly prompts: readonly GenevalPrompt[]
   /** Ordered by prompt, image, candidate; prompts * images * N of them. */
   readonly candidates: readonly RecordedCandidate[]
-  /** First step that labels and all readings cover, 0..S-1. */
-  readonly firstStep: number
+  /** Steps that labels and all readings cover, ascending; the last of a path is one of them. */
+  readonly steps: readonly number[]
   /** Names of the verifiers that have read it. */
   readonly verifiers: readonly string[]
   /** SHA-256 by name, of `detector` and each verifier as they were when they looked: a bundle may have others by now. */
@@ -76,7 +80,7 @@ export interface Recording {
  * Files of a recording:
  *   recording.json             the configuration
  *   prompts.jsonl              GenEval's metadata, one prompt a line
- *   predictions.bin            every step's x0 codes, one record a picture (`prediction-file.ts`)
+ *   predictions.bin            every step's x0 codes and likelihoods, one record a picture (`prediction-file.ts`)
  *   labels.jsonl               what the yardstick says (`examination-file.ts`)
  *   readings/<verifier>.jsonl  what each verifier says
  */

@@ -6,7 +6,7 @@ import { inParallel } from '../in-parallel.ts'
 import type { GenevalPrompt } from '../metadata.ts'
 import { pictureSeed } from '../picture-seed.ts'
 import { type Place, placeKey, placesOf } from '../place.ts'
-import type { PredictionFile } from './prediction-file.ts'
+import type { PredictionFile, Predictions } from './prediction-file.ts'
 import type { RecordingConfiguration } from './recording.ts'
 
 export interface SamplingParts {
@@ -29,7 +29,7 @@ const INDIFFERENT: Verifier = {
 
 /**
  * Samples the candidates of every picture that the file does not hold yet, with an engine of its own, and stores each
- * step's x0 prediction. Candidate c of a picture is candidate c of an ordinary job with the picture's seed.
+ * step's x0 prediction, those of its corrections too. Candidate c of a picture is candidate c of an ordinary job with the picture's seed.
  *
  * @param onRowStep  called after each step of each candidate
  * @throws whatever a job failed with, after the others in flight have ended; finished pictures are in the file
@@ -42,10 +42,12 @@ export async function sampleCandidates(
   onRowStep: () => void,
 ): Promise<void> {
   const { candidates, stepCount, tokenCount } = configuration
-  /** uint16 [N][S][T] of each picture in the making, by its job. */
-  const unfinished = new Map<string, Uint16Array>()
-  const take = ({ jobId, candidate, stepIndex, codes }: Prediction): void => {
-    unfinished.get(jobId)?.set(codes, (candidate * stepCount + stepIndex) * tokenCount)
+  /** Of each picture in the making, by its job. */
+  const unfinished = new Map<string, Predictions>()
+  const take = ({ jobId, candidate, stepIndex, codes, meanLogProb }: Prediction): void => {
+    const row = candidate * stepCount + stepIndex
+    unfinished.get(jobId)?.codes.set(codes, row * tokenCount)
+    unfinished.get(jobId)?.meanLogProbs.set([meanLogProb], row)
     onRowStep()
   }
   const engine = createEngine({ ...parts, onPrediction: take })
@@ -56,11 +58,12 @@ export async function sampleCandidates(
   try {
     // As few as keep all slots busy: what is unfinished when the process is killed is lost.
     await inParallel(missing, Math.ceil(parts.slots / candidates) + 1, async (place) => {
-      const codes = new Uint16Array(candidates * stepCount * tokenCount)
-      unfinished.set(placeKey(place), codes)
-      await sampleOne(engine, jobFor(place, prompts[place.prompt] as GenevalPrompt, configuration))
+      const rows = candidates * stepCount
+      const predictions = { codes: new Uint16Array(rows * tokenCount), meanLogProbs: new Float32Array(rows) }
+      unfinished.set(placeKey(place), predictions)
+      await sampleOne(engine, jobFor(place, prompts[place.prompt] as GenevalPrompt, configuration), stepCount)
       unfinished.delete(placeKey(place))
-      await file.add(place, codes)
+      await file.add(place, predictions)
     })
   } finally {
     stopping.abort()
@@ -69,24 +72,28 @@ export async function sampleCandidates(
 }
 
 function jobFor(place: Place, { prompt }: GenevalPrompt, configuration: RecordingConfiguration): EngineJob {
-  const { candidates, stepCount: steps, guidance } = configuration
+  const { candidates, stepCount, corrections, guidance } = configuration
   const seed = pictureSeed(configuration.seed, prompt, place.image)
   return {
     id: placeKey(place),
-    // A recording holds first passes: what its steps are judged by and replayed with knows no corrections.
-    parameters: { prompt, seed, candidates, strategy: 'orm', accept: 'best', steps, corrections: 0, guidance },
+    parameters: {
+      ...{ prompt, seed, candidates, corrections, guidance, strategy: 'orm', accept: 'best' },
+      steps: stepCount - corrections,
+    },
     verifier: INDIFFERENT,
     previews: false,
   }
 }
 
-async function sampleOne(engine: TickingEngine, job: EngineJob): Promise<void> {
+async function sampleOne(engine: TickingEngine, job: EngineJob, stepCount: number): Promise<void> {
   const outcome = await engine.submit(job, () => {}).outcome
   if (outcome.status === 'failed') throw outcome.error
   if (outcome.status === 'stopped')
     throw new AppError('internal', 'a recording job was stopped, which nobody asked for')
-  const { candidates, steps } = job.parameters
-  if (outcome.cost.rowSteps !== candidates * steps) {
-    throw new InvariantError(`${outcome.cost.rowSteps} row-steps recorded, expected ${candidates} paths of ${steps}`)
+  const { candidates } = job.parameters
+  if (outcome.cost.rowSteps !== candidates * stepCount) {
+    throw new InvariantError(
+      `${outcome.cost.rowSteps} row-steps recorded, expected ${candidates} paths of ${stepCount}`,
+    )
   }
 }

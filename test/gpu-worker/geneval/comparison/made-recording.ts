@@ -18,6 +18,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     verifier: JUDGE,
     thresholds: THRESHOLDS,
     judgedSteps: [1, 2],
+    fusion: undefined,
     leastGain: 0,
     callRowSteps: 0.5,
     ...overrides,
@@ -44,6 +45,7 @@ export function candidateOf(
     readings: {
       [JUDGE]: steps.map((step) => step && { clarity: step[0], potential: step[1], alignment: step[2] }),
     },
+    coherence: undefined,
   }
 }
 
@@ -68,9 +70,10 @@ export function recordingOf(
   candidates: readonly RecordedCandidate[],
   firstStep = 0,
 ): Recording {
+  const stepCount = candidates[0]?.correct.length ?? 1
   return {
     configuration: {
-      format: 1,
+      format: 2,
       bundle: 'made-up',
       generator: 'a'.repeat(64),
       set: 'made-up',
@@ -78,14 +81,15 @@ export function recordingOf(
       images: 1,
       candidates: candidates.length / tags.length,
       seed: 0,
-      stepCount: candidates[0]?.correct.length ?? 1,
+      stepCount,
+      corrections: 0,
       guidance: 1,
       tokenCount: 4,
       codebookSize: 16,
     },
     prompts: tags.map((tag) => promptOf(tag)),
     candidates,
-    firstStep,
+    steps: Array.from({ length: stepCount - firstStep }, (_, index) => firstStep + index),
     verifiers: [JUDGE],
     identities: { detector: 'c'.repeat(64), [JUDGE]: 'd'.repeat(64) },
   }

@@ -12,10 +12,16 @@ const entry = (judgedSteps: number[]): VerifierEntry => ({
   callMs: 1,
 })
 
+const takenIn = (firstPass: number, corrections = 0, isCoherenceKnown = false) => ({
+  stepCount: firstPass + corrections,
+  corrections,
+  isCoherenceKnown,
+})
+
 describe('chooseMethods', () => {
   it('takes the verifiers that bundle and recording have, and names the others', () => {
     const verifiers = { parm: entry([3, 5]), 'orm-zs': entry([]), other: entry([]) }
-    const { methods, absent, unused } = chooseMethods(verifiers, ['parm', 'other', 'prm-ft'], 12)
+    const { methods, absent, unused } = chooseMethods(verifiers, ['parm', 'other', 'prm-ft'], takenIn(12))
     expect(methods.map(({ name, strategy, accept }) => [name, strategy, accept])).toEqual([
       ['baseline', 'baseline', 'best'],
       ['parm', 'parm', 'best'],
@@ -29,14 +35,27 @@ describe('chooseMethods', () => {
   })
 
   it('moves judged steps to the number of steps that was recorded', () => {
-    const { methods } = chooseMethods({ parm: entry([2, 5]) }, ['parm'], 6)
+    const { methods } = chooseMethods({ parm: entry([2, 5]) }, ['parm'], takenIn(6))
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([1, 2])
+  })
+
+  it('asks the generator alone, and verifiers without it, where its opinion is known and weighed', () => {
+    const weights = { bias: 0, own: 1, coherence: 1 }
+    const verifiers = { parm: { ...entry([3]), fusion: { alignment: weights } } }
+    const named = (isCoherenceKnown: boolean) =>
+      chooseMethods(verifiers, ['parm'], takenIn(12, 6, isCoherenceKnown)).methods.map(({ name }) => name)
+    expect(named(true)).toEqual(expect.arrayContaining(['coherence', 'parm-alone']))
+    expect(named(false)).not.toContain('coherence')
+    const { methods } = chooseMethods(verifiers, ['parm'], takenIn(12, 6, true))
+    const fusionOf = (name: string) => methods.find((method) => method.name === name)?.fusion
+    expect(fusionOf('parm')).toEqual({ alignment: weights })
+    expect(fusionOf('parm-alone')).toBeUndefined()
   })
 
   it('leaves out the steps that the engine would not judge either, because they do not pay', () => {
     const economics = { callRowSteps: 0.9, pruneRates: [0.2, 0.2, 0.2] }
     // 8, 5 and 2 steps left: 1.6, 1.0 and 0.4 row-steps saved.
-    const { methods } = chooseMethods({ parm: { ...entry([3, 6, 9]), economics } }, ['parm'], 12)
+    const { methods } = chooseMethods({ parm: { ...entry([3, 6, 9]), economics } }, ['parm'], takenIn(12))
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([3, 6])
     // Halving ends half of the candidates at each, whatever the thresholds would do.
     expect(methods.find(({ name }) => name === 'parm-halving')?.judgedSteps).toEqual([3, 6, 9])
@@ -45,7 +64,7 @@ describe('chooseMethods', () => {
   it('names its methods differently, for they are keys', () => {
     const names = ['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft', 'parm']
     const verifiers = Object.fromEntries(names.map((name) => [name, entry([3])]))
-    const methods = chooseMethods(verifiers, names, 12).methods.map(({ name }) => name)
+    const methods = chooseMethods(verifiers, names, takenIn(12)).methods.map(({ name }) => name)
     expect(new Set(methods).size).toBe(methods.length)
     expect(methods).toEqual(expect.arrayContaining(['baseline', ...names]))
   })

@@ -29,10 +29,10 @@ describe('paretoFront', () => {
 })
 
 describe('settingGrid', () => {
-  it('judges at neighbouring steps, never at the last', () => {
-    const { judgedSteps } = settingGrid(2, 6, methodOf())
-    expect(judgedSteps).toEqual([[2], [2, 3], [2, 3, 4], [3], [3, 4], [4]])
-    expect(settingGrid(0, 1, methodOf()).judgedSteps).toEqual([])
+  it('judges at up to three of the steps that were looked at, never at the last', () => {
+    const { judgedSteps } = settingGrid([2, 3, 6, 11], methodOf())
+    expect(judgedSteps).toEqual([[2], [2, 3], [2, 3, 6], [2, 6], [3], [3, 6], [6]])
+    expect(settingGrid([0], methodOf()).judgedSteps).toEqual([])
   })
 })
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createEngine } from '../../../../gpu-worker/src/engine/engine.ts'
+import { fuse } from '../../../../gpu-worker/src/engine/fusion.ts'
 import type { EngineEvent, Verifier } from '../../../../gpu-worker/src/engine/ports.ts'
 import { writeComparison } from '../../../../gpu-worker/src/geneval/comparison/comparison-report.ts'
 import { replayJob } from '../../../../gpu-worker/src/geneval/comparison/job-replay.ts'
@@ -17,6 +18,7 @@ import { examineCandidates } from '../../../../gpu-worker/src/geneval/recording/
 import { PredictionFile } from '../../../../gpu-worker/src/geneval/recording/prediction-file.ts'
 import { readRecording } from '../../../../gpu-worker/src/geneval/recording/read-recording.ts'
 import {
+  type RecordedCandidate,
   type Recording,
   type RecordingConfiguration,
   recordingPaths,
@@ -29,12 +31,16 @@ import {
 import { sampleCandidates } from '../../../../gpu-worker/src/geneval/recording/sample-candidates.ts'
 import { openYardstick } from '../../../../gpu-worker/src/geneval/strict/yardstick.ts'
 import { type Bundle, openBundle } from '../../../../gpu-worker/src/models/bundle-loader.ts'
+import { coherenceScale } from '../../../../gpu-worker/src/models/coherence.ts'
 import type { BundleDetector } from '../../../../gpu-worker/src/models/detector.ts'
 import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../../../shared/job.ts'
 import { BUNDLE_DIR } from '../../../support/real-bundle.ts'
 
 const CANDIDATES = 4
+/** Of the first pass, and after it. */
 const STEPS = 6
+const CORRECTIONS = 3
+const LOOKED_AT = [1, 2, 3, 4, STEPS + CORRECTIONS - 1]
 /** Of the recording and of jobs that compare all survivors; accept `first` is replayed one candidate at a time. */
 const SLOTS = 4
 const PROMPTS: GenevalPrompt[] = [
@@ -70,7 +76,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     bundle = await openBundle(BUNDLE_DIR, { threads: 1 })
     verifier = bundle.verifiers.get('parm') as Verifier
     await record()
-    recording = await readRecording(dir)
+    recording = await readRecording(dir, coherenceScale(bundle.manifest.generator))
     picky = pickyJudge()
   }, 300_000)
   afterAll(async () => {
@@ -81,7 +87,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
   async function record(): Promise<void> {
     const { generator } = bundle
     const configuration: RecordingConfiguration = {
-      format: 1,
+      format: 2,
       bundle: bundle.manifest.id,
       generator: 'a'.repeat(64),
       set: 'two',
@@ -89,7 +95,8 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       images: 1,
       candidates: CANDIDATES,
       seed: 5,
-      stepCount: STEPS,
+      stepCount: STEPS + CORRECTIONS,
+      corrections: CORRECTIONS,
       guidance: bundle.manifest.generator.defaults.guidance,
       tokenCount: generator.tokenCount,
       codebookSize: generator.codebookSize,
@@ -102,32 +109,48 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       { generator, clock: performance, slots: SLOTS },
       () => {},
     )
-    const examiner = (name: string): Examiner => ({ format: 1, name, identity: 'b'.repeat(64), firstStep: 1 })
+    const examiner = (name: string): Examiner => ({ format: 2, name, identity: 'b'.repeat(64), steps: LOOKED_AT })
     const labels = await openLabels(dir, examiner('detector'), () => {})
     const readings = new Map([[verifier, await openReadings(dir, examiner('parm'), () => {})]])
     const yardstick = await openYardstick(BUNDLE_DIR, bundle.detector as BundleDetector, generator)
-    const parts = { generator, yardstick, labels, readings, firstStep: 1 }
+    const parts = { generator, yardstick, labels, readings, steps: LOOKED_AT }
     await examineCandidates(PROMPTS, configuration, predictions, parts, () => {})
   }
 
   function pickyJudge(): Verifier {
-    const judgedSteps = verifier.judgedSteps(STEPS)
+    const judgedSteps = verifier.judgedSteps(STEPS, CORRECTIONS)
     const potentials = recording.candidates
-      .flatMap(({ readings }) => judgedSteps.map((step) => readings.parm?.[step]?.potential ?? 0))
+      .flatMap((candidate) => judgedSteps.map((step) => weighedPotential(candidate, step)))
       .sort((a, b) => a - b)
     return {
       name: verifier.name,
       thresholds: { clarity: 0, potential: potentials[potentials.length / 2] ?? 0, alignment: 0.5 },
+      ...(verifier.fusion && { fusion: verifier.fusion }),
       judgedSteps: () => judgedSteps,
       judge: (rows) => verifier.judge(rows),
     }
+  }
+
+  /** What a path is pruned by: the answer and the generator's opinion together. */
+  function weighedPotential({ readings, coherence }: RecordedCandidate, step: number): number {
+    const potential = readings.parm?.[step]?.potential ?? 0
+    const weights = verifier.fusion?.potential
+    return weights === undefined ? potential : fuse(potential, coherence?.[step] ?? 0, weights)
   }
 
   /** What a real engine does, with every verdict it tells. */
   async function runJob(place: number, strategy: Strategy, accept: AcceptRule) {
     const { prompt } = PROMPTS[place] as GenevalPrompt
     const { seed, guidance } = recording.configuration
-    const parameters = { prompt, candidates: CANDIDATES, steps: STEPS, corrections: 0, guidance, strategy, accept }
+    const parameters = {
+      prompt,
+      candidates: CANDIDATES,
+      steps: STEPS,
+      corrections: CORRECTIONS,
+      guidance,
+      strategy,
+      accept,
+    }
     const job = {
       id: 'job',
       parameters: { ...parameters, seed: pictureSeed(seed, prompt, 0) },
@@ -147,7 +170,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
 
   function methodOf(strategy: Strategy, accept: AcceptRule): Method {
     const { thresholds } = picky
-    const judgedSteps = picky.judgedSteps(STEPS)
+    const judgedSteps = picky.judgedSteps(STEPS, CORRECTIONS)
     return {
       name: strategy,
       label: strategy,
@@ -156,6 +179,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       search: 'plain',
       verifier: 'parm',
       thresholds,
+      fusion: picky.fusion,
       judgedSteps,
       leastGain: 0,
       callRowSteps: 1,
@@ -179,7 +203,8 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
             judgeCalls: replayed.judgeCalls,
             candidatesStarted: replayed.candidatesStarted,
           }).toEqual({ winner: outcome.candidate, reason: outcome.reason, rowSteps, judgeCalls, candidatesStarted })
-          for (const { candidate, stepIndex, clarity, potential, alignment } of verdicts) {
+          for (const { candidate, stepIndex, clarity, potential, alignment, coherence } of verdicts) {
+            expect(candidates[candidate]?.coherence?.[stepIndex]).toBeCloseTo(coherence ?? Number.NaN, 6)
             const reading = candidates[candidate]?.readings.parm?.[stepIndex]
             if (reading === undefined) continue
             // The recording was made in other batches: a row's answers do not depend on its neighbours.
@@ -203,6 +228,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     const predictions = await PredictionFile.open(recordingPaths(dir).predictions, recording.configuration)
     const parts = {
       verifiers: manifest.verifiers,
+      frozen: 'Recorded today.',
       imageSize: generator.imageSize,
       draw: drawPredictions(predictions, recording.configuration, (codes) => generator.decode(codes)),
     }
@@ -217,10 +243,12 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       'parm-first-patient',
       'parm-halving',
       'parm-unpruned',
+      'coherence',
+      'parm-alone',
     ])
     const { baseline } = summary.methods
     expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls', 'strict'])
-    expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS, judgeCalls: 0 })
+    expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS + CORRECTIONS, judgeCalls: 0 })
     const counted = recording.candidates.filter(({ prompt, correct }) => prompt === 0 && correct.at(-1) === true)
     expect(baseline?.strict.counting).toBe(counted.length / CANDIDATES)
     expect(text).toContain('Left out, because bundle or recording lacks the verifier: orm-zs, orm-ft, prm-zs, prm-ft.')

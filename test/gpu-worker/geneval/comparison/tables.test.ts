@@ -45,7 +45,7 @@ describe('score tables', () => {
       '| ORM, fine-tuned | – | – | 1.000 | – | – | – | **1.000** (1.000 to 1.000) | 1.000 | 8.0 | 2.0 |',
     )
     // One pruned after step 1 of 4, the other asked at step 1 and at the end.
-    expect(parm).toContain('| 6.0 | 3.0 | 7.5 | 0.000 |')
+    expect(parm).toContain('| 6.0 | 3.0 | 7.5 | 7.5 | 0.000 |')
   })
 
   it('compare the pairs that there are', () => {

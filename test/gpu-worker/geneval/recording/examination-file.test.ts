@@ -9,7 +9,7 @@ import {
   readExaminations,
 } from '../../../../gpu-worker/src/geneval/recording/examination-file.ts'
 
-const EXAMINER: Examiner = { format: 1, name: 'parm', identity: 'a'.repeat(64), firstStep: 2 }
+const EXAMINER: Examiner = { format: 2, name: 'parm', identity: 'a'.repeat(64), steps: [2, 3] }
 
 const picture = (prompt: number): PictureReadings => ({ prompt, image: 0, answers: [[[0.25, 1 / 3, 1]]] })
 
@@ -45,13 +45,16 @@ describe('ExaminationFile', () => {
     expect(replaced).toEqual([])
   })
 
-  it.each([{ identity: 'b'.repeat(64) }, { firstStep: 0 }])('is begun anew by another examiner: %j', async (change) => {
-    await (await open()).add(picture(0))
-    const other = await open({ ...EXAMINER, ...change })
-    expect(other.has({ prompt: 0, image: 0 })).toBe(false)
-    expect(replaced).toEqual([EXAMINER])
-    expect((await readFile(path, 'utf8')).split('\n')).toHaveLength(2)
-  })
+  it.each([{ identity: 'b'.repeat(64) }, { steps: [0, 3] }])(
+    'is begun anew by another examiner: %j',
+    async (change) => {
+      await (await open()).add(picture(0))
+      const other = await open({ ...EXAMINER, ...change })
+      expect(other.has({ prompt: 0, image: 0 })).toBe(false)
+      expect(replaced).toEqual([EXAMINER])
+      expect((await readFile(path, 'utf8')).split('\n')).toHaveLength(2)
+    },
+  )
 
   it('is begun anew where another examiner’s lines have another form', async () => {
     await writeFile(

@@ -27,7 +27,7 @@ const PROMPTS: GenevalPrompt[] = ['cat', 'dog', 'red'].map((name) => ({
   prompt: `a ${name}`,
 }))
 const CONFIGURATION: RecordingConfiguration = {
-  format: 1,
+  format: 2,
   bundle: 'fake',
   generator: 'a'.repeat(64),
   set: 'own',
@@ -36,13 +36,14 @@ const CONFIGURATION: RecordingConfiguration = {
   candidates: 3,
   seed: 5,
   stepCount: 4,
+  corrections: 0,
   guidance: 1,
   tokenCount: 16,
   codebookSize: 4096,
 }
 const PLACES = placesOf(PROMPTS.length, CONFIGURATION.images)
 const SEEDS = PLACES.map(({ prompt, image }) => pictureSeed(5, PROMPTS[prompt]?.prompt ?? '', image))
-const FIRST_STEP = 1
+const STEPS = [1, 2, 3]
 
 /** Sees a cat in every picture whose first red value is even: as good a rule as any, and it depends on the picture. */
 const detect = (pixels: Uint8Array): Detection[] =>
@@ -60,10 +61,10 @@ describe('a recording', { timeout: 30_000 }, () => {
   afterEach(() => rm(dir, { recursive: true }))
 
   const examiner = (name: string, identity = 'c'): Examiner => ({
-    format: 1,
+    format: 2,
     name,
     identity: identity.repeat(64),
-    firstStep: FIRST_STEP,
+    steps: STEPS,
   })
 
   async function sample(): Promise<number> {
@@ -90,7 +91,7 @@ describe('a recording', { timeout: 30_000 }, () => {
       },
     }
     const yardstick = new Yardstick(detector, undefined)
-    const parts = { generator, yardstick, labels, readings, firstStep: FIRST_STEP }
+    const parts = { generator, yardstick, labels, readings, steps: STEPS }
     await examineCandidates(PROMPTS, CONFIGURATION, predictions, parts, (count) => {
       candidates += count
     })
@@ -101,7 +102,7 @@ describe('a recording', { timeout: 30_000 }, () => {
     expect(await sample()).toBe(3 * 2 * 3 * 4)
     const predictions = await openPredictions(dir, CONFIGURATION, PROMPTS)
     for (const [index, place] of PLACES.entries()) {
-      const codes = await predictions.read(place)
+      const { codes } = await predictions.read(place)
       for (let candidate = 0; candidate < 3; candidate++) {
         for (let stepIndex = 0; stepIndex < 4; stepIndex++) {
           const start = (candidate * 4 + stepIndex) * 16
@@ -133,13 +134,13 @@ describe('a recording', { timeout: 30_000 }, () => {
     expect(recording).toMatchObject({
       configuration: CONFIGURATION,
       prompts: PROMPTS,
-      firstStep: 1,
+      steps: STEPS,
       verifiers: ['a/b'],
     })
     expect(recording.candidates).toHaveLength(PLACES.length * 3)
     const predictions = await openPredictions(dir, CONFIGURATION, PROMPTS)
     for (const { prompt, image, candidate, correct, reasons, readings } of recording.candidates) {
-      const codes = await predictions.read({ prompt, image })
+      const { codes } = await predictions.read({ prompt, image })
       expect(correct[0]).toBeUndefined()
       expect(readings['a/b']?.[0]).toBeUndefined()
       for (let stepIndex = 1; stepIndex < 4; stepIndex++) {

@@ -17,7 +17,7 @@ const PROMPTS: GenevalPrompt[] = ['a photo of a dog', 'a photo of three red appl
   include: [{ class: 'dog', count: 1 }],
   prompt,
 }))
-const SETTINGS = { images: 1, candidates: 3, seed: 11, stepCount: 6, guidance: 1 }
+const SETTINGS = { images: 1, candidates: 3, seed: 11, stepCount: 8, corrections: 2, guidance: 1 }
 
 describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () => {
   let dir: string
@@ -29,7 +29,7 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
     const { tokenCount, codebookSize } = bundle.generator
     const configuration: RecordingConfiguration = {
       ...SETTINGS,
-      format: 1,
+      format: 2,
       bundle: bundle.manifest.id,
       generator: 'a'.repeat(64),
       set: 'own',
@@ -58,7 +58,7 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
     const stopping = new AbortController()
     const running = engine.run(stopping.signal)
     const text = PROMPTS[prompt]?.prompt ?? ''
-    const { candidates, stepCount: steps, guidance } = SETTINGS
+    const { candidates, stepCount, corrections, guidance } = SETTINGS
     const seed = pictureSeed(SETTINGS.seed, text, 0)
     const parameters = {
       prompt: text,
@@ -66,8 +66,8 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
       candidates,
       strategy: 'parm',
       accept: 'best',
-      steps,
-      corrections: 0,
+      steps: stepCount - corrections,
+      corrections,
       guidance,
     } as const
     const verifier = bundle.verifiers.get(bundle.manifest.defaultVerifier) as Verifier
@@ -79,7 +79,7 @@ describe('recorded candidates of the embedded bundle', { timeout: 120_000 }, () 
 
   it.each([0, 1])('are those of an ordinary job with the same seed, bit for bit (prompt %i)', async (prompt) => {
     const { outcome, predicted } = await runJob(prompt)
-    const codes = await recorded.read({ prompt, image: 0 })
+    const { codes } = await recorded.read({ prompt, image: 0 })
     const { tokenCount } = bundle.generator
     const recordedAt = (candidate: number, stepIndex: number): number[] => {
       const start = (candidate * SETTINGS.stepCount + stepIndex) * tokenCount
