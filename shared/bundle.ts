@@ -29,7 +29,7 @@ export const TOKEN_SCORES = ['shown', 'commit'] as const
 export type TokenScore = (typeof TOKEN_SCORES)[number]
 
 /** How a generator corrects itself: after the first pass the least likely of all tokens are masked again and drawn anew. */
-const Corrections = z.strictObject({
+export const Corrections = z.strictObject({
   /** Correction steps of a path unless a job says otherwise. */
   steps: z.int().min(LIMITS.corrections.min).max(LIMITS.corrections.max),
   /** Share of all tokens that is masked again before the first correction step. */

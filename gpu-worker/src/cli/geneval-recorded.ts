@@ -1,6 +1,7 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { AppError } from '../../../shared/error-code.ts'
 import { detectorIdentity, generatorIdentity, verifierIdentity } from '../geneval/recording/identities.ts'
+import { checkCorrecting, readOrigin } from '../geneval/recording/origin.ts'
 import { readRecording } from '../geneval/recording/read-recording.ts'
 import type { Recording } from '../geneval/recording/recording.ts'
 import { coherenceScale } from '../models/coherence.ts'
@@ -14,6 +15,7 @@ import { coherenceScale } from '../models/coherence.ts'
  */
 export async function readRecordingOf(manifest: BundleManifest, bundleDir: string, dir: string): Promise<Recording> {
   const recording = await readRecording(dir, coherenceScale(manifest.generator))
+  checkCorrecting(dir, await readOrigin(dir), manifest.generator)
   if (recording.configuration.generator !== (await generatorIdentity(bundleDir, manifest))) {
     const message = `${dir} was recorded by another generator than that of ${bundleDir}; name its bundle with --bundle`
     throw new AppError('invalid_request', message)

@@ -4,7 +4,7 @@ import { firstPassOf } from '../engine/mask-schedule.ts'
 import { contentHash } from '../geneval/content-hash.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
 import { generatorIdentity } from '../geneval/recording/identities.ts'
-import { MAX_CODEBOOK_SIZE, type RecordingConfiguration } from '../geneval/recording/recording.ts'
+import { MAX_CODEBOOK_SIZE, RECORDING_FORMAT, type RecordingConfiguration } from '../geneval/recording/recording.ts'
 import { scaleSteps } from '../models/judged-steps.ts'
 import { type Arguments, readCorrections, readSteps, UsageError } from './arguments.ts'
 import { choosePrompts, IMAGES } from './geneval-prompts.ts'
@@ -52,7 +52,7 @@ export async function readRecordingPlan(
   const last = stepCount - 1
   const asked = parsed.integers('look-at', { min: 0, max: last }) ?? judgedStepsOf(manifest, firstPass, corrections)
   const configuration = {
-    format: 2,
+    format: RECORDING_FORMAT,
     bundle: manifest.id,
     generator: await generatorIdentity(bundleDir, manifest),
     set: set.name,

@@ -1,8 +1,10 @@
+import type { BundleManifest } from '../../../shared/bundle.ts'
 import type { Verifier } from '../engine/ports.ts'
 import { placesOf } from '../geneval/place.ts'
 import type { ExaminationFile, Examiner, PictureReadings } from '../geneval/recording/examination-file.ts'
 import { type ExaminationParts, examineCandidates } from '../geneval/recording/examine-candidates.ts'
 import { detectorIdentity, verifierIdentity } from '../geneval/recording/identities.ts'
+import { checkCorrecting, correctingOf, type Origin, readOrigin, writeOrigin } from '../geneval/recording/origin.ts'
 import type { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { openLabels, openPredictions, openReadings } from '../geneval/recording/recording-folder.ts'
 import { sampleCandidates } from '../geneval/recording/sample-candidates.ts'
@@ -12,11 +14,14 @@ import type { EngineSettings } from './engine-settings.ts'
 import type { RecordingPlan } from './geneval-recording-options.ts'
 import { detectorOf, openBundleFor } from './local-engine.ts'
 import { ProgressBar } from './progress-bar.ts'
+import { settingsCommit } from './settings-commit.ts'
 
 /** Samples what a recording still lacks, lets detector and verifiers look at it, prints its folder and its size as JSON. */
-export async function record(plan: RecordingPlan, settings: EngineSettings): Promise<void> {
+export async function record(plan: RecordingPlan, manifest: BundleManifest, settings: EngineSettings): Promise<void> {
   const { prompts, configuration, dir } = plan
+  checkCorrecting(dir, await readOrigin(dir), manifest.generator)
   const predictions = await openPredictions(dir, configuration, prompts)
+  if (predictions.pictureCount === 0) await writeOrigin(dir, await originOf(manifest, settings.bundleDir))
   for (const remark of plan.remarks) console.error(remark)
   const bundle = await openBundleFor(settings)
   try {
@@ -29,6 +34,11 @@ export async function record(plan: RecordingPlan, settings: EngineSettings): Pro
   const candidates = pictures * configuration.candidates
   console.log(dir)
   console.log(JSON.stringify({ pictures, candidates, rowSteps: candidates * configuration.stepCount }))
+}
+
+async function originOf({ revision, generator }: BundleManifest, bundleDir: string): Promise<Origin> {
+  const settings = await settingsCommit(bundleDir)
+  return { begun: new Date().toISOString(), revision, settings, correcting: correctingOf(generator) }
 }
 
 async function sample(

@@ -1,10 +1,11 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { writeComparison } from '../geneval/comparison/comparison-report.ts'
+import { frozenSettings } from '../geneval/comparison/frozen-settings.ts'
 import { drawPredictions } from '../geneval/comparison/recorded-pictures.ts'
+import { readOrigin } from '../geneval/recording/origin.ts'
 import { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { recordingPaths } from '../geneval/recording/recording.ts'
 import type { EngineSettings } from './engine-settings.ts'
-import { frozenSettings } from './frozen-settings.ts'
 import { readRecordingOf } from './geneval-recorded.ts'
 import type { ReportPlan } from './geneval-report-options.ts'
 import { openBundleFor } from './local-engine.ts'
@@ -27,7 +28,7 @@ export async function report(
   try {
     const { path, summary } = await writeComparison(out, recording, {
       verifiers: manifest.verifiers,
-      frozen: await frozenSettings(settings.bundleDir, recordingPaths(dir).configuration),
+      frozen: frozenSettings(await readOrigin(dir), manifest.revision),
       imageSize: manifest.generator.imageSize,
       draw: drawPredictions(predictions, configuration, (codes) => bundle.generator.decode(codes)),
     })

@@ -42,9 +42,9 @@ export interface TuningPlan {
     readonly clarity: number | undefined
     readonly potential: number | undefined
     readonly alignment: number | undefined
+    /** Where a job is ended early; each is tried. */
+    readonly leastGain: readonly number[] | undefined
   }
-  /** Where a job is ended early; each is tried. */
-  readonly leastGain: readonly number[]
 }
 
 /**
@@ -66,7 +66,7 @@ export function readTuningPlan(parsed: Arguments, dir: string): TuningPlan {
       clarity: given('clarity'),
       potential: given('potential'),
       alignment: given('alignment'),
+      leastGain: parsed.text('least-gain') === undefined ? undefined : parsed.numbers('least-gain', THRESHOLD, []),
     },
-    leastGain: parsed.numbers('least-gain', THRESHOLD, [0]),
   }
 }

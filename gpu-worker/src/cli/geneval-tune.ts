@@ -8,15 +8,15 @@ import type { TuningPlan } from './geneval-tune-options.ts'
 import { ProgressBar } from './progress-bar.ts'
 
 /**
- * Tries judged steps and thresholds of `parm` on a recording and prints those that none beats in both score and
- * row-steps, as a table and as JSON.
+ * Tries judged steps, thresholds and least gains of `parm` on a recording and prints those that none beats in both score and
+ * row-steps with judging charged, as a table and as JSON.
  *
  * @param manifest   of the bundle, for the alignment threshold where accept `best` does not use it
  * @param bundleDir  folder of the manifest
  * @throws UsageError  when the recording has not been read by the verifier, or has fewer candidates than asked for
  */
 export async function tune(
-  { dir, accept, search, verifier, candidates, given, leastGain }: TuningPlan,
+  { dir, accept, search, verifier, candidates, given }: TuningPlan,
   manifest: BundleManifest,
   bundleDir: string,
 ): Promise<void> {
@@ -52,25 +52,26 @@ export async function tune(
     clarity: given.clarity === undefined ? tried.clarity : [given.clarity],
     potential: given.potential === undefined ? tried.potential : [given.potential],
     alignment: given.alignment === undefined ? tried.alignment : [given.alignment],
-    leastGain,
+    leastGain: given.leastGain ?? tried.leastGain,
   }
   const progress = new ProgressBar('settings', 0)
-  const settings = paretoSettings(recording, method, candidates, grid, (done, total) => progress.update(done, total))
+  const settings = paretoSettings(recording, method, candidates, grid, (done, most) => progress.update(done, most))
   progress.clear()
   console.log(
-    `${verifier}, accept ${accept}, search ${search}, N = ${candidates}, ${prompts.length} prompts: settings that none beats in both score and row-steps\n`,
+    `${verifier}, accept ${accept}, search ${search}, N = ${candidates}, ${prompts.length} prompts: settings that none beats in both score and row-steps, judging charged\n`,
   )
   console.log(settingTable(settings))
   console.log(JSON.stringify({ verifier, accept, search, candidates, settings }))
 }
 
 function settingTable(settings: readonly OperatingPoint[]): string {
-  const rows = settings.map(({ score, geneval, rowSteps, judgeCalls, judgedSteps, thresholds, leastGain }) => [
+  const rows = settings.map(({ score, geneval, rowSteps, judgeCalls, work, judgedSteps, thresholds, leastGain }) => [
     share(score),
     share(geneval),
     rowSteps.toFixed(1),
     judgeCalls.toFixed(1),
-    judgedSteps.join(', '),
+    work.toFixed(1),
+    judgedSteps.join(', ') || 'none',
     String(thresholds.clarity),
     String(thresholds.potential),
     String(thresholds.alignment),
@@ -81,6 +82,7 @@ function settingTable(settings: readonly OperatingPoint[]): string {
     "GenEval's rules",
     'row-steps',
     'judge calls',
+    'with judging',
     'judged steps',
     'clarity',
     'potential',

@@ -26,7 +26,7 @@ async function main(argv: string[]): Promise<void> {
   if (tuned !== undefined) await tune(readTuningPlan(parsed, tuned), manifest, settings.bundleDir)
   else if (reported !== undefined) await report(readReportPlan(parsed, reported), manifest, settings)
   else if (recorded !== undefined)
-    await record(await readRecordingPlan(parsed, manifest, recorded, settings.bundleDir), settings)
+    await record(await readRecordingPlan(parsed, manifest, recorded, settings.bundleDir), manifest, settings)
   else await scoreStrategy(await readRunPlan(parsed, manifest), manifest, settings)
 }
 

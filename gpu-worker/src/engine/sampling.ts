@@ -13,7 +13,7 @@ export type SampledPath = Pick<Path, 'tokens' | 'confidence' | 'stepsDone'>
 export interface StepPrediction {
   /** int32 [N], complete; the same array as the output's `ids`. */
   readonly x0: Int32Array
-  /** Mean over all positions of ln(probability of the code in x0), <= 0: the generator's own opinion of the picture. */
+  /** Mean over all positions of ln(probability of the code in x0), <= 0, a float32: the generator's own opinion of the picture. */
   readonly meanLogProb: number
 }
 
@@ -72,7 +72,8 @@ export class Sampler {
     })
     confidence?.set(prob)
     path.stepsDone = stepIndex + 1
-    return { x0, meanLogProb: sumLogProb / tokens.length }
+    // As a recording keeps it, so that what is decided by it is decided alike when it is replayed.
+    return { x0, meanLogProb: Math.fround(sumLogProb / tokens.length) }
   }
 
   /** Calls back with the `count` positions of the lowest scores; of equal ones the lower position comes first. */

@@ -1,18 +1,19 @@
-import { type Expectation, expectedJob } from './expectation.ts'
+import { disagreementOf, type Expectation, emptyExpectation, expectedJob } from './expectation.ts'
 import { replayHalving } from './halving-replay.ts'
-import { replayJob } from './job-replay.ts'
-import { type Method, stoppingIn } from './method.ts'
+import type { Method } from './method.ts'
 import type { ReplayedPath } from './path-replay.ts'
 import { SeededDraws } from './seeded-draws.ts'
 
-const DRAWS = 400
+/** Of a report's halving. */
+export const DRAWS = 400
 
 /**
- * Of a job of `count` candidates: in closed form where there is one, otherwise the mean of drawn selections.
+ * Of a job of `count` candidates: in closed form, but for halving the mean of drawn selections.
  *
  * @param pool    all candidates of one prompt, replayed by `method`
  * @param prompt  its index; another one draws others
  * @param seed    uint32
+ * @param draws   selections, >= 1
  */
 export function expectationOf(
   pool: readonly ReplayedPath[],
@@ -20,42 +21,35 @@ export function expectationOf(
   count: number,
   prompt: number,
   seed: number,
+  draws = DRAWS,
 ): Expectation {
-  const isDrawn = method.search === 'halving' || stoppingIn(method, count).leastGain > 0
-  return isDrawn
-    ? drawnExpectation(pool, method, count, new SeededDraws(seed, prompt))
+  return method.search === 'halving'
+    ? drawnExpectation(pool, method, count, new SeededDraws(seed, prompt), draws)
     : expectedJob(pool, method, count)
 }
 
 /**
- * The mean over 400 drawn ordered selections of `count` candidates, on one slot, for methods where who goes on or when the job
- * ends depends on several candidates together, so that there is no closed form.
+ * The mean over drawn ordered selections of `count` candidates: in halving who goes on depends on several candidates together,
+ * so that there is no closed form.
  */
 export function drawnExpectation(
   pool: readonly ReplayedPath[],
   method: Method,
   count: number,
   draws: SeededDraws,
+  drawCount = DRAWS,
 ): Expectation {
-  const total = { score: 0, geneval: 0, rowSteps: 0, judgeCalls: 0, fallback: 0 }
-  for (let draw = 0; draw < DRAWS; draw++) {
-    const selection = draws.sample(pool, count)
+  const total = emptyExpectation()
+  for (let draw = 0; draw < drawCount; draw++) {
     // The better half is never empty, so halving never falls back.
-    const job =
-      method.search === 'halving'
-        ? { ...replayHalving(selection, method), reason: 'best' }
-        : replayJob(selection, method, 1)
-    total.score += Number(job.winner.correct)
-    total.geneval += Number(job.winner.geneval)
-    total.rowSteps += job.rowSteps
-    total.judgeCalls += job.judgeCalls
-    total.fallback += Number(job.reason === 'fallback')
+    const { winner, rowSteps, judgeCalls } = replayHalving(draws.sample(pool, count), method)
+    total.score += Number(winner.correct)
+    total.geneval += Number(winner.geneval)
+    total.disagreement += disagreementOf(winner)
+    total.rowSteps += rowSteps
+    total.judgeCalls += judgeCalls
   }
-  return {
-    score: total.score / DRAWS,
-    geneval: total.geneval / DRAWS,
-    rowSteps: total.rowSteps / DRAWS,
-    judgeCalls: total.judgeCalls / DRAWS,
-    fallback: total.fallback / DRAWS,
-  }
+  // Divided at the end: sums of whole numbers are exact.
+  for (const key of Object.keys(total) as (keyof Expectation)[]) total[key] /= drawCount
+  return total
 }

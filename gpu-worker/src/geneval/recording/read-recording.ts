@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ZodType } from 'zod'
+import { type ZodType, z } from 'zod'
 import { AppError } from '../../../../shared/error-code.ts'
 import type { CoherenceScale, Judgement } from '../../engine/ports.ts'
 import { parseJson, readIfThere } from '../kill-safe-files.ts'
@@ -10,6 +10,7 @@ import { type Examiner, PictureLabels, PictureReadings, readExaminations } from 
 import { PredictionFile, type Predictions } from './prediction-file.ts'
 import {
   type BySteps,
+  RECORDING_FORMAT,
   type RecordedCandidate,
   type Recording,
   RecordingConfiguration,
@@ -63,6 +64,11 @@ async function readHead(
   const prompts = await readIfThere(paths.prompts)
   if (text === undefined || prompts === undefined) {
     throw new AppError('invalid_request', `${dir} holds no recording; npm run geneval -- --record ${dir} makes one`)
+  }
+  const { format } = parseJson(text, z.looseObject({ format: z.unknown() }), paths.configuration)
+  if (format !== RECORDING_FORMAT) {
+    const message = `${dir} is a recording of format ${format}, made by another version; this one reads format ${RECORDING_FORMAT}: record again into an empty folder`
+    throw new AppError('invalid_request', message)
   }
   return {
     configuration: parseJson(text, RecordingConfiguration, paths.configuration),

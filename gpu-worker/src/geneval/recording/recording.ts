@@ -5,6 +5,9 @@ import { LIMITS } from '../../../../shared/limits.ts'
 import type { Judgement } from '../../engine/ports.ts'
 import type { GenevalPrompt } from '../metadata.ts'
 
+/** 1 held first passes only, without the generator's own opinion of them. */
+export const RECORDING_FORMAT = 2
+
 /** Codes are stored as uint16. */
 export const MAX_CODEBOOK_SIZE = 65_536
 
@@ -13,7 +16,7 @@ export const MAX_CODEBOOK_SIZE = 65_536
  * recording again. N candidates, S steps, T image tokens.
  */
 export const RecordingConfiguration = z.strictObject({
-  format: z.literal(2, 'a recording of another format, made by another version; record again into an empty folder'),
+  format: z.literal(RECORDING_FORMAT),
   bundle: z.string(),
   /** SHA-256 over the generator's graphs, tokenizer and settings. */
   generator: Sha256Hex,
@@ -79,6 +82,7 @@ export interface Recording {
 /**
  * Files of a recording:
  *   recording.json             the configuration
+ *   origin.json                when it was begun, and with which settings of the bundle (`origin.ts`)
  *   prompts.jsonl              GenEval's metadata, one prompt a line
  *   predictions.bin            every step's x0 codes and likelihoods, one record a picture (`prediction-file.ts`)
  *   labels.jsonl               what the yardstick says (`examination-file.ts`)
@@ -86,6 +90,7 @@ export interface Recording {
  */
 export const recordingPaths = (dir: string) => ({
   configuration: join(dir, 'recording.json'),
+  origin: join(dir, 'origin.json'),
   prompts: join(dir, 'prompts.jsonl'),
   predictions: join(dir, 'predictions.bin'),
   labels: join(dir, 'labels.jsonl'),

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createEngine } from '../../../../gpu-worker/src/engine/engine.ts'
 import { fuse } from '../../../../gpu-worker/src/engine/fusion.ts'
-import type { EngineEvent, Verifier } from '../../../../gpu-worker/src/engine/ports.ts'
+import type { EngineEvent, EngineJob, Verifier } from '../../../../gpu-worker/src/engine/ports.ts'
 import { writeComparison } from '../../../../gpu-worker/src/geneval/comparison/comparison-report.ts'
+import { replayHalving } from '../../../../gpu-worker/src/geneval/comparison/halving-replay.ts'
 import { replayJob } from '../../../../gpu-worker/src/geneval/comparison/job-replay.ts'
-import type { Method } from '../../../../gpu-worker/src/geneval/comparison/method.ts'
+import { chooseMethods, type Method } from '../../../../gpu-worker/src/geneval/comparison/method.ts'
 import { replayPath } from '../../../../gpu-worker/src/geneval/comparison/path-replay.ts'
 import { drawPredictions } from '../../../../gpu-worker/src/geneval/comparison/recorded-pictures.ts'
 import { contentHash } from '../../../../gpu-worker/src/geneval/content-hash.ts'
@@ -37,10 +38,8 @@ import { ACCEPT_RULES, type AcceptRule, STRATEGIES, type Strategy } from '../../
 import { BUNDLE_DIR } from '../../../support/real-bundle.ts'
 
 const CANDIDATES = 4
-/** Of the first pass, and after it. */
+/** Of the first pass. */
 const STEPS = 6
-const CORRECTIONS = 3
-const LOOKED_AT = [1, 2, 3, 4, STEPS + CORRECTIONS - 1]
 /** Of the recording and of jobs that compare all survivors; accept `first` is replayed one candidate at a time. */
 const SLOTS = 4
 const PROMPTS: GenevalPrompt[] = [
@@ -63,7 +62,8 @@ const PROMPTS: GenevalPrompt[] = [
 const slotsFor = (accept: AcceptRule): number => (accept === 'first' ? 1 : SLOTS)
 
 /** The embedded bundle's own candidates: few, short, and real. */
-describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
+describe.each([3, 0])('a recording of the embedded bundle with %i corrections', { timeout: 300_000 }, (corrections) => {
+  const lookedAt = [1, 2, 3, 4, STEPS + corrections - 1]
   let dir: string
   let bundle: Bundle
   let recording: Recording
@@ -95,8 +95,8 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       images: 1,
       candidates: CANDIDATES,
       seed: 5,
-      stepCount: STEPS + CORRECTIONS,
-      corrections: CORRECTIONS,
+      stepCount: STEPS + corrections,
+      corrections,
       guidance: bundle.manifest.generator.defaults.guidance,
       tokenCount: generator.tokenCount,
       codebookSize: generator.codebookSize,
@@ -109,16 +109,16 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       { generator, clock: performance, slots: SLOTS },
       () => {},
     )
-    const examiner = (name: string): Examiner => ({ format: 2, name, identity: 'b'.repeat(64), steps: LOOKED_AT })
+    const examiner = (name: string): Examiner => ({ format: 2, name, identity: 'b'.repeat(64), steps: lookedAt })
     const labels = await openLabels(dir, examiner('detector'), () => {})
     const readings = new Map([[verifier, await openReadings(dir, examiner('parm'), () => {})]])
     const yardstick = await openYardstick(BUNDLE_DIR, bundle.detector as BundleDetector, generator)
-    const parts = { generator, yardstick, labels, readings, steps: LOOKED_AT }
+    const parts = { generator, yardstick, labels, readings, steps: lookedAt }
     await examineCandidates(PROMPTS, configuration, predictions, parts, () => {})
   }
 
   function pickyJudge(): Verifier {
-    const judgedSteps = verifier.judgedSteps(STEPS, CORRECTIONS)
+    const judgedSteps = verifier.judgedSteps(STEPS, corrections)
     const potentials = recording.candidates
       .flatMap((candidate) => judgedSteps.map((step) => weighedPotential(candidate, step)))
       .sort((a, b) => a - b)
@@ -139,14 +139,14 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
   }
 
   /** What a real engine does, with every verdict it tells. */
-  async function runJob(place: number, strategy: Strategy, accept: AcceptRule) {
+  async function runJob(place: number, strategy: Strategy, accept: AcceptRule, asked: Partial<EngineJob> = {}) {
     const { prompt } = PROMPTS[place] as GenevalPrompt
     const { seed, guidance } = recording.configuration
     const parameters = {
       prompt,
       candidates: CANDIDATES,
       steps: STEPS,
-      corrections: CORRECTIONS,
+      corrections,
       guidance,
       strategy,
       accept,
@@ -156,6 +156,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       parameters: { ...parameters, seed: pictureSeed(seed, prompt, 0) },
       verifier: picky,
       previews: false,
+      ...asked,
     }
     const events: EngineEvent[] = []
     const engine = createEngine({ generator: bundle.generator, clock: performance, slots: slotsFor(accept) })
@@ -170,7 +171,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
 
   function methodOf(strategy: Strategy, accept: AcceptRule): Method {
     const { thresholds } = picky
-    const judgedSteps = picky.judgedSteps(STEPS, CORRECTIONS)
+    const judgedSteps = picky.judgedSteps(STEPS, corrections)
     return {
       name: strategy,
       label: strategy,
@@ -204,7 +205,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
             candidatesStarted: replayed.candidatesStarted,
           }).toEqual({ winner: outcome.candidate, reason: outcome.reason, rowSteps, judgeCalls, candidatesStarted })
           for (const { candidate, stepIndex, clarity, potential, alignment, coherence } of verdicts) {
-            expect(candidates[candidate]?.coherence?.[stepIndex]).toBeCloseTo(coherence ?? Number.NaN, 6)
+            expect(candidates[candidate]?.coherence?.[stepIndex]).toBe(coherence)
             const reading = candidates[candidate]?.readings.parm?.[stepIndex]
             if (reading === undefined) continue
             // The recording was made in other batches: a row's answers do not depend on its neighbours.
@@ -216,6 +217,48 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
       })
     }
   }
+
+  it('parm, halving: is replayed as the engine runs it, ranked by the fused score', async () => {
+    for (const place of PROMPTS.keys()) {
+      const method = { ...methodOf('parm', 'best'), search: 'halving' } as const
+      const candidates = recording.candidates.filter(({ prompt }) => prompt === place)
+      const { winner, rowSteps, judgeCalls } = replayHalving(
+        candidates.map((candidate) => replayPath(candidate, method)),
+        method,
+      )
+      const { outcome } = await runJob(place, 'parm', 'best', { search: 'halving' })
+      const { cost, candidate } = outcome
+      expect({ winner: winner.source.candidate, rowSteps, judgeCalls }).toEqual({
+        winner: candidate,
+        rowSteps: cost.rowSteps,
+        judgeCalls: cost.judgeCalls,
+      })
+    }
+  })
+
+  it('has the methods of a report do what a job does that names nothing but its accept rule', async () => {
+    const { methods } = chooseMethods(bundle.manifest.verifiers, recording.verifiers, {
+      stepCount: STEPS + corrections,
+      corrections,
+      isCoherenceKnown: true,
+    })
+    for (const place of PROMPTS.keys()) {
+      const candidates = recording.candidates.filter(({ prompt }) => prompt === place)
+      for (const [name, accept] of [
+        ['parm-first', 'first'],
+        ['parm-halving', 'best'],
+      ] as const) {
+        const method = methods.find((chosen) => chosen.name === name) as Method
+        const paths = candidates.map((candidate) => replayPath(candidate, method))
+        const replayed = method.search === 'halving' ? replayHalving(paths, method) : replayJob(paths, method, 1)
+        const { outcome } = await runJob(place, 'parm', accept, { verifier })
+        expect({ winner: replayed.winner.source.candidate, rowSteps: replayed.rowSteps }, name).toEqual({
+          winner: outcome.candidate,
+          rowSteps: outcome.cost.rowSteps,
+        })
+      }
+    }
+  })
 
   it('has something to prune for parm in this test', () => {
     const paths = recording.candidates.map((candidate) => replayPath(candidate, methodOf('parm', 'best')))
@@ -248,7 +291,7 @@ describe('a recording of the embedded bundle', { timeout: 300_000 }, () => {
     ])
     const { baseline } = summary.methods
     expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls', 'strict'])
-    expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS + CORRECTIONS, judgeCalls: 0 })
+    expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS + corrections, judgeCalls: 0 })
     const counted = recording.candidates.filter(({ prompt, correct }) => prompt === 0 && correct.at(-1) === true)
     expect(baseline?.strict.counting).toBe(counted.length / CANDIDATES)
     expect(text).toContain('Left out, because bundle or recording lacks the verifier: orm-zs, orm-ft, prm-zs, prm-ft.')

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, unlink } from 'node:fs/promises'
+import { mkdtemp, rm, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -9,7 +9,7 @@ import { placesOf } from '../../../../gpu-worker/src/geneval/place.ts'
 import type { Examiner } from '../../../../gpu-worker/src/geneval/recording/examination-file.ts'
 import { examineCandidates } from '../../../../gpu-worker/src/geneval/recording/examine-candidates.ts'
 import { readRecording } from '../../../../gpu-worker/src/geneval/recording/read-recording.ts'
-import type { RecordingConfiguration } from '../../../../gpu-worker/src/geneval/recording/recording.ts'
+import { type RecordingConfiguration, recordingPaths } from '../../../../gpu-worker/src/geneval/recording/recording.ts'
 import {
   openLabels,
   openPredictions,
@@ -207,5 +207,15 @@ describe('a recording', { timeout: 30_000 }, () => {
     await examine([])
     await unlink(join(dir, 'prompts.jsonl'))
     await expect(readRecording(dir)).rejects.toThrow('holds no recording')
+  })
+
+  it('of an earlier format is refused by its number', async () => {
+    await sample()
+    const path = recordingPaths(dir).configuration
+    await writeFile(path, JSON.stringify({ ...CONFIGURATION, format: 1 }))
+    await expect(readRecording(dir)).rejects.toThrow(
+      `${dir} is a recording of format 1, made by another version; this one reads format 2: record again`,
+    )
+    await expect(openPredictions(dir, CONFIGURATION, PROMPTS)).rejects.toThrow('format was 1 and is now 2')
   })
 })
