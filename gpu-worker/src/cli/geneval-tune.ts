@@ -44,6 +44,7 @@ export async function tune(
     fusion: entry.fusion,
     judgedSteps: [],
     leastGain: 0,
+    isAlone: false,
     callRowSteps: entry.economics?.callRowSteps ?? 0,
   }
   const tried = settingGrid(steps, method)

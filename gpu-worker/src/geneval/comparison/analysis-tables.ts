@@ -70,13 +70,17 @@ export function calibrationTable(
 
 export function waveTable(label: string, waves: readonly WaveCost[]): string {
   const tenths = (value: number): string => value.toFixed(1)
-  const rows = waves.map(({ slots, rowSteps, judgeCalls, ticks }) => [
+  const rows = waves.map(({ slots, rowSteps, judgeCalls, work, ticks }) => [
     String(slots),
     withInterval(rowSteps, tenths),
     withInterval(judgeCalls, tenths),
+    withInterval(work, tenths),
     withInterval(ticks, tenths),
   ])
-  return markdownTable([`${label}: slots of the job`, 'row-steps', 'judge calls', 'steps until it ends'], rows)
+  return markdownTable(
+    [`${label}: slots of the job`, 'row-steps', 'judge calls', 'with judging', 'steps until it ends'],
+    rows,
+  )
 }
 
 function twoDigits(value: number | undefined): string {

@@ -14,9 +14,12 @@ export interface ReliabilityBin {
   readonly held: number
 }
 
+/** What a verifier was asked, or the score that its answer and the generator's coherence were weighed to. */
+export type Question = Task | 'score'
+
 /** How far a question's probabilities are frequencies, over the answers that the method asked for. */
 export interface Calibration {
-  readonly question: Task
+  readonly question: Question
   readonly answers: number
   /** Mean probability, and share that held, 0..1. */
   readonly said: number
@@ -31,7 +34,7 @@ export interface Calibration {
 
 /** One entry for each question that a method asked and the recording has answers for. */
 export function calibrationsOf({ pools }: ReplayedMethod): Calibration[] {
-  const questions: readonly Task[] = ['clarity', 'potential', 'alignment']
+  const questions: readonly Question[] = ['clarity', 'potential', 'alignment', 'score']
   return questions.flatMap((question) => {
     const predictions = pools
       .flat()
@@ -41,10 +44,10 @@ export function calibrationsOf({ pools }: ReplayedMethod): Calibration[] {
 }
 
 /**
- * Potential and alignment hold when the final picture is correct. Clarity holds when a judgement made at the step would
+ * Potential, alignment and score hold when the final picture is correct. Clarity holds when a judgement made at the step would
  * have been the final one: its picture is correct and so is the last, or neither is.
  */
-function toPrediction(path: ReplayedPath, { stepIndex, ruling }: Answer, question: Task): Prediction | [] {
+function toPrediction(path: ReplayedPath, { stepIndex, ruling }: Answer, question: Question): Prediction | [] {
   const probability = ruling[question]
   if (probability === undefined) return []
   const holds = question === 'clarity' ? path.source.correct[stepIndex] === path.correct : path.correct
@@ -52,7 +55,7 @@ function toPrediction(path: ReplayedPath, { stepIndex, ruling }: Answer, questio
 }
 
 /** @param predictions  at least one */
-export function calibrate(question: Task, predictions: readonly Prediction[]): Calibration {
+export function calibrate(question: Question, predictions: readonly Prediction[]): Calibration {
   const binOf = ({ probability }: Prediction): number => Math.min(BINS - 1, Math.floor(probability * BINS))
   const filled = [...Map.groupBy(predictions, binOf)].sort(([a], [b]) => a - b)
   const bins = filled.map(([, inBin]) => describe(inBin))

@@ -41,8 +41,12 @@ export type ScoreSummary = Readonly<Record<GenevalTask | 'overall', number | nul
 /** Scores by GenEval's rules over the detector, beside them those of the yardstick, and costs per picture. */
 export type MethodSummary = ScoreSummary & {
   readonly strict: ScoreSummary
+  /** Share of the pictures about which the strict instruments disagree, 0..1. */
+  readonly disagreement: number
   readonly rowSteps: number
   readonly judgeCalls: number
+  /** Row-steps, and what judging costs in row-steps. */
+  readonly work: number
 }
 
 export interface ReportSummary {
@@ -72,7 +76,7 @@ export async function writeComparison(
   const replayed = choice.methods.map((method) => replayMethod(recording, method))
   const comparison = compareMethods(replayed, tags, SEED)
   // What halving does with a candidate depends on its siblings; the sections about single candidates are without it.
-  const plain = replayed.filter(({ method }) => method.search === 'plain')
+  const plain = replayed.filter(({ method }) => method.search === 'plain' && !method.isAlone)
   const calibrations = plain
     .filter(({ method }) => method.accept === 'best')
     .map((entry) => ({ name: entry.method.name, label: entry.method.label, calibrations: calibrationsOf(entry) }))
@@ -82,7 +86,7 @@ export async function writeComparison(
   await writeFile(join(out, 'comparison.json'), `${JSON.stringify({ comparison, calibrations, foretold }, null, 1)}\n`)
   const sections = [
     introduction(recording, choice, comparison, bundle.frozen),
-    await scoreSection(out, comparison),
+    await scoreSection(out, comparison, replayed, tags, SEED),
     await costSection(out, comparison, plain, tags, SEED),
     await judgeableSection(out, foretold),
     pruningSection(plain, tags),
@@ -96,9 +100,10 @@ export async function writeComparison(
 
 function summaryOf({ methods, tableCount }: Comparison): ReportSummary {
   const summaries = methods.map((compared): [string, MethodSummary] => {
-    const { score, geneval, rowSteps, judgeCalls } = atCount(compared, tableCount)
-    const costs = { rowSteps: rowSteps.value, judgeCalls: judgeCalls.value }
-    return [compared.method.name, { ...scoresOf(geneval), ...costs, strict: scoresOf(score) }]
+    const { score, geneval, disagreement, rowSteps, judgeCalls, work } = atCount(compared, tableCount)
+    const costs = { rowSteps: rowSteps.value, judgeCalls: judgeCalls.value, work: work.value }
+    const strict = scoresOf(score)
+    return [compared.method.name, { ...scoresOf(geneval), ...costs, strict, disagreement: disagreement.value }]
   })
   return { candidates: tableCount, methods: Object.fromEntries(summaries) }
 }

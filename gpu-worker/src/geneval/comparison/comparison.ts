@@ -16,13 +16,15 @@ export interface MethodAtCount {
   readonly score: TaskEstimates
   /** The same by GenEval's rules over the detector. */
   readonly geneval: TaskEstimates
+  /** Share of the winners about which the strict instruments disagree, 0..1. */
+  readonly disagreement: Estimate
   /** Per picture. */
   readonly rowSteps: Estimate
   /** Per picture. */
   readonly judgeCalls: Estimate
   /** Per picture: row-steps, and what judging costs in row-steps. */
   readonly work: Estimate
-  /** The same, charged for those calls only whose answers can change who wins. */
+  /** The same, charged only for calls that can matter: those some answer to which could still change who wins. */
   readonly decidingWork: Estimate
   /** Share of pictures for which no candidate survived, 0..1. */
   readonly fallback: Estimate
@@ -96,6 +98,7 @@ function compareAt(
       count,
       score: estimate('score'),
       geneval: estimate('geneval'),
+      disagreement: estimate('disagreement').overall,
       rowSteps: estimate('rowSteps').overall,
       judgeCalls: estimate('judgeCalls').overall,
       work: bootstrap.estimate(expected.map((job) => job.rowSteps + callRowSteps * job.judgeCalls)).overall,
@@ -110,8 +113,8 @@ function compareAt(
 }
 
 /**
- * Share of a method's calls whose answers can change who wins: all, but of a process reward, which ends no path and is asked
- * after every step, the one about the finished picture.
+ * Share of a method's calls that can matter: all, but of a process reward, which ends no path and is asked after every step, the
+ * one about the finished picture.
  */
 function decidingShare({ strategy }: Method, pools: ReplayedMethod['pools']): number {
   return strategy === 'prm' ? 1 / (pools[0]?.[0]?.source.correct.length ?? 1) : 1

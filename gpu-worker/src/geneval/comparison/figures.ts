@@ -2,12 +2,13 @@ import type { Calibration } from './calibration.ts'
 import type { Comparison } from './comparison.ts'
 import type { Foretelling } from './judgeability.ts'
 import { linePlot, type Series } from './line-plot.ts'
+import { isOfTable } from './score-tables.ts'
 
 const ORACLE = 'any correct one'
 
 /** The paper's Figure 2: overall against N for each method, with 95% intervals. */
 export function countFigure({ methods, counts, oracle }: Comparison): string {
-  const lines = methods.map(
+  const lines = methods.filter(isOfTable).map(
     ({ method, byCount }): Series => ({
       label: method.label,
       points: byCount.map(({ count, score }) => ({ ...pointOf(score.overall), x: count })),
@@ -28,18 +29,18 @@ export function countFigure({ methods, counts, oracle }: Comparison): string {
   })
 }
 
-/** The same scores against what they cost. */
+/** The same scores against what they cost, judging charged. */
 export function costFigure({ methods, counts }: Comparison): string {
   const stepCount = methods[0]?.byCount[0]?.rowSteps.value ?? 1
-  const lines = methods.map(
+  const lines = methods.filter(isOfTable).map(
     ({ method, byCount }): Series => ({
       label: method.label,
-      points: byCount.map(({ rowSteps, score }) => ({ ...pointOf(score.overall), x: rowSteps.value })),
+      points: byCount.map(({ work, score }) => ({ ...pointOf(score.overall), x: work.value })),
     }),
   )
   return linePlot(lines, {
     title: 'Overall score against row-steps; one point for each N',
-    xLabel: 'row-steps per picture',
+    xLabel: 'row-steps per picture, judging charged',
     yLabel: 'right, overall',
     xScale: 'log',
     xTicks: counts.map((count) => Math.round(count * stepCount)),

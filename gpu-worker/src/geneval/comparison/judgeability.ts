@@ -1,13 +1,18 @@
 import type { BundleManifest } from '../../../../shared/bundle.ts'
+import { fuse } from '../../engine/fusion.ts'
 import { GENEVAL_TASKS, type GenevalTask } from '../metadata.ts'
 import type { RecordedCandidate, Recording } from '../recording/recording.ts'
 import { agreement, areaWithinGroups, type Prediction } from './ranking-quality.ts'
 
 /** How well one source foretells, from each step's picture, whether the final picture will be correct. */
 export interface Foretelling {
-  /** `yardstick` is the yardstick's own verdict on the step's picture: the best that anybody could see there. */
+  /**
+   * A verifier; `yardstick`, whose own verdict on the step's picture is the best that anybody could see there; or `coherence`, the
+   * generator's own opinion.
+   */
   readonly source: string
-  readonly question: 'potential' | 'alignment' | 'label'
+  /** Of a verifier whose answer the bundle weighs with coherence, both together as well. */
+  readonly question: 'potential' | 'alignment' | 'label' | 'potential with coherence' | 'alignment with coherence'
   readonly tasks: readonly { readonly task: GenevalTask | 'all'; readonly steps: readonly StepQuality[] }[]
 }
 
@@ -23,8 +28,8 @@ export interface StepQuality {
 const YES_OR_NO = 0.5
 
 /**
- * When a picture becomes judgeable: for the yardstick, and for each verifier and each of its questions about the end, by
- * task and step. Every step that was read counts, whether a strategy would have asked there or not.
+ * When a picture becomes judgeable: for the yardstick, for the generator's own opinion, and for each verifier and each of its
+ * questions about the end, by task and step. Every step that was read counts, whether a strategy would have asked there or not.
  */
 export function foretellings(recording: Recording, verifiers: BundleManifest['verifiers']): Foretelling[] {
   const yardstick: Foretelling = {
@@ -32,15 +37,27 @@ export function foretellings(recording: Recording, verifiers: BundleManifest['ve
     question: 'label',
     tasks: byTask(recording, (candidate, step) => asProbability(candidate.correct[step])),
   }
+  const isCoherenceKnown = recording.candidates.some(({ coherence }) => coherence !== undefined)
+  const ownOpinion: Read = (candidate, step) => candidate.coherence?.[step]
+  const coherence: Foretelling[] = isCoherenceKnown
+    ? [{ source: 'coherence', question: 'alignment', tasks: byTask(recording, ownOpinion) }]
+    : []
   const ofVerifiers = recording.verifiers.flatMap((source) => {
     const entry = Object.hasOwn(verifiers, source) ? verifiers[source] : undefined
     const questions = (['potential', 'alignment'] as const).filter((question) => entry?.tasks.includes(question))
-    return questions.map((question): Foretelling => {
-      const read = (candidate: RecordedCandidate, step: number) => candidate.readings[source]?.[step]?.[question]
-      return { source, question, tasks: byTask(recording, read) }
+    return questions.flatMap((question): Foretelling[] => {
+      const read: Read = (candidate, step) => candidate.readings[source]?.[step]?.[question]
+      const own = { source, question, tasks: byTask(recording, read) }
+      const weights = entry?.fusion?.[question]
+      if (weights === undefined || !isCoherenceKnown) return [own]
+      const both: Read = (candidate, step) => {
+        const [answer, coherence] = [read(candidate, step), candidate.coherence?.[step]]
+        return answer === undefined || coherence === undefined ? undefined : fuse(answer, coherence, weights)
+      }
+      return [own, { source, question: `${question} with coherence`, tasks: byTask(recording, both) }]
     })
   })
-  return [yardstick, ...ofVerifiers]
+  return [yardstick, ...coherence, ...ofVerifiers]
 }
 
 type Read = (candidate: RecordedCandidate, stepIndex: number) => number | undefined

@@ -27,6 +27,8 @@ export interface Method {
   readonly judgedSteps: readonly number[]
   /** As of the engine's `Stopping`, 0..1. */
   readonly leastGain: number
+  /** Whether the answers stand alone, although the bundle weighs the generator's coherence with them. */
+  readonly isAlone: boolean
   /** What one answer and the decoding of its picture cost, in row-steps; 0 where nobody is asked or the bundle does not say. */
   readonly callRowSteps: number
 }
@@ -41,67 +43,41 @@ export function stoppingIn({ strategy, accept, search, leastGain }: Method, coun
 
 type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> &
   Partial<Pick<Method, 'search' | 'leastGain'>> & {
-    /** Whether the verifier's answers stand alone, although the bundle weighs the generator's coherence with them. */
-    readonly isAlone?: boolean
+    /** Whether all steps are judged that the bundle lists, as the paper does, or those of them that pay, as the engine does. */
+    readonly judges?: 'listed'
   }
 
 /** As a job's own `judging.leastGain`: what accept `first` brings where its caller would rather wait. */
 const PATIENT = 0.005
 
+const BEST = { accept: 'best' } as const
+const FIRST = { accept: 'first' } as const
+
 /**
  * Which verifier plays which part of the paper's Table 1, Table 3 and Figure 2, in the order of its tables. The others
- * ask what the paper leaves open: what stopping at the first accepted picture costs, what pruning changes, and what the
- * generator's own opinion is worth, which every verifier of the first rows has beside its own.
+ * ask what the paper leaves open: what a job does that names no settings, what stopping at the first accepted picture costs, what
+ * pruning changes, and what the generator's own opinion is worth without a verifier.
  */
 const ROLES: readonly Role[] = [
-  { name: 'baseline', label: 'Baseline', strategy: 'baseline', accept: 'best', verifier: undefined },
-  { name: 'orm-zs', label: 'ORM, zero-shot', strategy: 'orm', accept: 'best', verifier: 'orm-zs' },
-  { name: 'orm-ft', label: 'ORM, fine-tuned', strategy: 'orm', accept: 'best', verifier: 'orm-ft' },
-  { name: 'prm-zs', label: 'PRM, zero-shot', strategy: 'prm', accept: 'best', verifier: 'prm-zs' },
-  { name: 'prm-ft', label: 'PRM, fine-tuned', strategy: 'prm', accept: 'best', verifier: 'prm-ft' },
-  { name: 'parm', label: 'PARM', strategy: 'parm', accept: 'best', verifier: 'parm' },
-  { name: 'parm-first', label: 'PARM, accept first', strategy: 'parm', accept: 'first', verifier: 'parm' },
+  { ...BEST, name: 'baseline', label: 'Baseline', strategy: 'baseline', verifier: undefined },
+  { ...BEST, name: 'orm-zs', label: 'ORM, zero-shot', strategy: 'orm', verifier: 'orm-zs' },
+  { ...BEST, name: 'orm-ft', label: 'ORM, fine-tuned', strategy: 'orm', verifier: 'orm-ft' },
+  { ...BEST, name: 'prm-zs', label: 'PRM, zero-shot', strategy: 'prm', verifier: 'prm-zs' },
+  { ...BEST, name: 'prm-ft', label: 'PRM, fine-tuned', strategy: 'prm', verifier: 'prm-ft' },
+  { ...BEST, name: 'parm', label: 'PARM, the paper’s rule', strategy: 'parm', verifier: 'parm', judges: 'listed' },
+  { ...BEST, name: 'parm-halving', label: 'PARM, halving', strategy: 'parm', search: 'halving', verifier: 'parm' },
+  { ...FIRST, name: 'parm-first', label: 'PARM, accept first', strategy: 'parm', verifier: 'parm' },
   {
+    ...FIRST,
     name: 'parm-first-patient',
     label: 'PARM, accept first, patient',
     strategy: 'parm',
-    accept: 'first',
     verifier: 'parm',
     leastGain: PATIENT,
   },
-  {
-    name: 'orm-ft-first',
-    label: 'ORM, fine-tuned, accept first',
-    strategy: 'orm',
-    accept: 'first',
-    verifier: 'orm-ft',
-  },
-  {
-    name: 'parm-halving',
-    label: 'PARM, halving',
-    strategy: 'parm',
-    accept: 'best',
-    search: 'halving',
-    verifier: 'parm',
-  },
-  { name: 'parm-unpruned', label: "PARM's alignment alone", strategy: 'orm', accept: 'best', verifier: 'parm' },
-  {
-    name: 'coherence',
-    label: 'Coherence, no verifier',
-    strategy: 'orm',
-    accept: 'best',
-    verifier: THE_GENERATOR,
-  },
-  ...(['orm-ft', 'prm-ft', 'parm'] as const).map(
-    (verifier): Role => ({
-      name: `${verifier}-alone`,
-      label: `${{ 'orm-ft': 'ORM, fine-tuned', 'prm-ft': 'PRM, fine-tuned', parm: 'PARM' }[verifier]}, without coherence`,
-      strategy: ({ 'orm-ft': 'orm', 'prm-ft': 'prm', parm: 'parm' } as const)[verifier],
-      accept: 'best',
-      verifier,
-      isAlone: true,
-    }),
-  ),
+  { ...FIRST, name: 'orm-ft-first', label: 'ORM, fine-tuned, accept first', strategy: 'orm', verifier: 'orm-ft' },
+  { ...BEST, name: 'parm-unpruned', label: 'PARM’s alignment alone', strategy: 'orm', verifier: 'parm' },
+  { ...BEST, name: 'coherence', label: 'Coherence alone, no verifier', strategy: 'orm', verifier: THE_GENERATOR },
 ]
 
 const NOBODY_ASKED = {
@@ -109,6 +85,7 @@ const NOBODY_ASKED = {
   fusion: undefined,
   judgedSteps: [],
   leastGain: 0,
+  isAlone: false,
   callRowSteps: 0,
 }
 
@@ -119,11 +96,14 @@ export interface MethodChoice {
   readonly absent: readonly string[]
   /** Verifiers of the recording that have no part in the table, or that the bundle does not have any more. */
   readonly unused: readonly string[]
+  /** Verifiers of the table for which the bundle does not say how coherence is weighed with their answers, though it does for others. */
+  readonly unweighed: readonly string[]
 }
 
 /**
  * The methods whose verifier both the bundle and the recording have, with the bundle's thresholds and those of its judged
- * steps that an engine would judge.
+ * steps that an engine would judge. Where the bundle weighs coherence with a verifier's answers, each of its methods that takes
+ * the best is there without it as well.
  *
  * @param recorded  names of the verifiers that have read the recording
  * @param taken     steps of a recorded path
@@ -137,22 +117,37 @@ export function chooseMethods(
   const firstPass = taken.stepCount - corrections
   const isThere = (name: string): boolean => Object.hasOwn(verifiers, name) && recorded.includes(name)
   const methods = ROLES.flatMap((role): Method[] => {
-    const { search = 'plain', isAlone = false } = role
-    if (role.verifier === undefined) return [{ ...role, ...NOBODY_ASKED, search }]
-    if (role.verifier === THE_GENERATOR) return taken.isCoherenceKnown ? [{ ...role, ...NOBODY_ASKED, search }] : []
-    const entry = isThere(role.verifier) ? verifiers[role.verifier] : undefined
-    if (entry === undefined || (isAlone && entry.fusion === undefined)) return []
+    const { judges, search = 'plain', ...part } = role
+    if (part.verifier === undefined) return [{ ...part, ...NOBODY_ASKED, search }]
+    if (part.verifier === THE_GENERATOR) return taken.isCoherenceKnown ? [{ ...part, ...NOBODY_ASKED, search }] : []
+    const entry = isThere(part.verifier) ? verifiers[part.verifier] : undefined
+    if (entry === undefined) return []
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, firstPass, corrections)
-    const judgedSteps = worthwhileSteps(listed, firstPass, economicsOf(entry), search, corrections)
-    const callRowSteps = entry.economics?.callRowSteps ?? 0
-    const leastGain = role.leastGain ?? entry.leastGain?.[role.accept] ?? 0
-    const fusion = isAlone ? undefined : entry.fusion
-    return [{ ...role, thresholds: entry.thresholds, fusion, judgedSteps, search, leastGain, callRowSteps }]
+    const method: Method = {
+      ...part,
+      search,
+      thresholds: entry.thresholds,
+      fusion: entry.fusion,
+      judgedSteps:
+        judges === 'listed' ? listed : worthwhileSteps(listed, firstPass, economicsOf(entry), search, corrections),
+      leastGain: part.leastGain ?? entry.leastGain?.[part.accept] ?? 0,
+      isAlone: false,
+      callRowSteps: entry.economics?.callRowSteps ?? 0,
+    }
+    return part.accept === 'best' && entry.fusion !== undefined ? [method, withoutCoherence(method)] : [method]
   })
   const wanted = new Set(ROLES.flatMap(({ verifier }) => (verifier === THE_GENERATOR ? [] : (verifier ?? []))))
   return {
     methods,
     absent: [...wanted].filter((name) => !isThere(name)),
     unused: recorded.filter((name) => !wanted.has(name) || !isThere(name)),
+    unweighed: methods.some(({ fusion }) => fusion !== undefined)
+      ? [...wanted].filter((name) => isThere(name) && verifiers[name]?.fusion === undefined)
+      : [],
   }
+}
+
+function withoutCoherence(method: Method): Method {
+  const { name, label } = method
+  return { ...method, name: `${name}-alone`, label: `${label}, without coherence`, fusion: undefined, isAlone: true }
 }

@@ -82,7 +82,8 @@ function judge(
   // Where siblings are compared each of them is asked again, and none is ended by its own answer alone.
   const asked = questionsAt(method.strategy, { isLast, isJudgedStep, isClear: isClear && !isHalving })
   if (asked.length === 0) return undefined
-  askedSteps.push(stepIndex)
+  // The generator's opinion comes with the step: nobody is called for it.
+  if (method.verifier !== THE_GENERATOR) askedSteps.push(stepIndex)
   const reading = readingOf(source, method, stepIndex)
   const coherence = source.coherence?.[stepIndex]
   if (reading !== undefined)

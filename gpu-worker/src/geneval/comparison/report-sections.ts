@@ -1,6 +1,7 @@
 /** The parts of the report: each writes its figures into the folder and returns its Markdown. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DEFAULT_CANDIDATES } from '../../../../shared/job.ts'
 import { encodePng } from '../../png.ts'
 import type { GenevalTask } from '../metadata.ts'
 import type { Recording } from '../recording/recording.ts'
@@ -15,20 +16,34 @@ import type { Method, MethodChoice } from './method.ts'
 import { mistakeExamples } from './mistake-examples.ts'
 import { pruningMistakes } from './pruning-mistakes.ts'
 import type { ReplayedMethod } from './replayed-method.ts'
-import { countTable, intervalTable, pairTable, paperTable, scoreTable, servedTable } from './score-tables.ts'
-import { waveCosts } from './wave-cost.ts'
+import {
+  againstTable,
+  coherenceTable,
+  countTable,
+  intervalTable,
+  pairTable,
+  paperTable,
+  scoreTable,
+  servedTable,
+} from './score-tables.ts'
+import { type WaveCost, waveCosts } from './wave-cost.ts'
 
 const WAVE_SLOTS = [1, 4, 8]
 
 export function introduction(
   { configuration, prompts, candidates: recorded, steps }: Recording,
-  { absent, unused }: MethodChoice,
+  { absent, unused, unweighed }: MethodChoice,
   { tableCount }: Comparison,
   frozen: string,
 ): string {
   const { bundle, set, images, candidates, stepCount, corrections, guidance, seed } = configuration
   const left = [
     ...(absent.length > 0 ? [`Left out, because bundle or recording lacks the verifier: ${absent.join(', ')}.`] : []),
+    ...(unweighed.length > 0
+      ? [
+          `The bundle has no weights for coherence beside the answers of: ${unweighed.join(', ')}. These stand alone in every table.`,
+        ]
+      : []),
     ...(unused.length > 0 ? [`Read, but not compared: ${unused.join(', ')}.`] : []),
   ]
   return [
@@ -43,11 +58,15 @@ export function introduction(
     'selections of N of a prompt’s candidates, computed without drawing any (halving: over 400 drawn ones); overall is the',
     'mean of the six tasks.',
     'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
-    'prompts of a task agree. Costs are per picture; a row-step is one candidate advanced by one step; "with judging" adds what',
-    'the calls cost, decoding included, in row-steps by the bundle’s own measurement. Of the calls of a process reward only the',
-    'one about the finished picture can change who wins: its line is charged for all of them, and in the last column for those.',
-    'Scores are of verifier and coherence together, weighed as the bundle says, unless the line says otherwise; every verifier has',
-    'its own weights for that.',
+    'prompts of a task agree. "No lead" stands where the interval of a difference contains zero.',
+    '',
+    'Costs are per picture; a row-step is one candidate advanced by one step, of the first pass or of its corrections; a path that',
+    `ends after step k costs k + 1 of them, a finished one ${stepCount}. "With judging" adds what the calls cost, decoding included, in`,
+    'row-steps by the bundle’s own measurement. A call can matter if some answer to it could still change who wins; of the calls of',
+    'a process reward, which ends no path, only the one about the finished picture can.',
+    '',
+    'Scores are of verifier and coherence together, weighed as the bundle says for each verifier, unless the line says otherwise.',
+    'Without coherence its thresholds stay as they are, though they were chosen for both together.',
     '',
     ...yardstickRemarks(recorded.map(({ strict }) => strict)),
     'The detector has labelled a part of what the fine-tuned verifiers learned from, as GenEval’s has in the paper; they share no',
@@ -55,17 +74,29 @@ export function introduction(
   ].join('\n')
 }
 
-export async function scoreSection(out: string, comparison: Comparison): Promise<string> {
+export async function scoreSection(
+  out: string,
+  comparison: Comparison,
+  replayed: readonly ReplayedMethod[],
+  tags: readonly GenevalTask[],
+  seed: number,
+): Promise<string> {
   await writeFile(join(out, 'figure-2.svg'), countFigure(comparison))
+  const weighed = coherenceTable(comparison)
   return [
     `## Scores at N = ${comparison.tableCount} (the paper's Table 1, and PARM's row of Table 3)`,
     scoreTable(comparison),
     'The last line is the share of selections that hold a correct picture at all: no choice can exceed it.',
-    '### As served, on one slot',
-    servedTable(comparison),
-    '95% intervals of the tasks:',
+    'The bundle’s generator and settings make all of them, corrections included. 95% intervals of the tasks:',
     intervalTable(comparison),
-    '### Differences on the same candidates',
+    '### As served',
+    servedTable(comparison, servedSideBySide(comparison, replayed, tags, seed)),
+    `A job that names nothing takes the first of ${DEFAULT_CANDIDATES} that passes. A busy worker gives it one slot, an idle one up to all; the picture`,
+    'is the same. With several slots the cost is the mean of 100 drawn selections a prompt, all slots used from the start.',
+    '### Every method against PARM, on the same candidates',
+    againstTable(comparison),
+    ...(weighed === '' ? [] : ['### What the generator’s own opinion adds', weighed]),
+    '### Pairs',
     pairTable(comparison),
     '### Beside the paper',
     paperTable(comparison),
@@ -74,6 +105,18 @@ export async function scoreSection(out: string, comparison: Comparison): Promise
     '![overall against N](figure-2.svg)',
     countTable(comparison),
   ].join('\n\n')
+}
+
+/** What accept `first` costs at the N of a job that names none, where all its candidates run side by side. */
+function servedSideBySide(
+  { counts }: Comparison,
+  replayed: readonly ReplayedMethod[],
+  tags: readonly GenevalTask[],
+  seed: number,
+): WaveCost | undefined {
+  const first = replayed.find(({ method }) => method.name === 'parm-first')
+  if (first === undefined || !counts.includes(DEFAULT_CANDIDATES)) return undefined
+  return waveCosts(first, tags, DEFAULT_CANDIDATES, [DEFAULT_CANDIDATES], seed)[0]
 }
 
 export async function costSection(
@@ -102,7 +145,7 @@ export async function judgeableSection(out: string, foretold: readonly Foretelli
   const parts: string[] = []
   for (const foretelling of foretold) {
     const { source, question } = foretelling
-    const figure = `judgeable-${source}-${question}.svg`
+    const figure = `judgeable-${source}-${question.replaceAll(' ', '-')}.svg`
     await writeFile(join(out, figure), judgeableFigure(foretelling))
     parts.push(`### ${source}, ${question}`, `![${source}, ${question}](${figure})`, foretellingTable(foretelling))
   }
@@ -139,7 +182,8 @@ export async function calibrationSection(out: string, methods: readonly Calibrat
   }
   return [
     '## Whether probabilities are frequencies',
-    `Over the answers that each method asked for. Potential and alignment hold when the final picture is correct; clarity
+    `Over the answers that each method asked for. Potential and alignment, and the score that decides, which is the answer weighed
+with coherence, hold when the final picture is correct; clarity
 holds when the yardstick says of the step’s picture what it says of the final one, which is less than clarity is taught (the
 final objects must stand in their places as well), so that its probabilities are too low here. ECE: ten bins of equal width.`,
     calibrationTable(methods),

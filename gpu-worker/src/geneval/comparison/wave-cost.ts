@@ -11,6 +11,8 @@ export interface WaveCost {
   readonly slots: number
   readonly rowSteps: Estimate
   readonly judgeCalls: Estimate
+  /** Row-steps, and what judging costs in row-steps. */
+  readonly work: Estimate
   /** Steps that pass until the job ends: what the caller waits for. */
   readonly ticks: Estimate
 }
@@ -37,7 +39,8 @@ export function waveCosts(
       const jobs = Array.from({ length: DRAWS }, () => replayJob(draws.sample(pool, count), method, slotCount))
       const mean = (key: 'rowSteps' | 'judgeCalls' | 'ticks'): number =>
         jobs.reduce((sum, job) => sum + job[key], 0) / DRAWS
-      return { rowSteps: mean('rowSteps'), judgeCalls: mean('judgeCalls'), ticks: mean('ticks') }
+      const [rowSteps, judgeCalls] = [mean('rowSteps'), mean('judgeCalls')]
+      return { rowSteps, judgeCalls, work: rowSteps + method.callRowSteps * judgeCalls, ticks: mean('ticks') }
     })
     const estimate = (key: keyof (typeof means)[number]): Estimate =>
       bootstrap.estimate(means.map((entry) => entry[key])).overall
@@ -45,6 +48,7 @@ export function waveCosts(
       slots: slotCount,
       rowSteps: estimate('rowSteps'),
       judgeCalls: estimate('judgeCalls'),
+      work: estimate('work'),
       ticks: estimate('ticks'),
     }
   })

@@ -20,6 +20,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     judgedSteps: [1, 2],
     fusion: undefined,
     leastGain: 0,
+    isAlone: false,
     callRowSteps: 0.5,
     ...overrides,
   }

@@ -25,9 +25,9 @@ describe('chooseMethods', () => {
     expect(methods.map(({ name, strategy, accept }) => [name, strategy, accept])).toEqual([
       ['baseline', 'baseline', 'best'],
       ['parm', 'parm', 'best'],
+      ['parm-halving', 'parm', 'best'],
       ['parm-first', 'parm', 'first'],
       ['parm-first-patient', 'parm', 'first'],
-      ['parm-halving', 'parm', 'best'],
       ['parm-unpruned', 'orm', 'best'],
     ])
     expect(absent).toEqual(['orm-zs', 'orm-ft', 'prm-zs', 'prm-ft'])
@@ -39,24 +39,29 @@ describe('chooseMethods', () => {
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([1, 2])
   })
 
-  it('asks the generator alone, and verifiers without it, where its opinion is known and weighed', () => {
+  it('asks the generator alone, and all that take the best without it, where its opinion is known and weighed', () => {
     const weights = { bias: 0, own: 1, coherence: 1 }
-    const verifiers = { parm: { ...entry([3]), fusion: { alignment: weights } } }
+    const verifiers = { parm: { ...entry([3]), fusion: { alignment: weights } }, 'orm-zs': entry([]) }
     const named = (isCoherenceKnown: boolean) =>
-      chooseMethods(verifiers, ['parm'], takenIn(12, 6, isCoherenceKnown)).methods.map(({ name }) => name)
-    expect(named(true)).toEqual(expect.arrayContaining(['coherence', 'parm-alone']))
+      chooseMethods(verifiers, ['parm', 'orm-zs'], takenIn(12, 6, isCoherenceKnown)).methods.map(({ name }) => name)
+    const alone = ['parm-alone', 'parm-halving-alone', 'parm-unpruned-alone']
+    expect(named(true).filter((name) => name.endsWith('-alone'))).toEqual(alone)
+    expect(named(true)).toContain('coherence')
     expect(named(false)).not.toContain('coherence')
-    const { methods } = chooseMethods(verifiers, ['parm'], takenIn(12, 6, true))
+    const { methods, unweighed } = chooseMethods(verifiers, ['parm', 'orm-zs'], takenIn(12, 6, true))
+    // What is compared is not the same for a verifier that the bundle knows no weights for, so that is told.
+    expect(unweighed).toEqual(['orm-zs'])
     const fusionOf = (name: string) => methods.find((method) => method.name === name)?.fusion
     expect(fusionOf('parm')).toEqual({ alignment: weights })
     expect(fusionOf('parm-alone')).toBeUndefined()
   })
 
-  it('leaves out the steps that the engine would not judge either, because they do not pay', () => {
+  it('leaves out the steps that the engine would not judge either, because they do not pay, but for the paper’s rule', () => {
     const economics = { callRowSteps: 0.9, pruneRates: [0.2, 0.2, 0.2] }
     // 8, 5 and 2 steps left: 1.6, 1.0 and 0.4 row-steps saved.
     const { methods } = chooseMethods({ parm: { ...entry([3, 6, 9]), economics } }, ['parm'], takenIn(12))
-    expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([3, 6])
+    expect(methods.find(({ name }) => name === 'parm-first')?.judgedSteps).toEqual([3, 6])
+    expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([3, 6, 9])
     // Halving ends half of the candidates at each, whatever the thresholds would do.
     expect(methods.find(({ name }) => name === 'parm-halving')?.judgedSteps).toEqual([3, 6, 9])
   })

@@ -183,6 +183,7 @@ describe.each([3, 0])('a recording of the embedded bundle with %i corrections', 
       fusion: picky.fusion,
       judgedSteps,
       leastGain: 0,
+      isAlone: false,
       callRowSteps: 1,
     }
   }
@@ -282,15 +283,26 @@ describe.each([3, 0])('a recording of the embedded bundle with %i corrections', 
     expect(Object.keys(summary.methods)).toEqual([
       'baseline',
       'parm',
+      'parm-alone',
+      'parm-halving',
+      'parm-halving-alone',
       'parm-first',
       'parm-first-patient',
-      'parm-halving',
       'parm-unpruned',
+      'parm-unpruned-alone',
       'coherence',
-      'parm-alone',
     ])
     const { baseline } = summary.methods
-    expect(Object.keys(baseline ?? {})).toEqual([...GENEVAL_TASKS, 'overall', 'rowSteps', 'judgeCalls', 'strict'])
+    expect(Object.keys(baseline ?? {})).toEqual([
+      ...GENEVAL_TASKS,
+      'overall',
+      'rowSteps',
+      'judgeCalls',
+      'work',
+      'strict',
+      'disagreement',
+    ])
+    expect(summary.methods.coherence).toMatchObject({ judgeCalls: 0, work: CANDIDATES * (STEPS + corrections) })
     expect(baseline).toMatchObject({ single_object: null, rowSteps: STEPS + corrections, judgeCalls: 0 })
     const counted = recording.candidates.filter(({ prompt, correct }) => prompt === 0 && correct.at(-1) === true)
     expect(baseline?.strict.counting).toBe(counted.length / CANDIDATES)
