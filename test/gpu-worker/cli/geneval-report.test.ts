@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -34,8 +34,20 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     expect(stdout).toContain(join(report, 'report.md'))
     expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('## Scores at N = 2')
     expect(await readFile(join(report, 'report.md'), 'utf8')).toContain('Of 6 finished pictures they disagree on')
-    expect(await readFile(join(report, 'report.md'), 'utf8')).toMatch(/Recorded from .* (settings are|so nothing says)/)
+    expect(await readFile(join(report, 'report.md'), 'utf8')).toMatch(
+      /Recorded from .*This report goes by the same ones/,
+    )
     expect(await readdir(report)).toContain('figure-2.svg')
+  })
+
+  it('refuses a recording whose corrections were made otherwise, saying how', async () => {
+    const path = join(recording, 'origin.json')
+    const origin = await readFile(path, 'utf8')
+    await writeFile(path, JSON.stringify({ ...JSON.parse(origin), correcting: { share: 0.9, scoring: 'commit' } }))
+    const { exitCode, stderr } = await geneval('--report', recording)
+    await writeFile(path, origin)
+    expect(exitCode).not.toBe(0)
+    expect(stderr).toContain('was recorded when the bundle made its corrections with share 0.9, and has')
   })
 
   it('tries settings on a recording', async () => {
