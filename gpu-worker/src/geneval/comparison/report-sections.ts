@@ -9,6 +9,7 @@ import { yardstickRemarks } from '../strict/remarks.ts'
 import { calibrationTable, decisionTable, foretellingTable, pruningTable, waveTable } from './analysis-tables.ts'
 import type { Calibration } from './calibration.ts'
 import type { Comparison } from './comparison.ts'
+import { DRAWS } from './drawn-expectation.ts'
 import { type DrawSteps, exampleSheet, exampleTable } from './example-sheet.ts'
 import { costFigure, countFigure, judgeableFigure, reliabilityFigure } from './figures.ts'
 import type { Foretelling } from './judgeability.ts'
@@ -55,7 +56,7 @@ export function introduction(
     ...left,
     '',
     'Every method is replayed by the engine’s own rules on the same recorded candidates. A score is the mean over all',
-    'selections of N of a prompt’s candidates, computed without drawing any (halving: over 400 drawn ones); overall is the',
+    `selections of N of a prompt’s candidates, computed without drawing any (halving: over at least ${DRAWS} drawn ones); overall is the`,
     'mean of the six tasks.',
     'Intervals are 95% bootstrap intervals over prompts (2,000 resamples, paired for differences). They are empty where all',
     'prompts of a task agree. "No lead" stands where the interval of a difference contains zero.',
@@ -87,12 +88,12 @@ export async function scoreSection(
     `## Scores at N = ${comparison.tableCount} (the paper's Table 1, and PARM's row of Table 3)`,
     scoreTable(comparison),
     'The last line is the share of selections that hold a correct picture at all: no choice can exceed it.',
-    'The bundle’s generator and settings make all of them, corrections included. 95% intervals of the tasks:',
+    '95% intervals of the tasks:',
     intervalTable(comparison),
     '### As served',
     servedTable(comparison, servedSideBySide(comparison, replayed, tags, seed)),
-    `A job that names nothing takes the first of ${DEFAULT_CANDIDATES} that passes. A busy worker gives it one slot, an idle one up to all; the picture`,
-    'is the same. With several slots the cost is the mean of 100 drawn selections a prompt, all slots used from the start.',
+    `A job that names nothing takes the first of ${DEFAULT_CANDIDATES} that passes. A busy worker gives it one slot, an idle one up to all; the picture
+is the same. With several slots the cost is the mean of 100 drawn selections a prompt, all slots used from the start.`,
     '### Every method against PARM, on the same candidates',
     againstTable(comparison),
     ...(weighed === '' ? [] : ['### What the generator’s own opinion adds', weighed]),

@@ -10,6 +10,12 @@ const poolOf = (method: Method, answers: readonly number[]) =>
   answers.map((answer, index) => replayPath(evenPath(1, answer, answer, index === answers.length - 1), method))
 
 describe('drawnExpectation', () => {
+  it('sees every candidate equally often, so that of one there is nothing left to chance', () => {
+    const method = methodOf({ search: 'halving', judgedSteps: [1, 2] })
+    const pool = poolOf(method, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    expect(drawnExpectation(pool, method, 1, new SeededDraws(1, 0), 400).score).toBe(1 / 7)
+  })
+
   it('of halving is the mean over drawn selections, the same for the same seed', () => {
     const method = methodOf({ search: 'halving', judgedSteps: [1, 2] })
     const pool = poolOf(method, [0.1, 0.2, 0.3, 0.4])
