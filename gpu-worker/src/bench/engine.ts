@@ -3,6 +3,7 @@ import { Arguments } from '../cli/arguments.ts'
 import { chooseVerifier } from '../cli/engine-settings.ts'
 import { detectorOf, openBundleFor, verifierNamed } from '../cli/local-engine.ts'
 import { runProgram } from '../cli/program.ts'
+import { openYardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import { type BenchSettings, pathLengthOf } from './bench-job.ts'
 import { commit } from './commit.ts'
@@ -43,6 +44,7 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
   const { slots, threads, bundleDir } = settings
   const { manifest } = bundle
   const detector = detectorOf(bundle)
+  const yardstick = await openYardstick(bundleDir, detector, bundle.generator)
   const verifier = verifierNamed(bundle, chooseVerifier(manifest, undefined))
   const length = pathLengthOf(plan, manifest)
   const bench = (candidates: number): BenchSettings => ({ manifest, verifier, candidates, ...length })
@@ -67,12 +69,12 @@ async function measure(part: Part, plan: BenchPlan, bundle: Bundle): Promise<unk
       })
     case 'speedup_vs_reference': {
       const groups = await readPromptGroups(detector.entry, plan.perTask, repeats)
-      return measureSpeedup({ ...common, ...bench(plan.candidates), detector, groups })
+      return measureSpeedup({ ...common, ...bench(plan.candidates), yardstick, groups })
     }
     case 'goodput':
       return measureGoodput({
         ...common,
-        detector,
+        yardstick,
         threads,
         mostCandidates: plan.candidates,
         prompts: await scorable(),

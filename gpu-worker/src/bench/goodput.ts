@@ -1,8 +1,8 @@
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import type { EngineJob, PreparedPrompt, Verifier } from '../engine/ports.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
+import type { Yardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
-import type { BundleDetector } from '../models/detector.ts'
 import { burstyArrivals } from './arrivals.ts'
 import { benchJob } from './bench-job.ts'
 import { type CallCosts, measureCallCosts } from './call-costs.ts'
@@ -18,7 +18,7 @@ export interface GoodputOptions {
   readonly bundle: Bundle
   readonly manifest: BundleManifest
   readonly verifier: Verifier
-  readonly detector: BundleDetector
+  readonly yardstick: Yardstick
   /** Of a job by default. */
   readonly steps: number
   /** Of every job. */
@@ -42,6 +42,7 @@ interface ServedRound {
   readonly perMinute: number
   readonly inTime: number
   readonly rightInTime: number
+  readonly genevalInTime: number
   readonly cutShort: number
   /** Absent where no job was in time. */
   readonly medianMs: number | undefined
@@ -53,8 +54,10 @@ export interface PolicyGoodput {
   readonly perMinute: Spread
   /** Share of the jobs that were, 0..1. */
   readonly inTime: Spread
-  /** Share of the jobs that were, with a picture that the detector finds right, 0..1. */
+  /** Share of the jobs that were, with a picture that is right by the yardstick, 0..1. */
   readonly rightInTime: Spread
+  /** The same by GenEval's rules over the detector. */
+  readonly genevalInTime: Spread
   /** Share of the jobs that were only because they ended with the best picture there was, 0..1. */
   readonly cutShort: Spread
   /** From arrival to picture, of those in time; null where there were none. */
@@ -104,7 +107,7 @@ export async function measureGoodput(options: GoodputOptions): Promise<Goodput> 
     const costs = await measureCallCosts(generator, verifier, prepared[0] as PreparedPrompt, slots, threads)
     onProgress('goodput: call costs measured')
     const models = new RecalledModels({ generator, verifier }, costs, new VirtualClock())
-    const right = new RightPictures(options.detector)
+    const right = new RightPictures(options.yardstick)
     const measured = new Map<string, WorkloadGoodput>()
     for (const workload of WORKLOADS) {
       measured.set(workload.name, await new GoodputMeter(options, workload, models, right, costs).measure())
@@ -178,11 +181,13 @@ class GoodputMeter {
     const inTime = arrivals.flatMap(({ served, arrivalMs }, index) =>
       served === undefined ? [] : [{ ...served, tookMs: served.finishedMs - arrivalMs, prompt: this.#promptOf(index) }],
     )
+    const right = await this.#right.count(inTime)
     const took = inTime.map(({ tookMs }) => tookMs).sort((a, b) => a - b)
     return {
       perMinute: inTime.length / ((arrivalsMs.at(-1) as number) / 60_000),
       inTime: inTime.length / arrivals.length,
-      rightInTime: (await this.#right.count(inTime)) / arrivals.length,
+      rightInTime: right.strict / arrivals.length,
+      genevalInTime: right.geneval / arrivals.length,
       cutShort: inTime.filter(({ isCutShort }) => isCutShort).length / arrivals.length,
       medianMs: took[Math.floor(took.length / 2)],
       inTimeByKind: Object.fromEntries(
@@ -260,7 +265,7 @@ function summarise(
 }
 
 function describe(rounds: readonly ServedRound[]): PolicyGoodput {
-  const spread = (figure: 'perMinute' | 'inTime' | 'rightInTime' | 'cutShort'): Spread =>
+  const spread = (figure: 'perMinute' | 'inTime' | 'rightInTime' | 'genevalInTime' | 'cutShort'): Spread =>
     spreadOf(rounds.map((served) => served[figure]))
   const medians = rounds.flatMap(({ medianMs }) => medianMs ?? [])
   const kinds = Map.groupBy(
@@ -273,6 +278,7 @@ function describe(rounds: readonly ServedRound[]): PolicyGoodput {
     perMinute: spread('perMinute'),
     inTime: spread('inTime'),
     rightInTime: spread('rightInTime'),
+    genevalInTime: spread('genevalInTime'),
     cutShort: spread('cutShort'),
     medianMs: medians.length === 0 ? null : spreadOf(medians),
     inTimeByKind: Object.fromEntries(

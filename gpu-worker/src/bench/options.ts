@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { DEFAULT_CANDIDATES } from '../../../shared/job.ts'
 import { LIMITS } from '../../../shared/limits.ts'
 import { type Arguments, UsageError } from '../cli/arguments.ts'
 import { ENGINE_FLAGS, ENGINE_HELP, type EngineSettings, readEngineSettings } from '../cli/engine-settings.ts'
@@ -18,8 +19,6 @@ const SIZES = {
   quick: { repeats: 1, candidates: 2, jobs: 4, perTask: 1, waiting: [1, 50], jobsPerLoad: 8, steps: 3 },
 } as const
 const LOADS = [0.5, 0.8, 1, 1.3]
-/** Candidates of a job that is served, as the API's default has it; the paper's 20 are for the comparison with it. */
-const SERVED_CANDIDATES = 4
 
 export const BENCH_HELP = `npm run bench:engine -- [flags]
 
@@ -60,7 +59,8 @@ export function readBenchPlan(parsed: Arguments): BenchPlan {
     parts: PARTS.filter((part) => parsed.choices('only', PARTS, PARTS).includes(part)),
     repeats: parsed.integer('repeats', { min: 1, max: 1000 }, size.repeats),
     candidates,
-    servedCandidates: Math.min(SERVED_CANDIDATES, candidates),
+    // As a job that names none has them; the paper's 20 are for the comparison with it.
+    servedCandidates: Math.min(DEFAULT_CANDIDATES, candidates),
     jobs: parsed.integer('jobs', { min: 1, max: 100_000 }, size.jobs),
     perTask: parsed.integer('per-task', { min: 1, max: 50 }, size.perTask),
     waiting: size.waiting,

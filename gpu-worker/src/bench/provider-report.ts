@@ -2,7 +2,7 @@ import { chooseVerifier } from '../cli/engine-settings.ts'
 import { detectorOf, verifierNamed } from '../cli/local-engine.ts'
 import { createEngine } from '../engine/engine.ts'
 import type { PreparedPrompt } from '../engine/ports.ts'
-import { judgePicture } from '../geneval/rules.ts'
+import { openYardstick } from '../geneval/strict/yardstick.ts'
 import { type Bundle, openBundle } from '../models/bundle-loader.ts'
 import type { Provider } from '../models/providers.ts'
 import type { RowWarmUp } from '../models/row-warm-up.ts'
@@ -11,6 +11,7 @@ import { benchJob, pathLengthOf, successOf } from './bench-job.ts'
 import { CALLS, type Call } from './call-costs.ts'
 import { readPromptGroups } from './options.ts'
 import { type Placement, placementOf } from './placement.ts'
+import { type RightCount, RightPictures } from './right-pictures.ts'
 import { round } from './statistics.ts'
 import { type StepAgreement, stepAgreement, trialRows } from './step-agreement.ts'
 
@@ -71,8 +72,8 @@ export interface JobsReport {
   readonly rowSteps: number
   readonly rowStepsPerSecond: number
   readonly judgeCalls: number
-  /** Pictures that show what was asked for, by the bundle's detector. */
-  readonly correct: number
+  /** Pictures that are right by the yardstick, and by GenEval's rules over the detector. */
+  readonly right: RightCount
 }
 
 const CPU_SLOTS = 8
@@ -233,10 +234,11 @@ async function measureJobs(bundle: Bundle, accept: 'best' | 'first', plan: Provi
   const seconds = (performance.now() - startedMs) / 1000
   stopping.abort()
   await running
-  const detections = await detector.detect(outcomes.map(({ pixels }) => pixels))
-  const correct = prompts.filter(
-    (prompt, place) => judgePicture(detections[place] ?? [], prompt, detector.entry.thresholds).correct,
-  )
+  const yardstick = await openYardstick(plan.bundleDir, detector, generator)
+  const drawn = prompts.map((prompt, place) => ({
+    prompt,
+    pixels: (outcomes[place] as (typeof outcomes)[number]).pixels,
+  }))
   const rowSteps = outcomes.reduce((sum, { cost }) => sum + cost.rowSteps, 0)
   return {
     accept,
@@ -247,6 +249,6 @@ async function measureJobs(bundle: Bundle, accept: 'best' | 'first', plan: Provi
     rowSteps,
     rowStepsPerSecond: round(rowSteps / seconds),
     judgeCalls: outcomes.reduce((sum, { cost }) => sum + cost.judgeCalls, 0),
-    correct: correct.length,
+    right: await new RightPictures(yardstick).count(drawn),
   }
 }

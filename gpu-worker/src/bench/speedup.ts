@@ -2,18 +2,18 @@ import { createEngine } from '../engine/engine.ts'
 import type { EngineJob, Pixels } from '../engine/ports.ts'
 import { type Estimate, PromptBootstrap } from '../geneval/comparison/bootstrap.ts'
 import type { GenevalPrompt } from '../geneval/metadata.ts'
-import { judgePicture } from '../geneval/rules.ts'
-import { type Score, type ScoredImage, scoreImages } from '../geneval/scores.ts'
+import { type Score, scoreImages } from '../geneval/scores.ts'
+import type { PictureVerdict, Yardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
-import type { BundleDetector } from '../models/detector.ts'
 import { type SpentTime, startStopwatch } from '../models/spent-time.ts'
 import { type BenchSettings, benchJob, successOf } from './bench-job.ts'
 import { runReference } from './reference-procedure.ts'
+import { judgeDrawn } from './right-pictures.ts'
 import { round, type Spread, spreadOf } from './statistics.ts'
 
 export interface SpeedupOptions extends BenchSettings {
   readonly bundle: Bundle
-  readonly detector: BundleDetector
+  readonly yardstick: Yardstick
   readonly slots: number
   /** One group is made at a time by each method; groups take turns. */
   readonly groups: readonly (readonly GenevalPrompt[])[]
@@ -41,8 +41,11 @@ export interface MethodReport {
   readonly processorMsPerImage: Spread
   readonly rowStepsPerImage: number
   readonly judgedPicturesPerImage: number
+  /** By the yardstick. */
+  readonly strict: Score
+  /** By GenEval's rules over the detector. */
   readonly geneval: Score
-  /** That score minus the reference's, of the same prompts and seeds, with its 95% interval over prompts. */
+  /** The yardstick's score minus the reference's, of the same prompts and seeds, with its 95% interval over prompts. */
   readonly gain: Estimate
 }
 
@@ -103,18 +106,19 @@ async function reportMethods(
   turns: Readonly<Record<Method, readonly Turn[]>>,
   options: SpeedupOptions,
 ): Promise<Record<Method, MethodReport>> {
-  const reference = await scoredImages(turns.reference, options)
+  const prompts = options.groups.flat()
+  const reference = await verdictsOn(turns.reference, options)
   const bootstrap = new PromptBootstrap(
-    reference.map(({ tag }) => tag),
+    prompts.map(({ tag }) => tag),
     0,
   )
   const report = async (method: Method): Promise<MethodReport> => {
-    const images = await scoredImages(turns[method], options)
-    const differences = images.map(({ correct }, index) => Number(correct) - Number(reference[index]?.correct))
-    const { score, low, high } = scoreImages(images).overall
+    const verdicts = method === 'reference' ? reference : await verdictsOn(turns[method], options)
+    const differences = verdicts.map(({ correct }, index) => Number(correct) - Number(reference[index]?.correct))
     return {
       ...costOf(turns[method]),
-      geneval: { score: round(score), low: round(low), high: round(high) },
+      strict: scoreOf(prompts, verdicts, ({ correct }) => correct),
+      geneval: scoreOf(prompts, verdicts, ({ geneval }) => geneval),
       gain: bootstrap.estimate(differences).overall,
     }
   }
@@ -176,7 +180,7 @@ async function takeTogether(
   return outcomes.map(successOf).map(({ pixels, cost }) => ({ pixels, ...cost }))
 }
 
-function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval' | 'gain'> {
+function costOf(turns: readonly Turn[]): Omit<MethodReport, 'strict' | 'geneval' | 'gain'> {
   const pictures = turns.flatMap((turn) => turn.pictures)
   const mean = (value: (picture: Picture) => number): number =>
     round(pictures.reduce((sum, picture) => sum + value(picture), 0) / pictures.length)
@@ -188,15 +192,25 @@ function costOf(turns: readonly Turn[]): Omit<MethodReport, 'geneval' | 'gain'> 
   }
 }
 
-/** One method's pictures, each found right or wrong by the bundle's detector; every prompt has one. */
-async function scoredImages(turns: readonly Turn[], { groups, detector }: SpeedupOptions): Promise<ScoredImage[]> {
-  const images: ScoredImage[] = []
-  for (const [index, { pictures }] of turns.entries()) {
-    const detections = await detector.detect(pictures.map(({ pixels }) => pixels))
-    for (const [place, prompt] of (groups[index] ?? []).entries()) {
-      const { correct } = judgePicture(detections[place] ?? [], prompt, detector.entry.thresholds)
-      images.push({ prompt: images.length, tag: prompt.tag, correct })
-    }
-  }
-  return images
+/** Of one method's pictures; every prompt has one. */
+async function verdictsOn(turns: readonly Turn[], { groups, yardstick }: SpeedupOptions): Promise<PictureVerdict[]> {
+  const drawn = groups.flatMap((prompts, index) => {
+    const { pictures } = turns[index] as Turn
+    return prompts.map((prompt, place) => ({ prompt, pixels: (pictures[place] as Picture).pixels }))
+  })
+  return judgeDrawn(yardstick, drawn)
+}
+
+function scoreOf(
+  prompts: readonly GenevalPrompt[],
+  verdicts: readonly PictureVerdict[],
+  isRight: (verdict: PictureVerdict) => boolean,
+): Score {
+  const images = verdicts.map((verdict, prompt) => ({
+    prompt,
+    tag: (prompts[prompt] as GenevalPrompt).tag,
+    correct: isRight(verdict),
+  }))
+  const { score, low, high } = scoreImages(images).overall
+  return { score: round(score), low: round(low), high: round(high) }
 }

@@ -38,12 +38,7 @@ export class BundleDetector {
     this.#thread = thread
   }
 
-  /** @returns for each picture its detections with a score above 0, highest first; no threshold is applied. */
-  async detect(pictures: readonly Pixels[]): Promise<(readonly Detection[])[]> {
-    return (await this.look(pictures)).map(({ detections }) => detections)
-  }
-
-  /** Objects and faults of each picture. */
+  /** @returns for each picture its faults and its detections with a score above 0, highest first; no threshold is applied. */
   async look(pictures: readonly Pixels[]): Promise<PictureSeen[]> {
     if (pictures.length === 0) return []
     const pixels = packPictures(pictures, this.#pictureBytes)

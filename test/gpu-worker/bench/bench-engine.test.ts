@@ -17,7 +17,8 @@ describe('npm run bench:engine', { timeout: 900_000 }, () => {
     expect(methods.reference.rowStepsPerImage).toBe(6)
     expect(methods.best.rowStepsPerImage).toBeLessThanOrEqual(6)
     expect(methods.reference.gain).toEqual({ value: 0, low: 0, high: 0 })
-    expect(methods.first.gain.value).toBeCloseTo(methods.first.geneval.score - methods.reference.geneval.score, 3)
+    expect(methods.first.gain.value).toBeCloseTo(methods.first.strict.score - methods.reference.strict.score, 3)
+    expect(Object.keys(methods.first.geneval)).toEqual(['score', 'low', 'high'])
 
     const { byProcessorTime, stepGigaOperations } = report.peak_share
     expect(stepGigaOperations.int8).toBeGreaterThan(stepGigaOperations.float)
@@ -35,8 +36,11 @@ describe('npm run bench:engine', { timeout: 900_000 }, () => {
         const others = ['oneAtATime', 'staticBatches', 'withoutTruncation', 'cutAtDeadline']
         expect(Object.keys(engineOver)).toEqual(others)
         expect(Object.keys(policies)).toEqual(['engine', ...others])
-        for (const { inTime, rightInTime } of Object.values<Record<string, { high: number }>>(policies)) {
-          expect(rightInTime?.high).toBeLessThanOrEqual(inTime?.high as number)
+        for (const { inTime, rightInTime, genevalInTime } of Object.values<Record<string, { high: number }>>(
+          policies,
+        )) {
+          expect(genevalInTime?.high).toBeLessThanOrEqual(inTime?.high as number)
+          expect(rightInTime?.high).toBeLessThanOrEqual(genevalInTime?.high as number)
         }
       }
     }

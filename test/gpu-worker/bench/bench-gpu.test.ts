@@ -31,7 +31,8 @@ describe('npm run bench:gpu', { timeout: 900_000 }, () => {
       ['best', 6],
       ['first', 6],
     ])
-    for (const { rowSteps, imagesPerMinute } of cpu.jobs) {
+    for (const { rowSteps, imagesPerMinute, right } of cpu.jobs) {
+      expect(right.strict).toBeLessThanOrEqual(right.geneval)
       expect(rowSteps).toBeLessThanOrEqual(24)
       expect(imagesPerMinute).toBeGreaterThan(0)
     }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { RightPictures } from '../../../gpu-worker/src/bench/right-pictures.ts'
+import { judgeDrawn, RightPictures } from '../../../gpu-worker/src/bench/right-pictures.ts'
 import type { GenevalPrompt } from '../../../gpu-worker/src/geneval/metadata.ts'
-import type { Detection } from '../../../gpu-worker/src/models/detector.ts'
+import type { PictureVerdict } from '../../../gpu-worker/src/geneval/strict/yardstick.ts'
 
 const promptFor = (name: string): GenevalPrompt => ({
   tag: 'single_object',
@@ -9,31 +9,45 @@ const promptFor = (name: string): GenevalPrompt => ({
   include: [{ class: name, count: 1 }],
   exclude: [],
 })
+const [cat, dog] = ['cat', 'dog'].map(promptFor) as [GenevalPrompt, GenevalPrompt]
+/** A picture of one byte: 0 a dog, 1 a cat, 2 a cat with a fault. */
+const pictureOf = (shown: number): Uint8Array => Uint8Array.of(shown)
 
-it('counts the pictures that show what was asked for, and looks at each of a prompt once', async () => {
-  const looked: number[] = []
-  // A picture of one byte shows a cat where that is 1.
-  const detect = async (pictures: readonly Uint8Array[]): Promise<Detection[][]> => {
+/** @param looked  how many pictures each call had */
+const yardstickOf = (looked: number[]) => ({
+  judge: async (pictures: readonly Uint8Array[], prompt: GenevalPrompt): Promise<PictureVerdict[]> => {
     looked.push(pictures.length)
-    return pictures.map(([pixel]) => [
-      { class: pixel === 1 ? 'cat' : 'dog', score: 0.99, color: 'red', box: [0, 0, 8, 8] as const },
-    ])
-  }
-  const entry = { thresholds: { score: 0.3, counting: 0.9 } }
-  const right = new RightPictures({ entry, detect })
-  const [cat, dog] = ['cat', 'dog'].map(promptFor) as [GenevalPrompt, GenevalPrompt]
-  const [shows, other] = [Uint8Array.of(1), Uint8Array.of(0)]
-  expect(
-    await right.count([
-      { prompt: cat, pixels: shows },
-      { prompt: dog, pixels: shows },
-    ]),
-  ).toBe(1)
-  expect(
-    await right.count([
-      { prompt: cat, pixels: shows },
-      { prompt: cat, pixels: other },
-    ]),
-  ).toBe(1)
-  expect(looked).toEqual([2, 1])
+    return pictures.map(([shown]) => {
+      const geneval = prompt === cat ? shown !== 0 : shown === 0
+      const correct = geneval && shown !== 2
+      return { correct, geneval, strict: { detector: correct, matcher: correct }, failures: [] }
+    })
+  },
+})
+
+it('counts the pictures that are right by the yardstick and by the rules, and looks at each of a prompt once', async () => {
+  const looked: number[] = []
+  const right = new RightPictures(yardstickOf(looked))
+  const first = await right.count([
+    { prompt: cat, pixels: pictureOf(1) },
+    { prompt: dog, pixels: pictureOf(1) },
+    { prompt: cat, pixels: pictureOf(1) },
+  ])
+  expect(first).toEqual({ strict: 2, geneval: 2 })
+  const second = await right.count([
+    { prompt: cat, pixels: pictureOf(1) },
+    { prompt: cat, pixels: pictureOf(2) },
+  ])
+  expect(second).toEqual({ strict: 1, geneval: 2 })
+  expect(looked).toEqual([1, 1, 1])
+})
+
+it('gives verdicts in the order of the pictures, whatever prompts they are of', async () => {
+  const drawn = [
+    { prompt: cat, pixels: pictureOf(0) },
+    { prompt: dog, pixels: pictureOf(0) },
+    { prompt: cat, pixels: pictureOf(1) },
+  ]
+  const verdicts = await judgeDrawn(yardstickOf([]), drawn)
+  expect(verdicts.map(({ correct }) => correct)).toEqual([false, true, true])
 })
