@@ -1,5 +1,5 @@
 import { cpus } from 'node:os'
-import { commit } from '../../gpu-worker/src/bench/commit.ts'
+import { commit } from '../../gpu-worker/src/cli/commit.ts'
 
 /** What a figure must be read with. */
 export function machine(): object {

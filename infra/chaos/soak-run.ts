@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { commit } from '../../gpu-worker/src/bench/commit.ts'
+import { commit } from '../../gpu-worker/src/cli/commit.ts'
 import type { OutsideQueue } from '../local/outside-queue.ts'
 import { type LocalStack, startStack } from '../local/stack.ts'
 import { Dice } from './dice.ts'

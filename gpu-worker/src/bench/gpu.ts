@@ -1,9 +1,9 @@
 import { cpus } from 'node:os'
 import { Arguments, UsageError } from '../cli/arguments.ts'
+import { commit } from '../cli/commit.ts'
 import { ENGINE_FLAGS, ENGINE_HELP, readEngineSettings } from '../cli/engine-settings.ts'
 import { runProgram } from '../cli/program.ts'
 import { PROVIDERS } from '../models/providers.ts'
-import { commit } from './commit.ts'
 import { measureProvider, type ProviderPlan, type ProviderReport } from './provider-report.ts'
 
 const FLAGS = ['size', 'most-rows', 'candidates', 'per-task', ...ENGINE_FLAGS] as const

@@ -1,3 +1,5 @@
+import { cpus } from 'node:os'
+import { basename } from 'node:path'
 import type { BundleManifest } from '../../../shared/bundle.ts'
 import { writeComparison } from '../geneval/comparison/comparison-report.ts'
 import { frozenSettings } from '../geneval/comparison/frozen-settings.ts'
@@ -5,6 +7,7 @@ import { drawPredictions } from '../geneval/comparison/recorded-pictures.ts'
 import { readOrigin } from '../geneval/recording/origin.ts'
 import { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { recordingPaths } from '../geneval/recording/recording.ts'
+import { commit } from './commit.ts'
 import type { EngineSettings } from './engine-settings.ts'
 import { readRecordingOf } from './geneval-recorded.ts'
 import type { ReportPlan } from './geneval-report-options.ts'
@@ -29,6 +32,7 @@ export async function report(
     const { path, summary } = await writeComparison(out, recording, {
       verifiers: manifest.verifiers,
       frozen: frozenSettings(await readOrigin(dir), manifest.revision),
+      madeBy: madeBy(dir, manifest.revision),
       imageSize: manifest.generator.imageSize,
       draw: drawPredictions(predictions, configuration, (codes) => bundle.generator.decode(codes)),
     })
@@ -37,4 +41,11 @@ export async function report(
   } finally {
     await bundle.close()
   }
+}
+
+/** As a figure is to be read with: command, commit, bundle and machine. */
+function madeBy(dir: string, revision: string): string {
+  const processor = cpus()[0]?.model.trim() ?? 'unknown processor'
+  const code = commit() ?? 'unknown, for this is no checkout'
+  return `Made by \`npm run geneval -- --report ${basename(dir)}\`, commit ${code}, bundle ${revision.slice(0, 12)}, on ${processor}.`
 }

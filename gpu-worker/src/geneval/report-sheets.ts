@@ -29,6 +29,18 @@ export class SheetWriter {
     this.#imageSize = imageSize
   }
 
+  /** The first pictures of every task on one sheet, a row a task: what nobody chose, at a glance. */
+  async writeOverview(results: readonly ImageResult[]): Promise<string> {
+    const rows: SheetRow[] = []
+    for (const [task, ofTask] of Map.groupBy(results, ({ tag }) => tag)) {
+      const shown = ofTask.slice(0, COLUMNS)
+      const right = shown.filter(({ correct }) => correct).length
+      const pictures = await Promise.all(shown.map((result, index) => this.#picture(result, `${index + 1}`)))
+      rows.push({ title: `${task}: ${right} of ${shown.length} right`, pictures })
+    }
+    return this.#write(`sheet-${this.#set}.png`, rows, `the first pictures of each task of ${this.#set} prompts`)
+  }
+
   /** The first pictures of a task, with their verdicts below. */
   async writeFirst(task: GenevalTask, results: readonly ImageResult[]): Promise<string> {
     const shown = results.slice(0, FIRST_PICTURES)

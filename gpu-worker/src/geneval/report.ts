@@ -28,8 +28,8 @@ export interface ReportContent {
 }
 
 /**
- * Writes report.md into the run's folder, with a plot for each set of prompts and two sheets for each of its tasks: the
- * first pictures in the order of the prompts, which nobody chose, and examples of the commonest failures.
+ * Writes report.md into the run's folder, with a plot and a sheet for each set of prompts and two sheets for each of its tasks:
+ * the first pictures in the order of the prompts, which nobody chose, and examples of the commonest failures.
  *
  * @returns path of report.md
  */
@@ -60,6 +60,10 @@ async function describeSection(
   await writeFile(join(folder.dir, plot), scorePlot(scores, `${title}, ${name} prompts`))
   const sheets = new SheetWriter(folder, name, prompts, imageSize)
   const parts = [`## ${name} prompts`, scoreTable(section, configuration.images), `![scores](${plot})`]
+  parts.push(
+    'The first pictures of each task, which nobody chose; green is right by the yardstick.',
+    await sheets.writeOverview(results),
+  )
   for (const { task } of scores.tasks) {
     parts.push(
       await describeTask(

@@ -37,6 +37,9 @@ describe('npm run geneval -- --report and --tune', { timeout: 300_000 }, () => {
     expect(await readFile(join(report, 'report.md'), 'utf8')).toMatch(
       /Recorded from .*This report goes by the same ones/,
     )
+    expect(await readFile(join(report, 'report.md'), 'utf8')).toContain(
+      'Made by `npm run geneval -- --report recording`, commit ',
+    )
     expect(await readdir(report)).toContain('figure-2.svg')
   })
 

@@ -68,6 +68,7 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
       'results.jsonl',
       'run.json',
       'scores-generated.svg',
+      'sheet-generated.png',
       'sheet-generated-counting.png',
       'sheet-generated-single_object.png',
       ...failed.map((task) => `failures-generated-${task}.png`),
@@ -128,10 +129,13 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     const whole = join(dir, 'whole')
     const first = await geneval('--record', whole, ...flags)
     expect(first.exitCode, first.stderr).toBe(0)
-    expect(JSON.parse(lastLine(first.stdout))).toEqual({ pictures: 4, candidates: 8, rowSteps: 32 })
+    const { generator, verifiers } = await readManifest(BUNDLE_DIR)
+    // A path is as long as a job's: its corrections belong to it.
+    const rowSteps = 8 * (4 + (generator.corrections?.steps ?? 0))
+    expect(JSON.parse(lastLine(first.stdout))).toEqual({ pictures: 4, candidates: 8, rowSteps })
     const recording = await readRecording(whole)
     expect(recording.candidates).toHaveLength(8)
-    expect(recording.verifiers).toEqual(Object.keys((await readManifest(BUNDLE_DIR)).verifiers).sort())
+    expect(recording.verifiers).toEqual(Object.keys(verifiers).sort())
 
     const cut = join(dir, 'cut')
     await killOnceStored(join(cut, 'predictions.bin'), ['--record', cut, ...flags])

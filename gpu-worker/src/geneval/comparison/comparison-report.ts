@@ -33,6 +33,8 @@ export interface ReportBundle {
   readonly draw: DrawSteps
   /** What is known of when its settings were chosen: a paragraph. */
   readonly frozen: string
+  /** Which program makes the report, and where: a line. */
+  readonly madeBy: string
 }
 
 /** The six scores (null for a task without prompts) and overall. */
@@ -85,7 +87,7 @@ export async function writeComparison(
 
   await writeFile(join(out, 'comparison.json'), `${JSON.stringify({ comparison, calibrations, foretold }, null, 1)}\n`)
   const sections = [
-    introduction(recording, choice, comparison, bundle.frozen),
+    introduction(recording, choice, comparison, bundle),
     await scoreSection(out, comparison, replayed, tags, SEED),
     await costSection(out, comparison, plain, tags, SEED),
     await judgeableSection(out, foretold),

@@ -35,7 +35,7 @@ export function introduction(
   { configuration, prompts, candidates: recorded, steps }: Recording,
   { absent, unused, unweighed }: MethodChoice,
   { tableCount }: Comparison,
-  frozen: string,
+  { frozen, madeBy }: { readonly frozen: string; readonly madeBy: string },
 ): string {
   const { bundle, set, images, candidates, stepCount, corrections, guidance, seed } = configuration
   const left = [
@@ -54,6 +54,7 @@ export function introduction(
     `corrections, guidance ${guidance}, seed ${seed}; pictures were looked at after steps ${steps.join(', ')}. Tables are for N = ${tableCount}.`,
     frozen,
     ...left,
+    madeBy,
     '',
     'Every method is replayed by the engine’s own rules on the same recorded candidates. A score is the mean over all',
     `selections of N of a prompt’s candidates, computed without drawing any (halving: over at least ${DRAWS} drawn ones); overall is the`,

@@ -273,6 +273,7 @@ describe.each([3, 0])('a recording of the embedded bundle with %i corrections', 
     const parts = {
       verifiers: manifest.verifiers,
       frozen: 'Recorded today.',
+      madeBy: 'Made by a test.',
       imageSize: generator.imageSize,
       draw: drawPredictions(predictions, recording.configuration, (codes) => generator.decode(codes)),
     }
