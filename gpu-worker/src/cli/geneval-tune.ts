@@ -45,6 +45,7 @@ export async function tune(
     judgedSteps: [],
     leastGain: 0,
     isAlone: false,
+    isServed: false,
     callRowSteps: entry.economics?.callRowSteps ?? 0,
   }
   const tried = settingGrid(steps, method)

@@ -29,6 +29,8 @@ export interface Method {
   readonly leastGain: number
   /** Whether the answers stand alone, although the bundle weighs the generator's coherence with them. */
   readonly isAlone: boolean
+  /** Whether a job does this that names nothing but its accept rule and its number of candidates. */
+  readonly isServed: boolean
   /** What one answer and the decoding of its picture cost, in row-steps; 0 where nobody is asked or the bundle does not say. */
   readonly callRowSteps: number
 }
@@ -45,6 +47,8 @@ type Role = Pick<Method, 'name' | 'label' | 'strategy' | 'accept' | 'verifier'> 
   Partial<Pick<Method, 'search' | 'leastGain'>> & {
     /** Whether all steps are judged that the bundle lists, as the paper does, or those of them that pay, as the engine does. */
     readonly judges?: 'listed'
+    /** Of the roles that a bundle can serve with an accept rule, those stay that have its search. */
+    readonly isOfServed?: boolean
   }
 
 /** As a job's own `judging.leastGain`: what accept `first` brings where its caller would rather wait. */
@@ -66,6 +70,7 @@ const ROLES: readonly Role[] = [
   { ...BEST, name: 'prm-ft', label: 'PRM, fine-tuned', strategy: 'prm', verifier: 'prm-ft' },
   { ...BEST, name: 'parm', label: 'PARM, the paper’s rule', strategy: 'parm', verifier: 'parm', judges: 'listed' },
   { ...BEST, name: 'parm-halving', label: 'PARM, halving', strategy: 'parm', search: 'halving', verifier: 'parm' },
+  { ...BEST, name: 'parm-plain', label: 'PARM, plain', strategy: 'parm', verifier: 'parm', isOfServed: true },
   { ...FIRST, name: 'parm-first', label: 'PARM, accept first', strategy: 'parm', verifier: 'parm' },
   {
     ...FIRST,
@@ -86,6 +91,7 @@ const NOBODY_ASKED = {
   judgedSteps: [],
   leastGain: 0,
   isAlone: false,
+  isServed: false,
   callRowSteps: 0,
 }
 
@@ -117,11 +123,17 @@ export function chooseMethods(
   const firstPass = taken.stepCount - corrections
   const isThere = (name: string): boolean => Object.hasOwn(verifiers, name) && recorded.includes(name)
   const methods = ROLES.flatMap((role): Method[] => {
-    const { judges, search = 'plain', ...part } = role
+    const { judges, isOfServed = false, search = 'plain', ...part } = role
     if (part.verifier === undefined) return [{ ...part, ...NOBODY_ASKED, search }]
     if (part.verifier === THE_GENERATOR) return taken.isCoherenceKnown ? [{ ...part, ...NOBODY_ASKED, search }] : []
     const entry = isThere(part.verifier) ? verifiers[part.verifier] : undefined
     if (entry === undefined) return []
+    const isServed =
+      part.strategy === 'parm' &&
+      judges === undefined &&
+      part.leastGain === undefined &&
+      search === (entry.search?.[part.accept] ?? 'plain')
+    if (isOfServed && !isServed) return []
     const listed = scaleSteps(entry.judgedSteps, entry.judgedStepsOf, firstPass, corrections)
     const method: Method = {
       ...part,
@@ -132,6 +144,7 @@ export function chooseMethods(
         judges === 'listed' ? listed : worthwhileSteps(listed, firstPass, economicsOf(entry), search, corrections),
       leastGain: part.leastGain ?? entry.leastGain?.[part.accept] ?? 0,
       isAlone: false,
+      isServed,
       callRowSteps: entry.economics?.callRowSteps ?? 0,
     }
     return part.accept === 'best' && entry.fusion !== undefined ? [method, withoutCoherence(method)] : [method]
@@ -149,5 +162,12 @@ export function chooseMethods(
 
 function withoutCoherence(method: Method): Method {
   const { name, label } = method
-  return { ...method, name: `${name}-alone`, label: `${label}, without coherence`, fusion: undefined, isAlone: true }
+  return {
+    ...method,
+    name: `${name}-alone`,
+    label: `${label}, without coherence`,
+    fusion: undefined,
+    isAlone: true,
+    isServed: false,
+  }
 }

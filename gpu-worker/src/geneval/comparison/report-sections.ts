@@ -116,7 +116,7 @@ function servedSideBySide(
   tags: readonly GenevalTask[],
   seed: number,
 ): WaveCost | undefined {
-  const first = replayed.find(({ method }) => method.name === 'parm-first')
+  const first = replayed.find(({ method }) => method.isServed && method.accept === 'first')
   if (first === undefined || !counts.includes(DEFAULT_CANDIDATES)) return undefined
   return waveCosts(first, tags, DEFAULT_CANDIDATES, [DEFAULT_CANDIDATES], seed)[0]
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_CANDIDATES } from '../../../../shared/job.ts'
+import { type AcceptRule, DEFAULT_CANDIDATES } from '../../../../shared/job.ts'
 import { GENEVAL_TASKS } from '../metadata.ts'
 import type { Estimate } from './bootstrap.ts'
 import type { ComparedMethod, Comparison, MethodAtCount } from './comparison.ts'
@@ -90,17 +90,18 @@ function boldWithInterval({ value, low, high }: Estimate): string {
  * @param costs  of accept `first` where N candidates run side by side, at N = 4; undefined where it was not compared
  */
 export function servedTable({ methods, counts, tableCount }: Comparison, costs: WaveCost | undefined): string {
-  const rowOf = (name: string, count: number, slots: string, dearer: WaveCost | undefined): string[][] => {
-    const compared = methods.find(({ method }) => method.name === name)
-    if (compared === undefined || !counts.includes(count)) return []
-    return [
-      [`${compared.method.label}, N = ${count}`, slots, ...scoreCells({ ...atCount(compared, count), ...dearer })],
-    ]
-  }
+  const rowsOf = (accept: AcceptRule, count: number, slots: string, dearer: WaveCost | undefined): string[][] =>
+    methods
+      .filter(({ method }) => method.isServed && method.accept === accept && counts.includes(count))
+      .map((compared) => [
+        `${compared.method.label}, N = ${count}`,
+        slots,
+        ...scoreCells({ ...atCount(compared, count), ...dearer }),
+      ])
   const rows = [
-    ...rowOf('parm-first', DEFAULT_CANDIDATES, '1', undefined),
-    ...(costs === undefined ? [] : rowOf('parm-first', DEFAULT_CANDIDATES, String(costs.slots), costs)),
-    ...rowOf('parm-halving', tableCount, 'any', undefined),
+    ...rowsOf('first', DEFAULT_CANDIDATES, '1', undefined),
+    ...(costs === undefined ? [] : rowsOf('first', DEFAULT_CANDIDATES, String(costs.slots), costs)),
+    ...rowsOf('best', tableCount, 'any', undefined),
   ]
   return markdownTable(['as served', 'slots of the job', ...HEAD], rows)
 }

@@ -21,6 +21,7 @@ export function methodOf(overrides: Partial<Method> = {}): Method {
     fusion: undefined,
     leastGain: 0,
     isAlone: false,
+    isServed: false,
     callRowSteps: 0.5,
     ...overrides,
   }

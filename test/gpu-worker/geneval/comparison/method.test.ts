@@ -20,7 +20,11 @@ const takenIn = (firstPass: number, corrections = 0, isCoherenceKnown = false) =
 
 describe('chooseMethods', () => {
   it('takes the verifiers that bundle and recording have, and names the others', () => {
-    const verifiers = { parm: entry([3, 5]), 'orm-zs': entry([]), other: entry([]) }
+    const verifiers = {
+      parm: { ...entry([3, 5]), search: { best: 'halving' as const } },
+      'orm-zs': entry([]),
+      other: entry([]),
+    }
     const { methods, absent, unused } = chooseMethods(verifiers, ['parm', 'other', 'prm-ft'], takenIn(12))
     expect(methods.map(({ name, strategy, accept }) => [name, strategy, accept])).toEqual([
       ['baseline', 'baseline', 'best'],
@@ -34,6 +38,17 @@ describe('chooseMethods', () => {
     expect(unused).toEqual(['other', 'prm-ft'])
   })
 
+  it('tells what a job does that names no search: what the bundle says, or plain', () => {
+    const served = (search: VerifierEntry['search']) =>
+      chooseMethods({ parm: { ...entry([3]), ...(search && { search }) } }, ['parm'], takenIn(12))
+        .methods.filter(({ isServed }) => isServed)
+        .map(({ name }) => name)
+    expect(served({ best: 'halving' })).toEqual(['parm-halving', 'parm-first'])
+    expect(served(undefined)).toEqual(['parm-plain', 'parm-first'])
+    // Halving with accept `first` is not replayed, so nothing is said to be served there.
+    expect(served({ first: 'halving' })).toEqual(['parm-plain'])
+  })
+
   it('moves judged steps to the number of steps that was recorded', () => {
     const { methods } = chooseMethods({ parm: entry([2, 5]) }, ['parm'], takenIn(6))
     expect(methods.find(({ name }) => name === 'parm')?.judgedSteps).toEqual([1, 2])
@@ -41,7 +56,8 @@ describe('chooseMethods', () => {
 
   it('asks the generator alone, and all that take the best without it, where its opinion is known and weighed', () => {
     const weights = { bias: 0, own: 1, coherence: 1 }
-    const verifiers = { parm: { ...entry([3]), fusion: { alignment: weights } }, 'orm-zs': entry([]) }
+    const parm = { ...entry([3]), fusion: { alignment: weights }, search: { best: 'halving' as const } }
+    const verifiers = { parm, 'orm-zs': entry([]) }
     const named = (isCoherenceKnown: boolean) =>
       chooseMethods(verifiers, ['parm', 'orm-zs'], takenIn(12, 6, isCoherenceKnown)).methods.map(({ name }) => name)
     const alone = ['parm-alone', 'parm-halving-alone', 'parm-unpruned-alone']

@@ -184,6 +184,7 @@ describe.each([3, 0])('a recording of the embedded bundle with %i corrections', 
       judgedSteps,
       leastGain: 0,
       isAlone: false,
+      isServed: false,
       callRowSteps: 1,
     }
   }

@@ -103,7 +103,7 @@ describe('score tables', () => {
       tags,
       Array.from({ length: 4 }, (_, candidate) => evenPath(1, 1, 0.9, true, { candidate })),
     )
-    const first = replayMethod(four, methodOf({ name: 'parm-first', label: 'First', accept: 'first' }))
+    const first = replayMethod(four, methodOf({ name: 'parm-first', label: 'First', accept: 'first', isServed: true }))
     const served = compareMethods([first], tags, 0)
     const [wide] = waveCosts(first, tags, 4, [4], 0)
     const rows = servedTable(served, wide).split('\n').slice(2)
