@@ -3,6 +3,7 @@ import { ACCESS_MODES, type AccessMode } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
 import { Sha256Hex } from '../shared/job.ts'
 import { ModelCard } from '../shared/model-card.ts'
+import { ModelName } from '../shared/model-name.ts'
 import type { CacheEntry } from './objects/cache-entry.ts'
 import type { Job } from './objects/job.ts'
 import type { Tenant } from './objects/tenant.ts'
@@ -87,7 +88,8 @@ const Settings = z
     MODEL_ALIASES: z
       .unknown()
       .transform(json)
-      .pipe(z.record(z.string().min(1), z.string().min(1), 'expected a JSON object of an alias and a model id each')),
+      .refine((value) => !Object.hasOwn(Object(value), '__proto__'), '"__proto__" cannot be an alias')
+      .pipe(z.record(ModelName, z.string().min(1), 'expected a JSON object of an alias and a model id each')),
     SEED_POLICY: z.enum(SEED_POLICIES, `expected one of ${SEED_POLICIES.join(', ')}`),
     IMAGE_RESPONSE: z.enum(IMAGE_RESPONSES, `expected one of ${IMAGE_RESPONSES.join(', ')}`),
     ACCESS: z.enum(ACCESS_MODES, `expected one of ${ACCESS_MODES.join(', ')}`),
@@ -204,6 +206,10 @@ export function traceSettings(env: Env): { endpoint: string; headers: string; sh
 }
 
 function describe(error: z.ZodError): string {
-  const faults = error.issues.map((issue) => `${issue.path.map(String).join('.')}: ${issue.message}`)
+  const faults = error.issues.map((issue) => {
+    // The name is what is wrong, and its own words say how.
+    const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message
+    return `${issue.path.map(String).join('.')}: ${message}`
+  })
   return `The edge is not configured: ${faults.join('; ')}`
 }

@@ -2,6 +2,7 @@ import type { MiddlewareHandler } from 'hono'
 import type { AppEnv } from './app-env.ts'
 import type { EdgeMetrics } from './metrics.ts'
 import { RATE_LIMIT_HEADERS, rateLimitHeaders } from './rate-limit-headers.ts'
+import { dropRest } from './request-body.ts'
 import { type RequestLog, requestIdOf } from './request-log.ts'
 import { traceRequest } from './tracing.ts'
 
@@ -44,6 +45,7 @@ export function envelope(metrics: EdgeMetrics, log: RequestLog): MiddlewareHandl
     metrics.countRequest(c, ms)
     log.write(c, ms)
     endSpan()
+    if (!c.req.raw.bodyUsed || c.res.status >= 400) await dropRest(c.req.raw)
     // A socket has taken over; there is no answer to write headers on.
     if (c.res.status === 101) return
     const { headers } = c.res

@@ -7,6 +7,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_json: 400,
   content_refused: 400,
   body_too_large: 413,
+  body_broken: 400,
   unsupported_media_type: 415,
   model_not_found: 404,
   job_not_found: 404,

@@ -56,14 +56,28 @@ export function describeValue(value: unknown): string {
 /** Of the field itself, or of the nearest one around it: the entries of a record have no words of their own. */
 function permittedAt(schema: z.ZodType, path: readonly string[]): string {
   for (let depth = path.length; depth >= 0; depth--) {
-    let at = schemaAt(schema, path.slice(0, depth))
-    while (at) {
-      const entry = permittedValues.get(at)
-      if (entry) return entry.permitted
-      at = inner(at)
-    }
+    const at = schemaAt(schema, path.slice(0, depth))
+    const permitted = at && ownPermitted(at)
+    if (permitted !== undefined) return permitted
   }
-  return 'see /openapi.json'
+  return SEE_DOCUMENT
+}
+
+const SEE_DOCUMENT = 'see /openapi.json'
+
+/** What one field may hold, in words. */
+export function permittedBy(schema: z.ZodType): string {
+  return ownPermitted(schema) ?? SEE_DOCUMENT
+}
+
+function ownPermitted(schema: z.ZodType): string | undefined {
+  let at: z.ZodType | undefined = schema
+  while (at) {
+    const entry = permittedValues.get(at)
+    if (entry) return entry.permitted
+    at = inner(at)
+  }
+  return undefined
 }
 
 function schemaAt(schema: z.ZodType, path: readonly string[]): z.ZodType | undefined {

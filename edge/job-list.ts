@@ -1,4 +1,4 @@
-import type { JobList, JobSummary } from '../shared/job-record.ts'
+import { type JobList, type JobSummary, LabelName } from '../shared/job-record.ts'
 import { isTerminal, JOB_STATUSES, type JobStatus } from '../shared/job-status.ts'
 import { LIMITS } from '../shared/limits.ts'
 import type { Env } from './env.ts'
@@ -29,7 +29,9 @@ export function parseJobListQuery(query: Record<string, string | undefined>): Jo
   const known = JOB_STATUSES.find((name) => name === status)
   if (status !== undefined && !known) throw wrong('status', status, `one of ${JOB_STATUSES.join(', ')}`)
   const colon = label?.indexOf(':') ?? -1
-  if (label !== undefined && colon < 1) throw wrong('label', label, 'a name, a colon and a value')
+  if (label !== undefined && !LabelName.safeParse(label.slice(0, Math.max(colon, 0))).success) {
+    throw wrong('label', label, 'a name of A-Z a-z 0-9 . _ -, a colon and a value')
+  }
   return {
     limit: count,
     before,

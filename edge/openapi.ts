@@ -121,6 +121,7 @@ const BODY_FAILURES = [
   'unauthorized',
   'model_not_found',
   'body_too_large',
+  'body_broken',
   'unsupported_media_type',
   'forbidden',
   'rate_limited',
@@ -150,6 +151,7 @@ const ADMIN_FAILURES = [
   'unauthorized',
   'tenant_not_found',
   'body_too_large',
+  'body_broken',
   'unsupported_media_type',
 ] as const satisfies ErrorCode[]
 

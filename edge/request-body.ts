@@ -8,24 +8,31 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 /**
  * Reads a whole body, giving up at the first byte too many: a caller's content-length is not believed.
  *
- * @throws AppError `body_too_large`
+ * @throws AppError `body_too_large`, or `body_broken` for one that ends before its end or is framed wrongly
  */
 export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const announced = request.headers.get('content-length')
   if (Number(announced) > maxBytes) throw tooLarge(maxBytes)
-  if (announced !== null) {
+  try {
     // HTTP itself ends such a body where it was said to end, and reading it whole is many times cheaper.
-    const whole = new Uint8Array(await request.arrayBuffer())
-    if (whole.byteLength > maxBytes) throw tooLarge(maxBytes)
-    return whole
+    const whole = announced === null ? await readUpTo(request, maxBytes) : new Uint8Array(await request.arrayBuffer())
+    if (whole.byteLength <= maxBytes) return whole
+  } catch (cause) {
+    throw new AppError('body_broken', 'The body broke off, or its chunks are not as HTTP has them', { cause })
   }
+  throw tooLarge(maxBytes)
+}
+
+/** @returns the body, or so much of it that it is longer than `maxBytes` */
+async function readUpTo({ body }: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let length = 0
-  if (request.body) {
-    for await (const chunk of request.body) {
+  // What follows is left for `dropRest`.
+  if (body) {
+    for await (const chunk of body.values({ preventCancel: true })) {
       length += chunk.byteLength
-      if (length > maxBytes) throw tooLarge(maxBytes)
       chunks.push(chunk)
+      if (length > maxBytes) break
     }
   }
   const bytes = new Uint8Array(length)
@@ -35,6 +42,28 @@ export async function readBytes(request: Request, maxBytes: number): Promise<Uin
     offset += chunk.byteLength
   }
   return bytes
+}
+
+/** As much as Cloudflare passes on of one request. */
+const DROPPED_BYTES = 100_000_000
+const DROPPING_MS = 10_000
+
+/**
+ * Reads and forgets what was not read of a body. A caller who is still sending when the connection is closed gets a reset, and
+ * with it loses the answer that says what was wrong.
+ */
+export async function dropRest(request: Request): Promise<void> {
+  const { body, headers } = request
+  // Who asks first whether to send it is answered before any byte comes.
+  if (!body || headers.get('expect') !== null || Number(headers.get('content-length')) > DROPPED_BYTES) return
+  let left = DROPPED_BYTES
+  const nowhere = new WritableStream<Uint8Array>({
+    write(chunk) {
+      left -= chunk.byteLength
+      if (left < 0) throw new RangeError('too much')
+    },
+  })
+  await body.pipeTo(nowhere, { signal: AbortSignal.timeout(DROPPING_MS) }).catch(() => undefined)
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import type { ParmClient } from '../edge/client/client.ts'
-import type { Scope } from '../shared/api-key.ts'
+import { KeyId, SCOPES, type Scope, TenantName } from '../shared/api-key.ts'
 import { AppError } from '../shared/error-code.ts'
 import { runCommand } from './command.ts'
 import { adminFailure, edgeAdmin } from './keys/edge-admin.ts'
@@ -46,7 +46,7 @@ async function main(): Promise<number> {
     return 0
   }
   const origin = values.url ?? process.env.PARM_EDGE_URL ?? 'http://127.0.0.1:8787'
-  const asked = { command, tenant: required('TENANT', tenant), subject }
+  const asked = { command, tenant: named('TENANT', TenantName, tenant), subject }
   try {
     await obey(asked, values, edgeAdmin(origin, operatorKey()))
     return 0
@@ -71,7 +71,7 @@ async function obey(
   switch (command) {
     case 'create': {
       const created = await edge.createKey(name, {
-        ...(values.scopes === undefined ? {} : { scopes: values.scopes.split(',') as Scope[] }),
+        ...(values.scopes === undefined ? {} : { scopes: scopesIn(values.scopes) }),
         ...(values.note === undefined ? {} : { note: values.note }),
         ...integer('requests', values.requests),
         ...integer('windowSeconds', values.window),
@@ -86,7 +86,7 @@ async function obey(
       return
     }
     case 'revoke': {
-      const { id, revokedAt = 0 } = await edge.revokeKey(name, required('KEY_ID', subject))
+      const { id, revokedAt = 0 } = await edge.revokeKey(name, named('KEY_ID', KeyId, subject))
       console.log(`key ${id} opens nothing since ${new Date(revokedAt).toISOString()}`)
       return
     }
@@ -127,6 +127,21 @@ function operatorKey(): string {
 function required(what: string, value: string | undefined): string {
   if (value === undefined) throw wrong(`expected ${what}, got nothing`)
   return value
+}
+
+/** Checked before anything is sent: a name with a slash or dots in it would reach another tenant. */
+function named(what: string, schema: typeof TenantName | typeof KeyId, value: string | undefined): string {
+  const name = schema.safeParse(required(what, value))
+  if (name.success) return name.data
+  throw wrong(`${what}: ${name.error.issues[0]?.message}, got ${JSON.stringify(value)}`)
+}
+
+function scopesIn(text: string): Scope[] {
+  return text.split(',').map((part) => {
+    const scope = SCOPES.find((known) => known === part.trim())
+    if (!scope) throw wrong(`--scopes: expected ${SCOPES.join(', ')} or both, got ${JSON.stringify(part)}`)
+    return scope
+  })
 }
 
 /** Bounds are the edge's to check; here only that it is a whole number. */

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { Sha256Hex } from './job.ts'
 import { LIMITS } from './limits.ts'
+import { ModelName } from './model-name.ts'
 import { Probability } from './verdict.ts'
 
 /** A file name inside the bundle's own folder; no separators, so that a manifest cannot point outside it. */
@@ -109,7 +110,7 @@ export type VerifierEntry = z.infer<typeof VerifierEntry>
 export const BundleManifest = z
   .strictObject({
     format: z.literal(1),
-    id: z.string().min(1).max(100),
+    id: ModelName,
     /** SHA-256 of this file's text with 64 zeros in place of these digits: it changes with every file and every setting. */
     revision: Sha256Hex,
     license: z.string().min(1),

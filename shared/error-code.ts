@@ -8,6 +8,7 @@ export const ERROR_GROUPS = {
     'invalid_json',
     'content_refused',
     'body_too_large',
+    'body_broken',
     'unsupported_media_type',
     'model_not_found',
     'job_not_found',

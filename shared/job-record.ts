@@ -15,12 +15,15 @@ export type CacheOutcome = (typeof CACHE_OUTCOMES)[number]
 /** Milliseconds since the epoch. */
 const Instant = z.int().positive()
 
-const LABEL_NAME = /^[A-Za-z0-9._-]+$/
+/** One name of letters means something of its own to JavaScript, and would be lost. */
+export const LabelName = z
+  .string()
+  .min(1)
+  .max(LIMITS.labels.keyChars)
+  .regex(/^[A-Za-z0-9._-]+$/)
+  .refine((name) => name !== '__proto__')
 
-export const Labels = z.record(
-  z.string().min(1).max(LIMITS.labels.keyChars).regex(LABEL_NAME),
-  z.string().max(LIMITS.labels.valueChars),
-)
+export const Labels = z.record(LabelName, z.string().max(LIMITS.labels.valueChars))
 export type Labels = z.infer<typeof Labels>
 
 /** A job as its Durable Object tells it; the public record adds addresses. */

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type { BundleManifest } from './bundle.ts'
 import { JobParameters, Sha256Hex } from './job.ts'
 import { LIMITS } from './limits.ts'
+import { ModelName } from './model-name.ts'
 import { Probability } from './verdict.ts'
 
 /** OpenAI's `quality`, less the names that mean the same (`hd`, `standard`). */
@@ -31,7 +32,7 @@ export const OperatingPoints = z.partialRecord(z.enum(QUALITIES), OperatingPoint
  * The edge gets a list of these in its `MODELS` variable; the first is the default model.
  */
 export const ModelCard = z.strictObject({
-  id: z.string().min(1).max(100),
+  id: ModelName,
   revision: Sha256Hex,
   /** [height, width] in pixels. */
   imageSize: z.tuple([z.int().positive(), z.int().positive()]),

@@ -1,6 +1,7 @@
 import type { ApiKey, CreatedApiKey, TenantAccount } from '../../shared/api-key.ts'
 import { tenantBudgetRoute, tenantKeyRoute, tenantKeysRoute, tenantRoute } from '../../shared/routes.ts'
 import type { BudgetRequest, KeyRequest } from '../admin-schema.ts'
+import { named } from './names.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
 /** The operator's routes about tenants, their keys and budgets. */
@@ -12,25 +13,28 @@ export class AdminCalls {
   }
 
   /** The one answer that holds the key itself. */
-  createKey(tenant: string, request: KeyRequest, options: CallOptions = {}): Promise<CreatedApiKey> {
-    const path = tenantKeysRoute(tenant)
+  async createKey(tenant: string, request: KeyRequest, options: CallOptions = {}): Promise<CreatedApiKey> {
+    const path = tenantKeysRoute(named('tenant', tenant))
     return this.#transport.json('CreatedApiKey', { method: 'POST', path, body: request, ...options })
   }
 
-  revokeKey(tenant: string, keyId: string, options: CallOptions = {}): Promise<ApiKey> {
-    return this.#transport.json('ApiKey', { method: 'DELETE', path: tenantKeyRoute(tenant, keyId), ...options })
+  async revokeKey(tenant: string, keyId: string, options: CallOptions = {}): Promise<ApiKey> {
+    const path = tenantKeyRoute(named('tenant', tenant), named('keyId', keyId))
+    return this.#transport.json('ApiKey', { method: 'DELETE', path, ...options })
   }
 
-  account(tenant: string, options: CallOptions = {}): Promise<TenantAccount> {
-    return this.#transport.json('TenantAccount', { method: 'GET', path: tenantRoute(tenant), ...options })
+  async account(tenant: string, options: CallOptions = {}): Promise<TenantAccount> {
+    const path = tenantRoute(named('tenant', tenant))
+    return this.#transport.json('TenantAccount', { method: 'GET', path, ...options })
   }
 
-  setBudget(tenant: string, request: BudgetRequest, options: CallOptions = {}): Promise<TenantAccount> {
-    const path = tenantBudgetRoute(tenant)
+  async setBudget(tenant: string, request: BudgetRequest, options: CallOptions = {}): Promise<TenantAccount> {
+    const path = tenantBudgetRoute(named('tenant', tenant))
     return this.#transport.json('TenantAccount', { method: 'PUT', path, body: request, ...options })
   }
 
-  removeBudget(tenant: string, options: CallOptions = {}): Promise<TenantAccount> {
-    return this.#transport.json('TenantAccount', { method: 'DELETE', path: tenantBudgetRoute(tenant), ...options })
+  async removeBudget(tenant: string, options: CallOptions = {}): Promise<TenantAccount> {
+    const path = tenantBudgetRoute(named('tenant', tenant))
+    return this.#transport.json('TenantAccount', { method: 'DELETE', path, ...options })
   }
 }

@@ -5,6 +5,7 @@ import type { ImageRequest } from '../request-schema.ts'
 import type { ImageResponse, ImageStreamEvent, Problem } from '../response-schema.ts'
 import { streamedFailure, unreachable } from './client-error.ts'
 import { sentEvents } from './event-source.ts'
+import { invalidArgument } from './names.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WorkOptions, workHeaders } from './work-options.ts'
 
@@ -65,9 +66,12 @@ export class ImageCalls {
   }
 
   /** @param image  the SHA-256 of a picture, or the address that an answer named */
-  get(image: string, options: CallOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const path = SHA256_HEX.test(image) ? imageRoute({ sha256: image }) : image
-    return this.#transport.bytes({ method: 'GET', path, ...options })
+  async get(image: string, options: CallOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const isAddress = /^https?:\/\//.test(image)
+    if (!isAddress && !SHA256_HEX.test(image)) {
+      throw invalidArgument('image', image, 'a SHA-256 of 64 lower-case hexadecimal digits, or an address, https://…')
+    }
+    return this.#transport.bytes({ method: 'GET', path: isAddress ? image : imageRoute({ sha256: image }), ...options })
   }
 
   #asked(body: ImageRequest, options: WorkOptions) {

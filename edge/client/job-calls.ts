@@ -13,6 +13,7 @@ import { jobCandidatesRoute, jobEventsRoute, jobImagesRoute, jobRoute, jobVerdic
 import type { JobRequest } from '../request-schema.ts'
 import { ClientError, unreachable } from './client-error.ts'
 import { sentEvents } from './event-source.ts'
+import { named } from './names.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { newIdempotencyKey, type WorkOptions, workHeaders } from './work-options.ts'
 
@@ -67,8 +68,8 @@ export class JobCalls {
     return this.#transport.json('JobRecord', { method: 'POST', path: JOBS, body: request, ...options, headers })
   }
 
-  get(id: string, options: CallOptions = {}): Promise<JobRecord> {
-    return this.#transport.json('JobRecord', { method: 'GET', path: jobRoute(id), ...options })
+  async get(id: string, options: CallOptions = {}): Promise<JobRecord> {
+    return this.#transport.json('JobRecord', { method: 'GET', path: jobRoute(named('id', id)), ...options })
   }
 
   /** One page, newest first. */
@@ -87,23 +88,27 @@ export class JobCalls {
   }
 
   /** @returns the record; a job that has ended stays as it is */
-  cancel(id: string, options: CallOptions = {}): Promise<JobRecord> {
-    return this.#transport.json('JobRecord', { method: 'DELETE', path: jobRoute(id), ...options })
+  async cancel(id: string, options: CallOptions = {}): Promise<JobRecord> {
+    return this.#transport.json('JobRecord', { method: 'DELETE', path: jobRoute(named('id', id)), ...options })
   }
 
-  verdicts(id: string, options: CallOptions = {}): Promise<VerdictLedger> {
-    return this.#transport.json('VerdictLedger', { method: 'GET', path: jobVerdictsRoute(id), ...options })
+  async verdicts(id: string, options: CallOptions = {}): Promise<VerdictLedger> {
+    return this.#transport.json('VerdictLedger', { method: 'GET', path: jobVerdictsRoute(named('id', id)), ...options })
   }
 
-  candidates(id: string, options: CallOptions = {}): Promise<CandidateList> {
-    return this.#transport.json('CandidateList', { method: 'GET', path: jobCandidatesRoute(id), ...options })
+  async candidates(id: string, options: CallOptions = {}): Promise<CandidateList> {
+    return this.#transport.json('CandidateList', {
+      method: 'GET',
+      path: jobCandidatesRoute(named('id', id)),
+      ...options,
+    })
   }
 
   /** @param query  the format that they are wanted in; PNG without it */
-  images(id: string, query: JobImagesQuery = {}, options: CallOptions = {}): Promise<JobImages> {
+  async images(id: string, query: JobImagesQuery = {}, options: CallOptions = {}): Promise<JobImages> {
     return this.#transport.json('JobImages', {
       method: 'GET',
-      path: jobImagesRoute(id),
+      path: jobImagesRoute(named('id', id)),
       query: { ...query },
       ...options,
     })
@@ -124,6 +129,7 @@ export class JobCalls {
    */
   async *events(id: string, options: FollowOptions = {}): AsyncGenerator<LoggedEvent> {
     const { after = 0, reconnects = RECONNECTS, onConnection } = options
+    const path = jobEventsRoute(named('id', id))
     let seen = after
     let failures = 0
     let isInterrupted = false
@@ -131,7 +137,7 @@ export class JobCalls {
       try {
         const response = await this.#transport.openOnce({
           method: 'GET',
-          path: jobEventsRoute(id),
+          path,
           ...options,
           headers: { ...options.headers, 'last-event-id': String(seen) },
         })
@@ -150,7 +156,7 @@ export class JobCalls {
         throw new TypeError('the stream ended before the job did')
       } catch (thrown) {
         options.signal?.throwIfAborted()
-        const error = thrown instanceof ClientError ? thrown : unreachable(`GET ${jobEventsRoute(id)}`, thrown)
+        const error = thrown instanceof ClientError ? thrown : unreachable(`GET ${path}`, thrown)
         failures += 1
         if (failures > reconnects || !this.#transport.isRetryable(error)) throw error
         if (!isInterrupted) onConnection?.('interrupted')

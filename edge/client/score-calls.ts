@@ -1,6 +1,7 @@
 import { scoreRoute } from '../../shared/routes.ts'
 import type { ScoreRecord } from '../../shared/score-record.ts'
 import type { ScoreRequest } from '../score-request.ts'
+import { named } from './names.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WorkOptions, workHeaders } from './work-options.ts'
 
@@ -25,13 +26,13 @@ export class ScoreCalls {
     return this.#transport.json('ScoreRecord', { ...call, headers: { ...call.headers, prefer: 'respond-async' } })
   }
 
-  get(id: string, options: CallOptions = {}): Promise<ScoreRecord> {
-    return this.#transport.json('ScoreRecord', { method: 'GET', path: scoreRoute(id), ...options })
+  async get(id: string, options: CallOptions = {}): Promise<ScoreRecord> {
+    return this.#transport.json('ScoreRecord', { method: 'GET', path: scoreRoute(named('id', id)), ...options })
   }
 
   /** @returns the record; one that has ended stays as it is */
-  cancel(id: string, options: CallOptions = {}): Promise<ScoreRecord> {
-    return this.#transport.json('ScoreRecord', { method: 'DELETE', path: scoreRoute(id), ...options })
+  async cancel(id: string, options: CallOptions = {}): Promise<ScoreRecord> {
+    return this.#transport.json('ScoreRecord', { method: 'DELETE', path: scoreRoute(named('id', id)), ...options })
   }
 
   #asked(body: ScoreRequest, options: WorkOptions) {

@@ -1,43 +1,18 @@
 // @ts-nocheck Made of edge/client by `npm run client:sync`; do not edit.
 
 // shared/routes.ts
-var imageRoute = (image) => `/v1/images/${image.sha256}`;
-var jobRoute = (id) => `/v1/jobs/${id}`;
+var segment = encodeURIComponent;
+var imageRoute = (image) => `/v1/images/${segment(image.sha256)}`;
+var jobRoute = (id) => `/v1/jobs/${segment(id)}`;
 var jobVerdictsRoute = (id) => `${jobRoute(id)}/verdicts`;
 var jobCandidatesRoute = (id) => `${jobRoute(id)}/candidates`;
 var jobImagesRoute = (id) => `${jobRoute(id)}/images`;
 var jobEventsRoute = (id) => `${jobRoute(id)}/events`;
-var scoreRoute = (id) => `/v1/scores/${id}`;
-var tenantRoute = (tenant) => `/admin/v1/tenants/${tenant}`;
+var scoreRoute = (id) => `/v1/scores/${segment(id)}`;
+var tenantRoute = (tenant) => `/admin/v1/tenants/${segment(tenant)}`;
 var tenantBudgetRoute = (tenant) => `${tenantRoute(tenant)}/budget`;
 var tenantKeysRoute = (tenant) => `${tenantRoute(tenant)}/keys`;
-var tenantKeyRoute = (tenant, keyId) => `${tenantKeysRoute(tenant)}/${keyId}`;
-
-// edge/client/admin-calls.ts
-var AdminCalls = class {
-  #transport;
-  constructor(transport) {
-    this.#transport = transport;
-  }
-  /** The one answer that holds the key itself. */
-  createKey(tenant, request, options = {}) {
-    const path = tenantKeysRoute(tenant);
-    return this.#transport.json("CreatedApiKey", { method: "POST", path, body: request, ...options });
-  }
-  revokeKey(tenant, keyId, options = {}) {
-    return this.#transport.json("ApiKey", { method: "DELETE", path: tenantKeyRoute(tenant, keyId), ...options });
-  }
-  account(tenant, options = {}) {
-    return this.#transport.json("TenantAccount", { method: "GET", path: tenantRoute(tenant), ...options });
-  }
-  setBudget(tenant, request, options = {}) {
-    const path = tenantBudgetRoute(tenant);
-    return this.#transport.json("TenantAccount", { method: "PUT", path, body: request, ...options });
-  }
-  removeBudget(tenant, options = {}) {
-    return this.#transport.json("TenantAccount", { method: "DELETE", path: tenantBudgetRoute(tenant), ...options });
-  }
-};
+var tenantKeyRoute = (tenant, keyId) => `${tenantKeysRoute(tenant)}/${segment(keyId)}`;
 
 // edge/client/client-error.ts
 var ClientError = class extends Error {
@@ -104,6 +79,48 @@ function retryAfterMs(headers) {
   const found = Number.isNaN(seconds) ? Date.parse(after) - Date.now() : seconds * 1e3;
   return Number.isNaN(found) ? void 0 : Math.max(found, 0);
 }
+
+// edge/client/names.ts
+var NAME = /^[A-Za-z0-9_-]{1,100}$/;
+function named(field, name) {
+  if (NAME.test(name)) return name;
+  throw invalidArgument(field, name, "1 to 100 of A-Z a-z 0-9 _ -");
+}
+function invalidArgument(field, value, permitted) {
+  const problem = `is ${JSON.stringify(value)?.slice(0, 120)}`;
+  const message = `${field} ${problem}; permitted: ${permitted}`;
+  const problems = [{ field, problem, permitted }];
+  return new ClientError(message, { code: "invalid_request", problems, param: field, isRetryable: false });
+}
+
+// edge/client/admin-calls.ts
+var AdminCalls = class {
+  #transport;
+  constructor(transport) {
+    this.#transport = transport;
+  }
+  /** The one answer that holds the key itself. */
+  async createKey(tenant, request, options = {}) {
+    const path = tenantKeysRoute(named("tenant", tenant));
+    return this.#transport.json("CreatedApiKey", { method: "POST", path, body: request, ...options });
+  }
+  async revokeKey(tenant, keyId, options = {}) {
+    const path = tenantKeyRoute(named("tenant", tenant), named("keyId", keyId));
+    return this.#transport.json("ApiKey", { method: "DELETE", path, ...options });
+  }
+  async account(tenant, options = {}) {
+    const path = tenantRoute(named("tenant", tenant));
+    return this.#transport.json("TenantAccount", { method: "GET", path, ...options });
+  }
+  async setBudget(tenant, request, options = {}) {
+    const path = tenantBudgetRoute(named("tenant", tenant));
+    return this.#transport.json("TenantAccount", { method: "PUT", path, body: request, ...options });
+  }
+  async removeBudget(tenant, options = {}) {
+    const path = tenantBudgetRoute(named("tenant", tenant));
+    return this.#transport.json("TenantAccount", { method: "DELETE", path, ...options });
+  }
+};
 
 // edge/client/event-source.ts
 async function* sentEvents(body, silenceMs = Number.POSITIVE_INFINITY) {
@@ -208,9 +225,12 @@ var ImageCalls = class {
     throw unreachable(`POST ${GENERATIONS}`, new Error("the stream ended before the picture came"));
   }
   /** @param image  the SHA-256 of a picture, or the address that an answer named */
-  get(image, options = {}) {
-    const path = SHA256_HEX.test(image) ? imageRoute({ sha256: image }) : image;
-    return this.#transport.bytes({ method: "GET", path, ...options });
+  async get(image, options = {}) {
+    const isAddress = /^https?:\/\//.test(image);
+    if (!isAddress && !SHA256_HEX.test(image)) {
+      throw invalidArgument("image", image, "a SHA-256 of 64 lower-case hexadecimal digits, or an address, https://\u2026");
+    }
+    return this.#transport.bytes({ method: "GET", path: isAddress ? image : imageRoute({ sha256: image }), ...options });
   }
   #asked(body, options) {
     return { method: "POST", path: GENERATIONS, body, ...options, headers: workHeaders(options) };
@@ -237,8 +257,8 @@ var JobCalls = class {
     const headers = workHeaders({ idempotencyKey: newIdempotencyKey(), ...options });
     return this.#transport.json("JobRecord", { method: "POST", path: JOBS, body: request, ...options, headers });
   }
-  get(id, options = {}) {
-    return this.#transport.json("JobRecord", { method: "GET", path: jobRoute(id), ...options });
+  async get(id, options = {}) {
+    return this.#transport.json("JobRecord", { method: "GET", path: jobRoute(named("id", id)), ...options });
   }
   /** One page, newest first. */
   list(query = {}, options = {}) {
@@ -254,20 +274,24 @@ var JobCalls = class {
     }
   }
   /** @returns the record; a job that has ended stays as it is */
-  cancel(id, options = {}) {
-    return this.#transport.json("JobRecord", { method: "DELETE", path: jobRoute(id), ...options });
+  async cancel(id, options = {}) {
+    return this.#transport.json("JobRecord", { method: "DELETE", path: jobRoute(named("id", id)), ...options });
   }
-  verdicts(id, options = {}) {
-    return this.#transport.json("VerdictLedger", { method: "GET", path: jobVerdictsRoute(id), ...options });
+  async verdicts(id, options = {}) {
+    return this.#transport.json("VerdictLedger", { method: "GET", path: jobVerdictsRoute(named("id", id)), ...options });
   }
-  candidates(id, options = {}) {
-    return this.#transport.json("CandidateList", { method: "GET", path: jobCandidatesRoute(id), ...options });
+  async candidates(id, options = {}) {
+    return this.#transport.json("CandidateList", {
+      method: "GET",
+      path: jobCandidatesRoute(named("id", id)),
+      ...options
+    });
   }
   /** @param query  the format that they are wanted in; PNG without it */
-  images(id, query = {}, options = {}) {
+  async images(id, query = {}, options = {}) {
     return this.#transport.json("JobImages", {
       method: "GET",
-      path: jobImagesRoute(id),
+      path: jobImagesRoute(named("id", id)),
       query: { ...query },
       ...options
     });
@@ -286,6 +310,7 @@ var JobCalls = class {
    */
   async *events(id, options = {}) {
     const { after = 0, reconnects = RECONNECTS, onConnection } = options;
+    const path = jobEventsRoute(named("id", id));
     let seen = after;
     let failures = 0;
     let isInterrupted = false;
@@ -293,7 +318,7 @@ var JobCalls = class {
       try {
         const response = await this.#transport.openOnce({
           method: "GET",
-          path: jobEventsRoute(id),
+          path,
           ...options,
           headers: { ...options.headers, "last-event-id": String(seen) }
         });
@@ -311,7 +336,7 @@ var JobCalls = class {
         throw new TypeError("the stream ended before the job did");
       } catch (thrown) {
         options.signal?.throwIfAborted();
-        const error = thrown instanceof ClientError ? thrown : unreachable(`GET ${jobEventsRoute(id)}`, thrown);
+        const error = thrown instanceof ClientError ? thrown : unreachable(`GET ${path}`, thrown);
         failures += 1;
         if (failures > reconnects || !this.#transport.isRetryable(error)) throw error;
         if (!isInterrupted) onConnection?.("interrupted");
@@ -338,12 +363,12 @@ var ScoreCalls = class {
     const call = this.#asked(request, options);
     return this.#transport.json("ScoreRecord", { ...call, headers: { ...call.headers, prefer: "respond-async" } });
   }
-  get(id, options = {}) {
-    return this.#transport.json("ScoreRecord", { method: "GET", path: scoreRoute(id), ...options });
+  async get(id, options = {}) {
+    return this.#transport.json("ScoreRecord", { method: "GET", path: scoreRoute(named("id", id)), ...options });
   }
   /** @returns the record; one that has ended stays as it is */
-  cancel(id, options = {}) {
-    return this.#transport.json("ScoreRecord", { method: "DELETE", path: scoreRoute(id), ...options });
+  async cancel(id, options = {}) {
+    return this.#transport.json("ScoreRecord", { method: "DELETE", path: scoreRoute(named("id", id)), ...options });
   }
   #asked(body, options) {
     return { method: "POST", path: SCORES, body, ...options, headers: workHeaders(options) };

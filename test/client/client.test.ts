@@ -243,3 +243,35 @@ describe('a streamed picture', () => {
     expect(await failureOf(all(client.images.stream({ prompt: 'a cat' })))).toMatchObject({ code: 'unreachable' })
   })
 })
+
+describe('a name that would lead elsewhere', () => {
+  const calls: [string, (client: ParmClient) => Promise<unknown>][] = [
+    ['tenant', ({ admin }) => admin.createKey('a/../victim', {})],
+    ['tenant', ({ admin }) => admin.account('..')],
+    ['tenant', ({ admin }) => admin.setBudget('a%2f..', { rowSteps: 0 })],
+    ['tenant', ({ admin }) => admin.removeBudget('')],
+    ['keyId', ({ admin }) => admin.revokeKey('tenant-b', '../../tenant-a/keys/0123abcd')],
+    ['id', ({ jobs }) => jobs.get('../models')],
+    ['id', ({ jobs }) => jobs.cancel('.')],
+    ['id', ({ jobs }) => jobs.verdicts('a?b')],
+    ['id', ({ jobs }) => jobs.candidates('a#b')],
+    ['id', ({ jobs }) => jobs.images('a b')],
+    ['id', ({ jobs }) => jobs.waitForEnd('%2e%2e')],
+    ['id', ({ jobs }) => jobs.events('..').next()],
+    ['id', ({ scores }) => scores.get('../jobs')],
+    ['id', ({ scores }) => scores.cancel('../jobs/x')],
+    ['image', ({ images }) => images.get('../../admin/v1/tenants/acme')],
+  ]
+
+  it.each(calls)('is refused before anything is sent: %s', async (param, call) => {
+    const { client, sent } = clientOf([])
+    await expect(call(client)).rejects.toMatchObject({
+      name: 'ClientError',
+      code: 'invalid_request',
+      param,
+      isRetryable: false,
+      message: expect.stringMatching(new RegExp(`^${param} is ".*"; permitted: `)),
+    })
+    expect(sent).toEqual([])
+  })
+})

@@ -62,6 +62,14 @@ describe('a model of another name', () => {
     expect(errors[0]?.permitted).toBe('one of "test-model", "dall-e-3", "gpt-image-1"')
   })
 
+  it.each(['stabilityai/sdxl-turbo', '@cf/black-forest-labs/flux-1-schnell', 'stability.sd3-5-large-v1:0'])(
+    'may be called as others call theirs: %s',
+    (alias) => {
+      const { aliases } = parseEnv({ ...bindings, MODEL_ALIASES: JSON.stringify({ [alias]: 'test-model' }) })
+      expect(aliases.get(alias)).toBe('test-model')
+    },
+  )
+
   it('is told where models are looked up', async () => {
     const env: Env = { ...bindings, ...ALIASES }
     for (const id of ['test-model', 'dall-e-3']) {
@@ -76,6 +84,10 @@ describe('a model of another name', () => {
     ['{"dall-e-3":"dall-e-2"}', 'leads to "dall-e-2", expected one of test-model'],
     ['["dall-e-3"]', 'expected a JSON object'],
     ['dall-e-3', 'expected JSON'],
+    ['{"a/../b":"test-model"}', 'MODEL_ALIASES.a/../b: expected 1 to 100 of'],
+    ['{"dall e":"test-model"}', 'MODEL_ALIASES.dall e: expected 1 to 100 of'],
+    ['{"":"test-model"}', 'MODEL_ALIASES.: expected 1 to 100 of'],
+    ['{"__proto__":"test-model"}', '"__proto__" cannot be an alias'],
   ])('set as %s is named when the edge starts', (value, words) => {
     expect(() => parseEnv({ ...bindings, MODEL_ALIASES: value })).toThrow(words)
   })

@@ -81,6 +81,9 @@ describe('the list of jobs', () => {
     ['?cursor=%ff', 'cursor'],
     ['?status=done', 'status'],
     ['?label=order', 'label'],
+    ['?label=:7', 'label'],
+    ['?label=a%20b:7', 'label'],
+    ['?label=__proto__:7', 'label'],
   ])('refuses %s and says what is permitted', async (query, field) => {
     const response = await call(`/v1/jobs${query}`)
     expect(response.status).toBe(400)
@@ -131,6 +134,8 @@ describe('labels', () => {
     ['a name with a colon', { 'a:b': '' }, 'labels.a:b'],
     ['a name too long', { ['n'.repeat(LIMITS.labels.keyChars + 1)]: '' }, `labels.${'n'.repeat(65)}`],
     ['a list', [], 'labels'],
+    // It was dropped without a word.
+    ['a name that JavaScript keeps for itself', JSON.parse('{"__proto__":"7"}'), 'labels.__proto__'],
   ])('are refused: %s', async (_, wrong, field) => {
     const response = await postJson('/v1/jobs', { prompt: 'a cup', labels: wrong })
     expect(response.status).toBe(400)

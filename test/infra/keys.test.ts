@@ -113,6 +113,13 @@ describe('npm run keys', { timeout: TIMEOUT_MS }, () => {
     [['sell', 'acme'], 'expected one of operator, create, show, revoke, budget, got "sell"'],
     [['budget', 'acme', 'lots'], 'rowSteps: expected a whole number, got "lots"'],
     [['revoke', 'acme', 'a', 'b'], 'expected nothing after "a", got "b"'],
+    // These made a key of tenant "victim", and revoked one of tenant "tenant-a".
+    [['create', 'a/../victim'], 'TENANT: expected 1 to 100 of A-Z a-z 0-9 _ -, got "a/../victim"'],
+    [['revoke', 'acme', '../../tenant-a/keys/0123abcd'], 'KEY_ID: expected 8 hexadecimal digits, got "../../tenant-a'],
+    [['show', '..'], 'TENANT: expected 1 to 100'],
+    [['show', ''], 'TENANT: expected 1 to 100'],
+    [['budget', 'a%2f..%2fvictim', '0'], 'TENANT: expected 1 to 100'],
+    [['create', 'acme', '--scopes', 'read,write'], '--scopes: expected generate, read or both, got "write"'],
   ])('refuses %j before it calls anybody', async (args, words) => {
     const { stderr, code } = await keys(...args)
     expect(stderr).toContain(words)
