@@ -1,5 +1,5 @@
 import { AppError } from '../shared/error-code.ts'
-import type { Config } from './env.ts'
+import type { Config } from './config.ts'
 
 /** How long a moderation service may take; without its word nothing is drawn. */
 const MODERATION_MS = 3000

@@ -3,7 +3,7 @@ import { DEFAULT_CANDIDATES, type JobParameters, type Lane } from '../shared/job
 import { LIMITS } from '../shared/limits.ts'
 import type { ModelCard, Quality } from '../shared/model-card.ts'
 import { normalizePrompt } from '../shared/prompt.ts'
-import type { Config } from './env.ts'
+import type { Config } from './config.ts'
 import { describeValue, invalidRequest } from './field-problems.ts'
 import type { JobOptions, JobRequest } from './request-schema.ts'
 import type { SeedPolicy } from './settings.ts'

@@ -2,7 +2,7 @@ import { AwsClient } from 'aws4fetch'
 import { AppError } from '../shared/error-code.ts'
 import type { Lane, WorkMessage } from '../shared/job.ts'
 import { LIMITS } from '../shared/limits.ts'
-import type { Config } from './env.ts'
+import type { Config } from './config.ts'
 
 const SEND_TIMEOUT_MS = 5000
 

@@ -65,18 +65,18 @@ function readArguments(): Arguments {
     console.log(USAGE)
     process.exit(0)
   }
-  const port = integerArgument('--port', values.port ?? process.env.PORT ?? '8787', 0, 65_535)
+  const port = portIn('--port', values.port, 'PORT', '8787')
   const outside = outsideQueue(values, process.env)
   return {
     port,
     ...(outside && { outsideQueue: outside }),
     host: values.host ?? process.env.HOST ?? '127.0.0.1',
     ...(values['public-url'] !== undefined && { publicUrl: originIn('--public-url', values['public-url']) }),
-    permittedHosts: listIn(values['allow-host']),
+    permittedHosts: listIn(values['allow-host']).map(hostIn),
     permittedOrigins: listIn(values['allow-origin']).map((part) =>
       part === '*' ? part : originIn('--allow-origin', part),
     ),
-    queuePort: integerArgument('--queue-port', values['queue-port'] ?? process.env.QUEUE_PORT ?? '0', 0, 65_535),
+    queuePort: portIn('--queue-port', values['queue-port'], 'QUEUE_PORT', '0'),
     workers: integerArgument('--workers', values.workers ?? '1', 1, 16),
     bundleDir: resolve(values.bundle ?? DEFAULT_BUNDLE),
     // By port, so that two stacks on one machine do not share a database; a port found by chance is not found again.
@@ -85,6 +85,20 @@ function readArguments(): Arguments {
 }
 
 const listIn = (text = ''): string[] => text.split(',').flatMap((part) => part.trim() || [])
+
+/** @throws AppError config_invalid  naming the flag, or the variable where that was used */
+function portIn(flag: string, value: string | undefined, variable: string, fallback: string): number {
+  const { [variable]: set } = process.env
+  if (value === undefined && set !== undefined) return integerArgument(`the variable ${variable}`, set, 0, 65_535)
+  return integerArgument(flag, value ?? fallback, 0, 65_535)
+}
+
+/** @throws AppError config_invalid */
+function hostIn(text: string): string {
+  if (text === '*' || /^[a-z0-9.-]+$/i.test(text)) return text.toLowerCase()
+  const permitted = 'names of hosts without port, images.lan, or *'
+  throw new AppError('config_invalid', `--allow-host: expected ${permitted}, got ${JSON.stringify(text)}`)
+}
 
 /** @throws AppError config_invalid  where it is no origin */
 function originIn(flag: string, text: string): string {

@@ -44,7 +44,7 @@ const RULES: { of: string; folders: string[]; packages: string[] }[] = [
   { of: 'infra/simulate', folders: ['infra', 'gpu-worker/src', 'shared'], packages: ['node:', 'zod'] },
   {
     of: 'infra',
-    folders: ['infra', 'edge/client', 'edge/admin-schema.ts', 'shared'],
+    folders: ['infra', 'edge/client', 'edge/admin-schema.ts', 'edge/config.ts', 'shared'],
     packages: ['node:', 'esbuild', 'fauxqs', 'miniflare', 'playwright-core', 'sharp', 'wrangler', 'zod'],
   },
 ]

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import type { AppEnv } from '../app-env.ts'
-import { type Config, parseEnv } from '../env.ts'
+import type { Config } from '../config.ts'
+import { parseEnv } from '../env.ts'
 import { chooseModel } from '../job-parameters.ts'
 import type { Model, ModelList } from '../response-schema.ts'
 

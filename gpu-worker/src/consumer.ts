@@ -129,6 +129,7 @@ export class Consumer {
       if (!hasRoom && !(await this.#isTimeForExtra(poller, stopping))) continue
       try {
         await this.#receive(poller, stopping, hasRoom ? undefined : EXTRA_POLL_SECONDS)
+        if (poller.failures > 0) this.#options.log.info('receive works again', { lane: poller.lane })
         poller.failures = 0
       } catch (error) {
         if (stopping.aborted) return

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Miniflare } from 'miniflare'
+import { parseSettings } from '../../edge/config.ts'
 import { AppError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import type { ModelCard } from '../../shared/model-card.ts'
@@ -53,7 +54,8 @@ export interface LocalEdge {
  *
  * `wrangler dev` puts a second Worker in front, which keeps requests alive whose callers have gone.
  *
- * @throws AppError config_invalid       when another program has the port
+ * @throws AppError config_invalid       naming the setting that is wrong and what would be right; or, with the system's error as
+ *                                       its cause, when another program has the port
  * @throws AppError service_unavailable  when it cannot be built or started; the reason is the cause
  */
 export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
@@ -63,11 +65,10 @@ export async function startEdge(options: EdgeOptions): Promise<LocalEdge> {
   const own = STOP_SIGNALS.map((signal) => process.listeners(signal))
   let miniflare: Miniflare | undefined
   try {
-    const [{ convertV4MiniflareOptions, Miniflare }, worker] = await Promise.all([
-      import('miniflare'),
-      workerOptions(options, buildDir),
-      buildEdge(buildDir),
-    ])
+    const worker = await workerOptions(options, buildDir)
+    // The edge would say it at its first request; here nothing has been started yet.
+    parseSettings(worker.bindings)
+    const [{ convertV4MiniflareOptions, Miniflare }] = await Promise.all([import('miniflare'), buildEdge(buildDir)])
     miniflare = new Miniflare(
       convertV4MiniflareOptions({
         ...worker,

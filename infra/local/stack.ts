@@ -165,7 +165,8 @@ async function startEdgeAt(
   try {
     return { edge: await startEdge({ ...options, port, publicUrl: publicUrl ?? url, callbackUrl: url }), url }
   } catch (error) {
-    const isTaken = error instanceof AppError && error.code === 'config_invalid'
+    const cause = error instanceof AppError ? error.cause : undefined
+    const isTaken = (cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRINUSE'
     if (!isTaken || tries === 1) throw error
     return startEdgeAt(askedPort, publicUrl, options, tries - 1)
   }

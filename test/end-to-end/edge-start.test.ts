@@ -53,3 +53,13 @@ it('takes another port where the free one that it found has been taken meanwhile
     await stack.stop()
   }
 })
+
+it('says that its queue ended', async () => {
+  const stack = await startStack({ workers: 0 })
+  try {
+    await stack.queue.server?.stop()
+    expect(await stack.partDied).toBe('the queue ended')
+  } finally {
+    await stack.stop()
+  }
+})

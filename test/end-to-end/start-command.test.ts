@@ -22,8 +22,11 @@ class StartCommand {
   readonly exited: Promise<number | null>
   readonly #waiting = new Set<() => void>()
 
-  constructor(...args: string[]) {
-    this.child = spawn(process.execPath, [LOCAL, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
+    this.child = spawn(process.execPath, [LOCAL, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...variables },
+    })
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (!stream) continue
       createInterface(stream).on('line', (line) => {
@@ -73,7 +76,7 @@ const commandLine = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`
 
 describe.skipIf(process.platform !== 'linux')('npm start (needs /proc, so Linux only)', () => {
   it('prints its URL, tells each job, and ends with 0 and without leftovers when it is asked to', async () => {
-    const command = new StartCommand('--port', '0')
+    const command = new StartCommand(['--port', '0'])
     const url = (await command.line(/^ready: (http:\/\/\S+)/))[1] ?? ''
     const response = await fetch(`${url}/v1/images/generations`, {
       method: 'POST',
@@ -95,7 +98,7 @@ describe.skipIf(process.platform !== 'linux')('npm start (needs /proc, so Linux 
     ['a worker', 'gpu-worker/src/main.ts', /^worker worker-1 was ended by SIGKILL$/],
     ['the edge', 'workerd', /^the edge \(workerd\) ended$/],
   ])('says that %s died, stops the rest and ends with 1', async (_, program, words) => {
-    const command = new StartCommand('--port', '0')
+    const command = new StartCommand(['--port', '0'])
     await command.line(/^ready: /)
     const children = command.children()
     const part = children.find((pid) => commandLine(pid).includes(program))
@@ -116,17 +119,30 @@ describe('npm start', () => {
         resolvePort(typeof address === 'object' && address ? address.port : 0)
       }),
     )
-    const command = new StartCommand('--port', String(port))
+    const command = new StartCommand(['--port', String(port)])
     expect(await command.exited).toBe(2)
     expect(command.lines.at(-1)).toBe(
       `Port ${port} for the service is taken by another program. Choose another one with --port or the variable PORT; 0 takes any free port.`,
     )
   })
 
-  it('names the argument that is wrong', async () => {
-    const command = new StartCommand('--workers', '0')
+  it.each([
+    [['--workers', '0'], {}, '--workers: expected an integer from 1 to 16, got "0"'],
+    [['--allow-host', 'a b'], {}, '--allow-host: expected names of hosts without port, images.lan, or *, got "a b"'],
+    [[], { PORT: 'abc' }, 'the variable PORT: expected an integer from 0 to 65535, got "abc"'],
+  ])('names the argument that is wrong: %j %j', async (args, variables, words) => {
+    const command = new StartCommand(args, variables)
     expect(await command.exited).toBe(2)
-    expect(command.lines).toEqual(['--workers: expected an integer from 1 to 16, got "0"'])
+    expect(command.lines).toEqual([words])
+  })
+
+  it('names the setting that is wrong in its last line', async () => {
+    const command = new StartCommand(['--port', '0'], { SEED_POLICY: 'none' })
+    expect(await command.exited).toBe(2)
+    expect(command.lines).toEqual([
+      'starting queue, edge and workers ...',
+      'The edge is not configured: SEED_POLICY: expected one of cached, fresh',
+    ])
   })
 
   it('does not start with a damaged bundle, and names the file', async () => {
@@ -134,7 +150,7 @@ describe('npm start', () => {
     clean.push(() => rmSync(bundle, { recursive: true }))
     cpSync(DEFAULT_BUNDLE, bundle, { recursive: true })
     truncateSync(join(bundle, 'step.onnx'), 1000)
-    const command = new StartCommand('--port', '0', '--bundle', bundle)
+    const command = new StartCommand(['--port', '0', '--bundle', bundle])
     expect(await command.exited).toBe(2)
     const text = command.lines.join('\n')
     expect(text).toContain('worker worker-1 ended with code 2')

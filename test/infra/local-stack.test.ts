@@ -47,6 +47,35 @@ describe('startStack', () => {
     const queuePort = await occupyPort('0.0.0.0')
     await expect(startStack({ queuePort })).rejects.toThrow(`Port ${queuePort} for the queue is taken`)
   })
+
+  it('names an address that is not of this machine', async () => {
+    await expect(startStack({ host: '192.0.2.1' })).rejects.toThrow(
+      '192.0.2.1 is no address of this machine (EADDRNOTAVAIL). Choose one with --host',
+    )
+  })
+
+  // It was "GET /healthz answered 500".
+  it.each([
+    [{ MODEL_ALIASES: 'dall-e-3' }, 'MODEL_ALIASES: expected JSON, such as {"dall-e-3":"emoji-96"}'],
+    [{ MODEL_ALIASES: '{"dall-e-3":"x"}' }, 'MODEL_ALIASES: "dall-e-3" leads to "x", expected one of emoji-96'],
+    [
+      { SEED_POLICY: 'none', IMAGE_RESPONSE: 'png' },
+      'cached, fresh; IMAGE_RESPONSE: expected one of both, b64_json, url',
+    ],
+  ])('names the setting that is wrong and what would be right: %o', async (settings, words) => {
+    const edgeSettings = settings as unknown as Record<string, string>
+    await expect(startStack({ workers: 0, edgeSettings })).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringContaining(words),
+    })
+  })
+
+  it('names an endpoint for traces that is none', async () => {
+    const traces = { endpoint: 'collector:4318', headers: '' }
+    await expect(startStack({ workers: 0, traces })).rejects.toThrow(
+      'OTEL_EXPORTER_OTLP_ENDPOINT: expected an http or https URL',
+    )
+  })
 })
 
 describe('JobLines', () => {
@@ -97,5 +126,25 @@ describe('JobLines', () => {
     expect(lines.line({ level: 'warn', event: 'lease lost' })).toBe('warn      lease lost')
     expect(lines.line({ level: 'error', event: 'worker failed', error: 'x' })).toBe('error     worker failed: x')
     expect(lines.line({ level: 'info', event: 'bundle open' })).toBeUndefined()
+    const stack = { level: 'error', event: 'worker failed', error: 'Error: no\n    at run (main.ts:1:1)' }
+    expect(lines.line(stack)).toBe('error     worker failed: Error: no')
+  })
+
+  it('tells of a queue that is silent once, and when it answers again', () => {
+    const lines = new JobLines()
+    const silent = {
+      level: 'warn',
+      event: 'receive failed',
+      lane: 'batch',
+      error: 'Error: connect ECONNREFUSED\n  at x',
+    }
+    expect([silent, silent, { ...silent, lane: 'interactive' }].map((record) => lines.line(record))).toEqual([
+      'warn      the batch queue does not answer, and is asked again until it does: Error: connect ECONNREFUSED',
+      undefined,
+      'warn      the interactive queue does not answer, and is asked again until it does: Error: connect ECONNREFUSED',
+    ])
+    const again = { level: 'info', event: 'receive works again', lane: 'batch' }
+    expect(lines.line(again)).toBe('warn      the batch queue answers again')
+    expect(lines.line(silent)).toContain('the batch queue does not answer')
   })
 })

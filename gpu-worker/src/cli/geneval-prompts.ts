@@ -2,7 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { basename, extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { BundleManifest } from '../../../shared/bundle.ts'
-import { GENEVAL_TASKS, parsePrompts, scorablePrompts } from '../geneval/metadata.ts'
+import {
+  checkDistinctPrompts,
+  GENEVAL_TASKS,
+  type PromptLine,
+  parsePromptLines,
+  unknownNames,
+} from '../geneval/metadata.ts'
 import { firstOfEachTask, type PromptSet } from '../geneval/prompt-set.ts'
 import type { DetectorEntry } from '../models/detector.ts'
 import { type Arguments, UsageError } from './arguments.ts'
@@ -59,22 +65,56 @@ async function readSet(
   detector: DetectorEntry,
 ): Promise<{ set: PromptSet; remark: string[] }> {
   const path = SHIPPED[wanted] ? fileURLToPath(SHIPPED[wanted]) : wanted
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+  const tasks = parsed.choices('task', GENEVAL_TASKS, GENEVAL_TASKS)
+  const perTask = parsed.text('per-task') === 'all' ? PER_TASK.max : parsed.integer('per-task', PER_TASK, 10)
+  const lines = parsePromptLines(await readPromptFile(path), path)
+  checkDistinctPrompts(lines, path)
+  const asked = lines.filter(({ prompt }) => tasks.includes(prompt.tag))
+  if (asked.length === 0) throw new UsageError(`--task: "${wanted}" has no prompt of ${tasks.join(', ')}`)
+  const scorable = asked.filter(({ prompt }) => unknownNames(prompt, detector).length === 0)
+  const unknown = unknownIn(asked, detector)
+  if (scorable.length === 0) {
+    const known = `it knows the classes ${detector.classes.join(', ')} and the colors ${detector.colors.join(', ')}`
+    throw new UsageError(`--prompts: the bundle's detector can score none of "${wanted}": ${unknown}; ${known}`)
+  }
+  const set = {
+    name,
+    prompts: firstOfEachTask(
+      scorable.map(({ prompt }) => prompt),
+      perTask,
+    ),
+  }
+  if (scorable.length === asked.length) return { set, remark: [] }
+  const left = asked.length - scorable.length
+  const remark = `${left} of ${asked.length} ${name} prompts were left out, because the detector does not know: ${unknown}.`
+  return { set, remark: [remark] }
+}
+
+/** The file's text. An encoding that is no UTF-8 would become prompts that nobody wrote. */
+async function readPromptFile(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: Error) => {
     const sets = Object.keys(SHIPPED).join(', ')
     throw new UsageError(`--prompts: expected ${sets} or a file, cannot read "${path}" (${cause.message})`)
   })
-  const tasks = parsed.choices('task', GENEVAL_TASKS, GENEVAL_TASKS)
-  const perTask = parsed.text('per-task') === 'all' ? PER_TASK.max : parsed.integer('per-task', PER_TASK, 10)
-  const asked = parsePrompts(text, path).filter((prompt) => tasks.includes(prompt.tag))
-  const { scorable, unknownNames } = scorablePrompts(asked, detector)
-  if (scorable.length === 0)
-    throw new UsageError(`--prompts: "${wanted}" has no prompt of these tasks that this bundle's detector can score`)
-  const set = { name, prompts: firstOfEachTask(scorable, perTask) }
-  if (scorable.length === asked.length) return { set, remark: [] }
-  const remark =
-    `${asked.length - scorable.length} of ${asked.length} ${name} prompts were left out, because the detector does not ` +
-    `know: ${unknownNames.join(', ')}.`
-  return { set, remark: [remark] }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new UsageError(`--prompts: "${path}" is not UTF-8; save it in that encoding`, { cause })
+  }
+}
+
+/** `class fork (line 3), color teal (lines 5, 9)` */
+function unknownIn(lines: readonly PromptLine[], detector: DetectorEntry): string {
+  const places = new Map<string, number[]>()
+  for (const { line, prompt } of lines) {
+    for (const name of new Set(unknownNames(prompt, detector))) places.set(name, [...(places.get(name) ?? []), line])
+  }
+  return [...places]
+    .map(([name, at]) => {
+      const told = at.slice(0, 3).join(', ') + (at.length > 3 ? ' …' : '')
+      return `${name} (${at.length === 1 ? 'line' : 'lines'} ${told})`
+    })
+    .join(', ')
 }
 
 /** Becomes part of the names of the report's files. */

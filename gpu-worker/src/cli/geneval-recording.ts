@@ -11,6 +11,7 @@ import { sampleCandidates } from '../geneval/recording/sample-candidates.ts'
 import { openYardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import type { EngineSettings } from './engine-settings.ts'
+import { checkOutputFolder } from './files.ts'
 import type { RecordingPlan } from './geneval-recording-options.ts'
 import { detectorOf, openBundleFor } from './local-engine.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -19,6 +20,7 @@ import { settingsCommit } from './settings-commit.ts'
 /** Samples what a recording still lacks, lets detector and verifiers look at it, prints its folder and its size as JSON. */
 export async function record(plan: RecordingPlan, manifest: BundleManifest, settings: EngineSettings): Promise<void> {
   const { prompts, configuration, dir } = plan
+  await checkOutputFolder('record', dir)
   checkCorrecting(dir, await readOrigin(dir), manifest.generator)
   const predictions = await openPredictions(dir, configuration, prompts)
   if (predictions.pictureCount === 0) await writeOrigin(dir, await originOf(manifest, settings.bundleDir))

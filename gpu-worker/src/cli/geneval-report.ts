@@ -9,6 +9,7 @@ import { PredictionFile } from '../geneval/recording/prediction-file.ts'
 import { recordingPaths } from '../geneval/recording/recording.ts'
 import { commit } from './commit.ts'
 import type { EngineSettings } from './engine-settings.ts'
+import { checkInputFolder, checkOutputFolder } from './files.ts'
 import { readRecordingOf } from './geneval-recorded.ts'
 import type { ReportPlan } from './geneval-report-options.ts'
 import { openBundleFor } from './local-engine.ts'
@@ -24,8 +25,10 @@ export async function report(
   manifest: BundleManifest,
   settings: EngineSettings,
 ): Promise<void> {
+  await checkInputFolder('report', dir, 'a recording')
   const recording = await readRecordingOf(manifest, settings.bundleDir, dir)
   const { configuration } = recording
+  await checkOutputFolder('out', out)
   const predictions = await PredictionFile.open(recordingPaths(dir).predictions, configuration)
   const bundle = await openBundleFor(settings)
   try {

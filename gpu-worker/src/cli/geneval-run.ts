@@ -14,6 +14,7 @@ import type { StrictVerdicts } from '../geneval/strict/yardstick.ts'
 import { openYardstick } from '../geneval/strict/yardstick.ts'
 import type { Bundle } from '../models/bundle-loader.ts'
 import type { EngineSettings } from './engine-settings.ts'
+import { checkOutputFolder } from './files.ts'
 import type { PlannedRun, RunPlan } from './geneval-run-options.ts'
 import { detectorOf, type LocalEngine, openBundleFor, startEngine, verifierNamed } from './local-engine.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -28,6 +29,7 @@ interface FinishedRun extends PlannedRun {
  * runs the path of their comparison and the scores of each.
  */
 export async function scoreStrategy(plan: RunPlan, manifest: BundleManifest, settings: EngineSettings): Promise<void> {
+  for (const { out } of plan.runs) await checkOutputFolder('out', out)
   const folders = new Map<PlannedRun, RunFolder>()
   for (const run of plan.runs) folders.set(run, await RunFolder.open(run.out, run.configuration))
   for (const remark of plan.remarks) console.error(remark)

@@ -3,6 +3,7 @@ import { markdownTable, share } from '../geneval/comparison/markdown.ts'
 import type { Method } from '../geneval/comparison/method.ts'
 import { type OperatingPoint, paretoSettings, settingGrid } from '../geneval/comparison/operating-points.ts'
 import { UsageError } from './arguments.ts'
+import { checkInputFolder } from './files.ts'
 import { readRecordingOf } from './geneval-recorded.ts'
 import type { TuningPlan } from './geneval-tune-options.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -20,6 +21,7 @@ export async function tune(
   manifest: BundleManifest,
   bundleDir: string,
 ): Promise<void> {
+  await checkInputFolder('tune', dir, 'a recording')
   const recording = await readRecordingOf(manifest, bundleDir, dir)
   const { configuration, steps, verifiers, prompts } = recording
   const entry = manifest.verifiers[verifier]

@@ -80,7 +80,7 @@ export class Appender {
 export async function keepConfiguration(path: string, configuration: object, holder: string): Promise<void> {
   const text = await readIfThere(path)
   if (text === undefined) return writeWhole(path, `${JSON.stringify(configuration, null, 2)}\n`)
-  const earlier: Record<string, unknown> = parseJson(text, z.record(z.string(), z.unknown()), path)
+  const earlier: Record<string, unknown> = parseJson(text, z.record(z.string(), z.unknown()), `${holder}, but ${path}`)
   const differences = Object.entries(configuration)
     .filter(([name, value]) => JSON.stringify(earlier[name]) !== JSON.stringify(value))
     .map(([name, value]) => `${name} was ${JSON.stringify(earlier[name])} and is now ${JSON.stringify(value)}`)

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Search } from '../../../shared/bundle.ts'
@@ -60,7 +60,7 @@ export type ImageResult = z.infer<typeof ImageResult>
  */
 export class RunFolder {
   readonly dir: string
-  /** Results of earlier runs with the same configuration, in the order they were finished. */
+  /** Results of earlier runs with the same configuration whose pictures are there, in the order they were finished. */
   readonly finished: readonly ImageResult[]
 
   readonly #results: Appender
@@ -82,8 +82,16 @@ export class RunFolder {
     await keepConfiguration(join(dir, 'run.json'), configuration, `--out ${dir} holds a run`)
     const results = join(dir, 'results.jsonl')
     const lines = await resumeLines(results)
-    const finished = lines.map((line, index) => parseJson(line, ImageResult, `${results}, line ${index + 1}`))
-    return new RunFolder(dir, results, finished)
+    const finished = lines.map((line, index) => {
+      const where = `${results}, line ${index + 1} (its picture is made again when you remove it)`
+      return parseJson(line, ImageResult, where)
+    })
+    const isThere = await Promise.all(finished.map((result) => exists(picturePath(dir, result))))
+    return new RunFolder(
+      dir,
+      results,
+      finished.filter((_, index) => isThere[index]),
+    )
   }
 
   /** Stores a picture and then its result, so that a result never stands without its picture. */
@@ -95,8 +103,18 @@ export class RunFolder {
     await this.#results.append(`${JSON.stringify(result)}\n`)
   }
 
-  picturePath({ prompt, image }: Pick<ImageResult, 'prompt' | 'image'>): string {
-    const name = `${String(image).padStart(5, '0')}.png`
-    return join(this.dir, 'pictures', String(prompt).padStart(5, '0'), 'samples', name)
+  picturePath(result: Pick<ImageResult, 'prompt' | 'image'>): string {
+    return picturePath(this.dir, result)
   }
 }
+
+function picturePath(dir: string, { prompt, image }: Pick<ImageResult, 'prompt' | 'image'>): string {
+  const name = `${String(image).padStart(5, '0')}.png`
+  return join(dir, 'pictures', String(prompt).padStart(5, '0'), 'samples', name)
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  )

@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkOutputFile } from '../../../gpu-worker/src/cli/files.ts'
+import { checkInputFolder, checkOutputFile, checkOutputFolder } from '../../../gpu-worker/src/cli/files.ts'
 import { parsePrompts } from '../../../gpu-worker/src/geneval/metadata.ts'
 import { withoutByteOrderMark } from '../../../shared/byte-order-mark.ts'
 import { runProgramFile } from '../../support/program.ts'
@@ -24,6 +24,23 @@ describe('where a file is to be written', () => {
     await expect(checkOutputFile('out', dir)).rejects.toThrow(`--out: expected a file, but ${dir} is a folder`)
     const inFile = join(dir, 'file', 'picture.png')
     await expect(checkOutputFile('sheet', inFile)).rejects.toThrow(`--sheet: the folder ${join(dir, 'file')} cannot be`)
+  })
+
+  // Node's own recursive mkdir tries for ever.
+  it.skipIf(process.platform !== 'linux')('is refused where a file system takes no folders', async () => {
+    await expect(checkOutputFolder('out', '/proc/parm/x')).rejects.toThrow(
+      '--out: the folder /proc/parm/x cannot be made (ENOENT)',
+    )
+  })
+
+  it('is found missing, or to be a file, before anything is read', async () => {
+    await writeFile(join(dir, 'file'), '')
+    const read = (name: string) => checkInputFolder('report', join(dir, name), 'a recording')
+    await expect(read('file')).rejects.toThrow(
+      `--report: expected the folder of a recording, but ${dir}/file is a file`,
+    )
+    await expect(read('none')).rejects.toThrow(`cannot read ${dir}/none (ENOENT)`)
+    await read('.')
   })
 
   // Issue 17: a stack trace, after the picture had been made.

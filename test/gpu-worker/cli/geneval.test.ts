@@ -96,7 +96,9 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     const out = ['--strategy', 'baseline', '--steps', '2', '--out', join(dir, 'own')]
     const { exitCode, stdout, stderr } = await geneval(...flags, ...out)
     expect(exitCode, stderr).toBe(0)
-    expect(stderr).toContain('1 of 2 own prompts were left out, because the detector does not know: hair drier.')
+    expect(stderr).toContain(
+      '1 of 2 own prompts were left out, because the detector does not know: class hair drier (line 2).',
+    )
     const summary = JSON.parse(lastLine(stdout))
     expect(Object.keys(summary)).toEqual(['own', 'official'])
     // Two steps and the bundle's six corrections.
@@ -148,6 +150,43 @@ describe('npm run geneval', { timeout: 300_000 }, () => {
     const other = await geneval('--record', cut, ...flags, '--seed', '1')
     expect(other.exitCode).toBe(2)
     expect(other.stderr).toContain('holds a recording with another configuration (seed was 0 and is now 1)')
+  })
+})
+
+describe('npm run geneval, before any model is loaded,', { timeout: 300_000 }, () => {
+  let dir: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'parm-geneval-'))
+    const truth = (name: string) => `{"tag": "single_object", "include": [{"class": "${name}", "count": 1}]`
+    const [dog, unicorn] = ['dog', 'unicorn'].map((name) => `${truth(name)}, "prompt": "a ${name}"}\n`)
+    await writeFile(join(dir, 'dog.jsonl'), `${dog}`)
+    await writeFile(join(dir, 'twice.jsonl'), `${dog}${dog}`)
+    await writeFile(join(dir, 'unicorn.jsonl'), `${unicorn}`)
+    await writeFile(join(dir, 'utf16.jsonl'), Buffer.from(`\uFEFF${dog}`, 'utf16le'))
+  })
+  afterAll(() => rm(dir, { recursive: true }))
+
+  it.each([
+    [['--prompts', 'twice.jsonl'], '/twice.jsonl, line 2: "a dog" stands in line 1 already'],
+    [
+      ['--prompts', 'unicorn.jsonl'],
+      'can score none of "DIR/unicorn.jsonl": class unicorn (line 1); it knows the classes ',
+    ],
+    [['--prompts', 'utf16.jsonl'], '--prompts: "DIR/utf16.jsonl" is not UTF-8; save it in that encoding'],
+    [['--prompts', 'dog.jsonl', '--task', 'colors'], '--task: "DIR/dog.jsonl" has no prompt of colors'],
+    [
+      ['--prompts', 'dog.jsonl', '--out', 'dog.jsonl'],
+      '--out: the folder DIR/dog.jsonl cannot be made (a file is in the',
+    ],
+    [['--prompts', 'dog.jsonl', '--record', 'dog.jsonl/x'], '--record: the folder DIR/dog.jsonl/x cannot be made'],
+    [['--report', 'dog.jsonl'], '--report: expected the folder of a recording, but DIR/dog.jsonl is a file'],
+    [['--tune', 'none'], '--tune: expected the folder of a recording, cannot read DIR/none (ENOENT)'],
+  ])('refuses %j in one line that names what is wrong', async (flags, words) => {
+    const args = flags.map((flag) => (/^--|^colors$/.test(flag) ? flag : join(dir, flag)))
+    const { exitCode, stderr } = await geneval(...args)
+    expect(exitCode).toBe(2)
+    expect(stderr.replaceAll(dir, 'DIR')).toContain(words)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2)
   })
 })
 

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { type GenevalPrompt, parsePrompts, scorablePrompts } from '../../../gpu-worker/src/geneval/metadata.ts'
+import {
+  checkDistinctPrompts,
+  type GenevalPrompt,
+  parsePromptLines,
+  parsePrompts,
+  scorablePrompts,
+} from '../../../gpu-worker/src/geneval/metadata.ts'
 import { bySet, firstOfEachTask } from '../../../gpu-worker/src/geneval/prompt-set.ts'
 
 const NAMES = { classes: ['person', 'apple', 'bus', 'dog'], colors: ['red', 'orange'] }
@@ -18,7 +24,25 @@ describe('parsePrompts', () => {
 
   it.each([
     ['{"tag": ', 'file, line 2: expected one JSON object, got {"tag":'],
-    ['{"tag": "shapes", "include": [{"class": "dog", "count": 1}], "prompt": "x"}', 'file, line 2: tag: '],
+    [
+      '{"tag": "shapes", "include": [{"class": "dog", "count": 1}], "prompt": "x"}',
+      'file, line 2: tag: expected one of single_object, two_object, counting, colors, position, color_attr, got "shapes"',
+    ],
+    ['{"include": [{"class": "dog", "count": 1}], "prompt": "x"}', 'color_attr, got nothing'],
+    ['[1]', 'file, line 2: object: '],
+    // The service refuses them, and they were scored.
+    [
+      '{"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": " \\u200b"}',
+      'line 2: prompt: is empty, or only white space and control characters; the service takes 1 to 1000 characters',
+    ],
+    [
+      `{"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "${'dog '.repeat(300)}"}`,
+      'line 2: prompt: has 1199 characters; the service takes 1 to 1000 characters',
+    ],
+    [
+      '{"tag": "counting", "include": [{"class": "dog", "count": 2}], "exclude": [{"class": "dog", "count": 2}], "prompt": "x"}',
+      'line 2: exclude.0: no picture can be right: fewer than 2 dog are permitted, and as many are asked for',
+    ],
     ['{"tag": "colors", "include": [{"class": "dog", "count": 0}], "prompt": "x"}', 'line 2: include.0.count: '],
     ['{"tag": "colors", "include": [], "prompt": "x"}', 'line 2: include: '],
     ['{"tag": "colors", "include": [{"class": "dog", "count": 1, "colour": "red"}], "prompt": "x"}', 'colour'],
@@ -31,8 +55,34 @@ describe('parsePrompts', () => {
     expect(() => parsePrompts(`${line}\n${wrong}`, 'file')).toThrow(message)
   })
 
-  it('refuses a file without prompts', () => {
-    expect(() => parsePrompts('\n\n', 'file')).toThrow('file holds no prompt')
+  it('refuses a file without prompts, and shows one', () => {
+    expect(() => parsePrompts('\n\n', 'file')).toThrow(
+      'file holds no prompt; expected one JSON object a line, {"tag": "counting"',
+    )
+  })
+
+  it('names every line at fault, the first five', () => {
+    const wrong = (text: string) => parsePrompts(`${line}\n${text}`, 'file')
+    expect(() => wrong('{\n}')).toThrow(
+      'file, line 2: expected one JSON object, got {\nfile, line 3: expected one JSON object, got }',
+    )
+    expect(() => wrong('?\n'.repeat(7))).toThrow(/line 6: expected one JSON object, got \?\nand 2 more lines$/)
+  })
+
+  it('takes a prompt as the service would', () => {
+    expect(parsePrompts(line.replace('a photo of a dog', ' a  photo of a d\u00adog'), 'file')[0]?.prompt).toBe(
+      'a photo of a dog right of a teddy bear',
+    )
+  })
+
+  // They were drawn with the same seeds, and one picture counted as two independent ones.
+  it('refuses a prompt that stands there twice, naming both lines and what to do', () => {
+    const again = line.replace('a photo', 'a  photo')
+    const lines = parsePromptLines(`${line}\n\n${again}`, 'file')
+    expect(() => checkDistinctPrompts(lines, 'file')).toThrow(
+      'file, line 3: "a photo of a dog right of a teddy bear" stands in line 1 already, and its pictures would count twice; remove one of the lines',
+    )
+    expect(() => checkDistinctPrompts(lines.slice(1), 'file')).not.toThrow()
   })
 })
 
@@ -44,8 +94,15 @@ describe('scorablePrompts', () => {
     const teal: GenevalPrompt = { tag: 'colors', include: [{ class: 'dog', count: 1, color: 'teal' }], prompt: 'c' }
     expect(scorablePrompts([fork, colored, teal], NAMES)).toEqual({
       scorable: [colored],
-      unknownNames: ['fork', 'teal'],
+      unknownNames: ['class fork', 'color teal'],
     })
+  })
+
+  // An orange is both, red is none; what is no class can never be found.
+  it('does not take a colour for a class, nor a class for a colour', () => {
+    const object: GenevalPrompt = { tag: 'single_object', include: [{ class: 'red', count: 1 }], prompt: 'd' }
+    const tint: GenevalPrompt = { tag: 'colors', include: [{ class: 'bus', count: 1, color: 'dog' }], prompt: 'e' }
+    expect(scorablePrompts([object, tint], NAMES)).toEqual({ scorable: [], unknownNames: ['class red', 'color dog'] })
   })
 })
 

@@ -88,7 +88,15 @@ describe('RunFolder', () => {
     await RunFolder.open(dir, CONFIGURATION)
     await appendFile(join(dir, 'results.jsonl'), `${JSON.stringify(result(0, 0))}\n{"prompt": 1}\n`)
     await expect(RunFolder.open(dir, CONFIGURATION)).rejects.toThrow(
-      'results.jsonl, line 2 was not written by this program',
+      'results.jsonl, line 2 (its picture is made again when you remove it) was not written by this program',
     )
+  })
+
+  it('makes again what lost its picture', async () => {
+    const folder = await RunFolder.open(dir, CONFIGURATION)
+    await folder.add(result(0, 0), PROMPT, Uint8Array.of(1))
+    await folder.add(result(0, 1), PROMPT, Uint8Array.of(1))
+    await rm(folder.picturePath(result(0, 0)))
+    expect((await RunFolder.open(dir, CONFIGURATION)).finished).toEqual([result(0, 1)])
   })
 })
