@@ -29,7 +29,7 @@ export const KeyRequest = z
     ).optional(),
     concurrentJobs: integer(
       LIMITS.keyConcurrentJobs,
-      `Jobs opened by this key that may be under way at once. Default: ${LIMITS.keyConcurrentJobs.default}.`,
+      `Jobs that requests with this key may wait for at once, opened or joined. Default: ${LIMITS.keyConcurrentJobs.default}.`,
     ).optional(),
   })
   .register(permittedValues, { permitted: 'a JSON object, see KeyRequest in /openapi.json' })

@@ -9,6 +9,7 @@ import { type Env, parseEnv } from './env.ts'
 import { newJobId, newScoreId } from './job-id.ts'
 import { memoryKey } from './job-memories.ts'
 import type { CompleteRequest } from './job-parameters.ts'
+import type { Standing } from './objects/cache-entry.ts'
 import { ofJob, type WorkSnapshot } from './objects/job-snapshot.ts'
 import type { JobSpec } from './objects/job-store.ts'
 import { mostRowSteps } from './objects/tenant-entry.ts'
@@ -96,16 +97,16 @@ async function entryName(
   return isPrivate ? `${key}/${tenant}` : key
 }
 
-/** Whether a request would have to open a job, as things stand: nothing is kept for it and there is none to join. */
-export async function wouldOpen(
+/** What would come of a request, as things stand. */
+export async function standingOf(
   env: Env,
   { tenant }: Caller,
   { parameters }: Pick<CompleteRequest, 'parameters'>,
   terms: RequestTerms,
-): Promise<boolean> {
-  if (terms.reuse.mode === 'none') return true
+): Promise<Standing> {
+  if (terms.reuse.mode === 'none') return { would: 'open' }
   const entry = env.CACHE_ENTRY.getByName(await entryName(parameters, tenant, terms, ''))
-  return entry.wouldOpen(terms.reuse, Date.now())
+  return entry.standing(terms.reuse, Date.now())
 }
 
 /** The public record: addresses are those of the edge in all links, and open without a key what it may read. */

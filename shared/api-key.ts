@@ -18,10 +18,13 @@ const Instant = z.int().positive()
 const within = ({ min, max }: { min: number; max: number }) => z.int().min(min).max(max)
 
 export const KeyLimits = z.strictObject({
-  /** Size of the token bucket; it refills evenly, `requests` every `windowSeconds`. Looking costs nothing. */
+  /**
+   * Size of the token bucket; it refills evenly, `requests` every `windowSeconds`. Looking costs nothing, and of several pictures of
+   * one call each counts that has to be made.
+   */
   requests: within(LIMITS.keyRequests),
   windowSeconds: within(LIMITS.keyWindowSeconds),
-  /** Jobs that this key opened and that have not ended. Hits and joined jobs do not count: they add no work. */
+  /** Jobs that requests with this key wait for, opened or joined, each once. Hits do not count: they add no work. */
   concurrentJobs: within(LIMITS.keyConcurrentJobs),
 })
 export type KeyLimits = z.infer<typeof KeyLimits>

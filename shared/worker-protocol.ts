@@ -11,6 +11,8 @@ import { LIMITS } from './limits.ts'
  *   GET  /internal/v1/jobs/:id/control  WebSocket: a ControlReply now and at every change
  *   PUT  /internal/v1/images/:sha256    PNG bytes    -> 201 stored, 200 already there
  *   GET  /internal/v1/images/:sha256    a picture that the job is to score -> its bytes
+ * Requests and replies may have members that only a later release knows: they are ignored, so that edge and workers of two releases
+ * work together while one of them is being replaced.
  * Signature: hex HMAC-SHA256 under JobMessage.callbackKey (the 32 decoded bytes) of `signingString(...)`.
  */
 export const SIGNATURE_HEADERS = {
@@ -33,7 +35,7 @@ export const eventsPath = (jobId: string): string => `/internal/v1/jobs/${jobId}
 export const controlPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/control`
 export const imagePath = (sha256: string): string => `/internal/v1/images/${sha256}`
 
-export const ClaimRequest = z.strictObject({
+export const ClaimRequest = z.object({
   worker: z.string().min(1).max(200),
   /**
    * Names this claim through all its tries. One whose reply was lost is answered alike again; one that was heard before and
@@ -52,7 +54,7 @@ export type ClaimRequest = z.infer<typeof ClaimRequest>
  * done: it has its terminal record, delete the message. busy: another attempt was heard from lately, ask again later.
  */
 export const ClaimReply = z.discriminatedUnion('decision', [
-  z.strictObject({
+  z.object({
     decision: z.literal('go'),
     attempt: z.int().positive(),
     deadline: z.int().positive(),
@@ -67,8 +69,8 @@ export const ClaimReply = z.discriminatedUnion('decision', [
     /** Whether it is worth while to report `remembered`. */
     remembers: z.boolean().optional(),
   }),
-  z.strictObject({ decision: z.literal('done') }),
-  z.strictObject({ decision: z.literal('busy'), retryAfterMs: z.int().positive() }),
+  z.object({ decision: z.literal('done') }),
+  z.object({ decision: z.literal('busy'), retryAfterMs: z.int().positive() }),
 ])
 export type ClaimReply = z.infer<typeof ClaimReply>
 
@@ -77,18 +79,23 @@ export type ClaimReply = z.infer<typeof ClaimReply>
  * a gap, a lower attempt or one that handed its job back is refused with `attempt_superseded`. An empty batch is a heartbeat.
  * An attempt that has told LIMITS.attemptEventBytes is refused whatever it adds.
  */
-export const EventBatch = z.strictObject({
+export const EventBatch = z.object({
   attempt: z.int().positive(),
   sequence: z
     .int()
     .min(0)
     .max(LIMITS.batchesPerAttempt - 1),
+  /**
+   * Row-steps that the work has taken so far, those before a checkpoint that it went on from included. Also taken of an attempt whose
+   * job was given up meanwhile, which is then charged what ran until its worker heard of it.
+   */
+  rowSteps: z.int().min(0).optional(),
   events: z.array(WorkerEvent).max(LIMITS.eventsPerBatch),
 })
 export type EventBatch = z.infer<typeof EventBatch>
 
 /** `continue: false` means stop now, whatever the reason: cancelled, expired, or already terminal. */
-export const ControlReply = z.strictObject({
+export const ControlReply = z.object({
   continue: z.boolean(),
   /** Candidates the caller no longer wants. */
   cancel: z.array(z.int().min(0)),

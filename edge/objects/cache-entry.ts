@@ -1,12 +1,12 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
-import { jobObjectName } from '../job-id.ts'
+import { jobObjectName, siblingJobId } from '../job-id.ts'
 import { revisionPurgedAt } from '../purged-revisions.ts'
-import type { KeptResult } from './job.ts'
+import type { JoinReply, KeptResult } from './job.ts'
 import { asHit, isOfScores, type WorkSnapshot } from './job-snapshot.ts'
 import type { JobSpec, Reuse } from './job-store.ts'
-import type { Refusal } from './tenant.ts'
-import { newJobEntry } from './tenant-entry.ts'
+import type { Refusal, ReserveReply } from './tenant.ts'
+import { joinerEntry, openerEntry, reservationOf } from './tenant-entry.ts'
 
 /** How long a result answers repeats. Shorter than JOB_RETENTION_MS. */
 export const CACHE_TTL_MS = 7 * 24 * 3600 * 1000
@@ -28,6 +28,9 @@ type EntryState =
   /** `ids`: the name under which each tenant may ask for the job. */
   | { phase: 'kept'; snapshot: WorkSnapshot; ids: Readonly<Record<string, string>> }
 type KeptState = Extract<EntryState, { phase: 'kept' }>
+
+/** Before anything is done. `work`: the name of the job's object. */
+export type Standing = { would: 'open' | 'answer' } | { would: 'join'; work: string }
 
 export type ResolveReply = { outcome: 'accepted'; snapshot: WorkSnapshot } | { outcome: 'refused'; refusal: Refusal }
 
@@ -60,8 +63,8 @@ export class CacheEntry extends DurableObject<Env> {
         }
         case 'open': {
           if (spec.reuse.mode === 'only') return notCached()
-          const job = this.env.JOB.getByName(jobObjectName(state.jobId))
-          const reply = await job.join(spec)
+          const reply = await this.#reserveAndJoin(spec, state.jobId)
+          if (reply.outcome === 'refused') return reply
           if (reply.outcome === 'joined') return accepted(reply.snapshot)
           if (reply.outcome === 'succeeded') this.settle(state.jobId, reply.kept)
           else this.#forget(state)
@@ -75,10 +78,21 @@ export class CacheEntry extends DurableObject<Env> {
     }
   }
 
-  /** Whether `resolve` would open a job, as things stand. */
-  wouldOpen(reuse: Reuse, now: number): boolean {
+  /** What `resolve` would do, as things stand. */
+  standing(reuse: Reuse, now: number): Standing {
     const state = this.#read()
-    return state.phase === 'empty' || (state.phase === 'kept' && !permits({ reuse, createdAt: now }, state.snapshot))
+    switch (state.phase) {
+      case 'empty':
+        return { would: 'open' }
+      case 'open':
+        return { would: 'join', work: jobObjectName(state.jobId) }
+      case 'kept':
+        return { would: permits({ reuse, createdAt: now }, state.snapshot) ? 'answer' : 'open' }
+      default: {
+        const never: never = state
+        return never
+      }
+    }
   }
 
   /**
@@ -131,11 +145,29 @@ export class CacheEntry extends DurableObject<Env> {
     }
   }
 
+  /** Entered in the tenant's books first: who opened the work may leave, and then who joined it pays. */
+  async #reserveAndJoin(
+    spec: JobSpec,
+    jobId: string,
+  ): Promise<JoinReply | Extract<ReserveReply, { outcome: 'refused' }>> {
+    const tenant = this.env.TENANT.getByName(spec.tenant)
+    const ticketId = siblingJobId(jobId)
+    const reserved = await tenant.reserve(joinerEntry(spec, ticketId), reservationOf(spec))
+    if (reserved.outcome === 'refused') return reserved
+    let joined = false
+    try {
+      const reply = await this.env.JOB.getByName(jobObjectName(jobId)).join(spec, ticketId)
+      joined = reply.outcome === 'joined'
+      return reply
+    } finally {
+      if (!joined) await tenant.release(ticketId)
+    }
+  }
+
   /** Entered in the tenant's books first: what is opened must have been paid for. */
   async #reserveAndOpen(spec: JobSpec): Promise<ResolveReply> {
     const tenant = this.env.TENANT.getByName(spec.tenant)
-    const reservation = { keyId: spec.keyId, rowSteps: spec.mostRowSteps }
-    const reply = await tenant.reserve(newJobEntry(spec), reservation)
+    const reply = await tenant.reserve(openerEntry(spec), reservationOf(spec))
     if (reply.outcome === 'refused') return reply
     try {
       return accepted(await this.env.JOB.getByName(jobObjectName(spec.id)).open(spec))

@@ -28,18 +28,22 @@ export type JobState =
       handedBack?: number
       /** Bytes of events that this attempt has told. */
       toldBytes?: number
+      /** What the work has taken so far, as the attempt says; a checkpoint that it goes on from included. */
+      rowSteps?: number
       /** Of the claim that this attempt began with. */
       claimId?: string
     }
   | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: WorkResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }
-  | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number }
+  /** `rowSteps`: what the work had taken, which its worker may tell a moment later. */
+  | { phase: 'canceled' | 'expired'; attempt: number; startedAt?: number; finishedAt: number; rowSteps?: number }
 
 /** What work brings; which of the two its parameters decide. */
 export type WorkResult = JobResult | ScoreResult
 
 export type RunningState = Extract<JobState, { phase: 'running' }>
 export type EndedState = Extract<JobState, { phase: TerminalStatus }>
+export type AbandonedState = Extract<JobState, { phase: CloseReason }>
 /** Why one request lost interest in the work. */
 export type CloseReason = 'canceled' | 'expired'
 
@@ -68,13 +72,22 @@ export function attemptOf(state: JobState): number {
   return state.phase === 'queued' ? 0 : state.attempt
 }
 
-/** A worker takes the job, or takes it over from a silent attempt. */
-export function claimed(state: JobState, { worker, claimId }: ClaimRequest, now: number): RunningState {
+/**
+ * A worker takes the job, or takes it over from a silent attempt.
+ *
+ * @param rowSteps  that are in the checkpoint it goes on from; what else an attempt without an end did is not charged
+ */
+export function claimed(
+  state: JobState,
+  { worker, claimId }: ClaimRequest,
+  now: number,
+  rowSteps: number,
+): RunningState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was claimed`)
   const { startedAt, handedBack = 0 } = state.phase === 'running' ? state : { startedAt: now }
   const attempt = attemptOf(state) + 1
   const named = claimId === undefined ? {} : { claimId }
-  return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack, ...named }
+  return { phase: 'running', attempt, worker, startedAt, heardAt: now, nextSequence: 0, handedBack, rowSteps, ...named }
 }
 
 /** The live attempt spoke, and said nothing new. */
@@ -83,8 +96,17 @@ export function heard(state: RunningState, now: number): RunningState {
 }
 
 /** The live attempt told its next batch, of so many bytes. */
-export function told(state: RunningState, now: number, bytes: number): RunningState {
-  return { ...heard(state, now), nextSequence: state.nextSequence + 1, toldBytes: (state.toldBytes ?? 0) + bytes }
+export function told(
+  state: RunningState,
+  now: number,
+  { bytes, rowSteps = 0 }: { bytes: number; rowSteps: number | undefined },
+): RunningState {
+  return {
+    ...heard(state, now),
+    nextSequence: state.nextSequence + 1,
+    toldBytes: (state.toldBytes ?? 0) + bytes,
+    rowSteps: Math.max(state.rowSteps ?? 0, rowSteps),
+  }
 }
 
 /** The attempt gave the job back; the next claim may have it at once. */
@@ -115,6 +137,16 @@ export function failed({ attempt, startedAt }: RunningState, error: JobFailure, 
 /** Nobody waits for the work any more, or nobody would live to see its end; `why` is how the last request left. */
 export function abandoned(state: JobState, why: CloseReason, now: number): EndedState {
   if (hasEnded(state)) throw new InvariantError(`a ${state.phase} job was ${why}`)
-  const started = state.phase === 'running' ? { startedAt: state.startedAt } : {}
-  return { phase: why, attempt: attemptOf(state), finishedAt: now, ...started }
+  if (state.phase === 'queued') return { phase: why, attempt: 0, finishedAt: now }
+  const { attempt, startedAt, rowSteps = 0 } = state
+  return { phase: why, attempt, finishedAt: now, startedAt, rowSteps }
+}
+
+/** The worker of work that was given up says what it had taken when it was put down. */
+export function accounted(state: AbandonedState, rowSteps: number): AbandonedState {
+  return { ...state, rowSteps: Math.max(state.rowSteps ?? 0, rowSteps) }
+}
+
+export function isAbandoned(state: JobState): state is AbandonedState {
+  return state.phase === 'canceled' || state.phase === 'expired'
 }

@@ -198,6 +198,23 @@ export class JobStore {
     return row && ticketOf(row)
   }
 
+  /** Id of the ticket that pays for the work; the first is its opener's. */
+  payer(): string {
+    return this.#kv.get<string>('payer') ?? this.spec().id
+  }
+
+  setPayer(ticketId: string): void {
+    this.#kv.put('payer', ticketId)
+  }
+
+  /** The open ticket that has waited longest, one of `tenant` before all others. */
+  longestWaiting(tenant: string): Ticket | undefined {
+    const [row] = this.#sql
+      .exec<TicketRow>('SELECT * FROM ticket WHERE closed_why IS NULL ORDER BY tenant <> ?, rowid LIMIT 1', tenant)
+      .toArray()
+    return row && ticketOf(row)
+  }
+
   /** Earliest deadline first. */
   openTickets(): Ticket[] {
     return this.#sql
@@ -232,6 +249,11 @@ export class JobStore {
 
   setTold(id: string, told: number): void {
     this.#sql.exec('UPDATE ticket SET told = max(told, ?) WHERE id = ?', told, id)
+  }
+
+  /** What its tenant was told of the ticket's end is no longer all of it. */
+  reopenBooks(id: string): void {
+    this.#sql.exec(`UPDATE ticket SET told = min(told, ${TOLD.open}) WHERE id = ?`, id)
   }
 
   closeTicket(id: string, closed: NonNullable<Ticket['closed']>): void {
@@ -276,15 +298,14 @@ export class JobStore {
       .map(({ data }) => JSON.parse(data))
   }
 
-  /** How far candidates had come by event `upTo`, as each event says. */
-  stepsTold(attempt: number, upTo: number): { candidate: number; steps: number }[] {
+  /** How far candidates had come, as each event says. */
+  stepsTold(attempt: number): { candidate: number; steps: number }[] {
     return this.#sql
       .exec<{ candidate: number; steps: number }>(
         `SELECT json_extract(data, '$.candidate') AS candidate,
                 coalesce(json_extract(data, '$.stepsDone'), json_extract(data, '$.stepIndex') + 1) AS steps
-         FROM event WHERE attempt = ? AND type IN ('candidate', 'verdict', 'preview') AND id <= ?`,
+         FROM event WHERE attempt = ? AND type IN ('candidate', 'verdict', 'preview')`,
         attempt,
-        upTo,
       )
       .toArray()
   }

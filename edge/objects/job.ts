@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers'
-import { type ErrorCode, errorGroup } from '../../shared/error-code.ts'
+import { type ErrorCode, errorGroup, InvariantError } from '../../shared/error-code.ts'
 import type { JobFailure } from '../../shared/job.ts'
 import type { WorkerEvent } from '../../shared/job-event.ts'
 import type { JobSnapshot } from '../../shared/job-record.ts'
@@ -17,7 +17,9 @@ import { latestDeadline, ticketOfOpener, witnessOf } from './interest.ts'
 import { JobReader, mayRead } from './job-reader.ts'
 import { snapshotOf, type WorkSnapshot } from './job-snapshot.ts'
 import {
+  type AbandonedState,
   abandoned,
+  accounted,
   answersRepeats,
   attemptOf,
   type CloseReason,
@@ -26,6 +28,7 @@ import {
   handedBack,
   hasEnded,
   heard,
+  isAbandoned,
   isReleased,
   isSameClaim,
   type JobState,
@@ -67,7 +70,8 @@ export type ReportReply =
  *
  * Interest. Each request that is waiting for the work holds a ticket under a job id of its own: the first opened the job,
  * the others joined it. Cancelling or missing a deadline closes that ticket only; the work ends as `canceled` or `expired`
- * when the last ticket closes. So nobody can end what others still wait for, and nobody pays for what nobody wants.
+ * when the last ticket closes. So nobody can end what others still wait for, and nobody pays for what nobody wants. Which ticket
+ * pays is said in tenant-entry.ts.
  *
  * Delivery. What must reach the outside (the SQS message, the news for cache entry and tenants) goes through the outbox.
  *
@@ -108,8 +112,8 @@ export class Job extends DurableObject<Env> {
     return this.#snapshot(this.#store.ticket(opener.id) ?? opener)
   }
 
-  /** Another request for the same wants to wait for this work. */
-  join(request: JobSpec): JoinReply {
+  /** Another request for the same, which its tenant has entered in the books, wants to wait for this work as `ticketId`. */
+  join(request: JobSpec, ticketId: string): JoinReply {
     if (!this.#store.exists()) return { outcome: 'gone' }
     const state = this.#store.state()
     if (answersRepeats(state)) {
@@ -119,7 +123,7 @@ export class Job extends DurableObject<Env> {
     if (hasEnded(state)) return { outcome: 'gone' }
     const { lane } = this.#store.spec()
     const ticket = this.ctx.storage.transactionSync(() => {
-      const added = this.#addTicket(request, 'collapsed')
+      const added = this.#addTicket(request, 'collapsed', ticketId)
       if (state.phase === 'queued' && lane === 'batch' && request.lane === 'interactive') {
         // Who joined must not wait behind the batch. Of the two messages one is claimed, the other is answered `busy` or `done`.
         this.#store.setLane(request.lane)
@@ -140,7 +144,7 @@ export class Job extends DurableObject<Env> {
   adopt(request: JobSpec): WorkSnapshot | undefined {
     if (!this.#store.exists() || !answersRepeats(this.#store.state())) return undefined
     const ticket = this.ctx.storage.transactionSync(() => {
-      const added = this.#addTicket(request, 'hit')
+      const added = this.#addTicket(request, 'hit', siblingJobId(this.#store.spec().id))
       this.#bookEnd(added, 0)
       return added
     })
@@ -211,7 +215,7 @@ export class Job extends DurableObject<Env> {
       if (!isReleased(state))
         console.warn(JSON.stringify({ at: 'claim', jobId: id, attempt, lost, by: request.worker }))
     }
-    const running = claimed(state, request, now)
+    const running = claimed(state, request, now, this.#store.checkpoint()?.spent.rowSteps ?? 0)
     this.ctx.storage.transactionSync(() => {
       this.#store.setState(running)
       // Who claims holds the message, whatever we have heard from SQS about it.
@@ -244,10 +248,10 @@ export class Job extends DurableObject<Env> {
       if (isNew && bytes + (state.toldBytes ?? 0) > LIMITS.attemptEventBytes) {
         return invalid(`attempt ${batch.attempt} has told more than the ${LIMITS.attemptEventBytes} bytes that it may`)
       }
-      if (isNew) this.#take(told(state, Date.now(), bytes), batch)
+      if (isNew) this.#take(told(state, Date.now(), { bytes, rowSteps: batch.rowSteps }), batch)
       else this.#store.setState(heard(state, Date.now()))
       await this.#schedule()
-    }
+    } else if (isAbandoned(state)) this.#account(state, batch)
     return { outcome: 'taken', reply: this.#control() }
   }
 
@@ -294,11 +298,24 @@ export class Job extends DurableObject<Env> {
   }
 
   /** Inside a transaction; the caller sends what is booked after it. */
-  #addTicket(request: JobSpec, cache: 'collapsed' | 'hit'): Ticket {
-    const ticket: Ticket = { ...ticketOfOpener(request), id: siblingJobId(this.#store.spec().id), cache }
+  #addTicket(request: JobSpec, cache: 'collapsed' | 'hit', id: string): Ticket {
+    const ticket: Ticket = { ...ticketOfOpener(request), id, cache }
     this.#store.addTicket(ticket)
     this.#store.addDelivery('record', 0, ticket.tenant)
     return ticket
+  }
+
+  /** Work that nobody wanted any more went on until its worker heard of it. */
+  #account(state: AbandonedState, { rowSteps = 0 }: EventBatch): void {
+    if (rowSteps <= (state.rowSteps ?? 0)) return
+    this.ctx.storage.transactionSync(() => {
+      this.#store.setState(accounted(state, rowSteps))
+      const payer = this.#store.ticket(this.#store.payer())
+      if (!payer) throw new InvariantError(`nobody pays for ${this.#store.spec().id}`)
+      this.#store.reopenBooks(payer.id)
+      this.#store.addDelivery('record', 0, payer.tenant)
+    })
+    this.#outbox.deliverSoon()
   }
 
   /** @param state  that follows */
@@ -370,7 +387,11 @@ export class Job extends DurableObject<Env> {
     this.ctx.storage.transactionSync(() => {
       this.#store.closeTicket(ticket.id, { why, at, after })
       this.#bookEnd(ticket, at)
-      if (this.#store.openTickets().length > 0) return
+      const next = this.#store.longestWaiting(ticket.tenant)
+      if (next) {
+        if (this.#store.payer() === ticket.id) this.#store.setPayer(next.id)
+        return
+      }
       const state = this.#store.state()
       this.#end(abandoned(state, why, at))
       this.#store.append({ type: why }, attemptOf(state))

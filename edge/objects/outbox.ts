@@ -134,8 +134,12 @@ export class Outbox {
         rowSteps: rowStepsToPay(this.#store, ticket),
       }))
       await this.#env.TENANT.getByName(tenant).record(records)
-      // By what was told, not by what is: a ticket may have been closed meanwhile.
-      for (const { entry } of records) this.#store.setTold(entry.id, entry.ended ? TOLD.end : TOLD.open)
+      // By what was told, not by what is: a ticket may have been closed meanwhile, or more be known of what it owes.
+      for (const [index, ticket] of tickets.entries()) {
+        const told = records[index]
+        const isAll = told?.entry.ended !== undefined && told.rowSteps === rowStepsToPay(this.#store, ticket)
+        this.#store.setTold(ticket.id, isAll ? TOLD.end : TOLD.open)
+      }
     }
   }
 

@@ -18,9 +18,16 @@ export interface JobEntry {
   ended?: { status: TerminalStatus; at: number }
 }
 
-/** Work that is held against a key and the budget until the job ends. */
+/** Work that is held against a key and the budget until the request for it ends; of several for the same work the most counts. */
 export interface Reservation {
   keyId: string | undefined
+  rowSteps: number
+}
+
+/** Work under way: of one key how many works, of the whole tenant how many works and row-steps. */
+export interface AtWork {
+  ofKey: number
+  jobs: number
   rowSteps: number
 }
 
@@ -56,9 +63,14 @@ const SCHEMA = `
     expires_at INTEGER NOT NULL);
   INSERT OR IGNORE INTO account VALUES (1, NULL, 0, 0);
 `
-/** Books that were begun before have no such column. */
-const HAS_OUTCOME = "SELECT 1 FROM pragma_table_info('idempotency') WHERE name = 'cache'"
-const ADD_OUTCOME = 'ALTER TABLE idempotency ADD COLUMN cache TEXT'
+/** Columns that books have which were begun before them. */
+const ADDED_COLUMNS = [
+  { table: 'idempotency', name: 'cache', type: 'TEXT' },
+  /** Row-steps that were charged for the request. */
+  { table: 'job', name: 'paid', type: 'INTEGER NOT NULL DEFAULT 0' },
+]
+/** Requests of the same work have the same, as jobObjectName has it. */
+const WORK = 'substr(id, 1, length(id) - 8)'
 
 type JobRow = {
   id: string
@@ -87,7 +99,10 @@ export class TenantStore {
 
   create(): void {
     this.#sql.exec(SCHEMA)
-    if (this.#sql.exec(HAS_OUTCOME).toArray().length === 0) this.#sql.exec(ADD_OUTCOME)
+    for (const { table, name, type } of ADDED_COLUMNS) {
+      const known = this.#sql.exec('SELECT 1 FROM pragma_table_info(?) WHERE name = ?', table, name).toArray()
+      if (known.length === 0) this.#sql.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${type}`)
+    }
   }
 
   /** Row-steps spent in the window that began at `windowStart`. */
@@ -156,15 +171,22 @@ export class TenantStore {
     )
   }
 
-  /** @returns false when the job had ended before, or was never here */
-  endJob(id: string, { status, at }: { status: TerminalStatus; at: number }): boolean {
-    const { rowsWritten } = this.#sql.exec(
+  /** Changes nothing where the job had ended before. */
+  endJob(id: string, { status, at }: { status: TerminalStatus; at: number }): void {
+    this.#sql.exec(
       "UPDATE job SET status = ?, finished_at = ?, reserved = 0 WHERE id = ? AND status = 'open'",
       status,
       at,
       id,
     )
-    return rowsWritten > 0
+  }
+
+  /** @returns how much of `rowSteps` had not been charged for the job before; it is now */
+  payUpTo(id: string, rowSteps: number): number {
+    const { paid } = this.#sql.exec<{ paid: number }>('SELECT paid FROM job WHERE id = ?', id).one()
+    if (rowSteps <= paid) return 0
+    this.#sql.exec('UPDATE job SET paid = ? WHERE id = ?', rowSteps, id)
+    return rowSteps - paid
   }
 
   removeJob(id: string): void {
@@ -175,17 +197,36 @@ export class TenantStore {
     this.#sql.exec('DELETE FROM job WHERE created_at < ?', createdAt)
   }
 
-  /** Work under way: of one key how many jobs, of the whole tenant how many jobs and row-steps. */
-  atWork(keyId: string | undefined, now: number): { ofKey: number; jobs: number; rowSteps: number } {
+  /** @param besides  an entry that is counted as if it were there, so that a request can be judged before it is entered */
+  atWork(keyId: string | undefined, now: number, besides?: { id: string } & Reservation): AtWork {
     const row = this.#sql
       .exec<{ jobs: number; row_steps: number | null; of_key: number | null }>(
-        `SELECT count(*) AS jobs, sum(reserved) AS row_steps, sum(key_id IS ?) AS of_key
-         FROM job WHERE reserved > 0 AND expires_at > ?`,
-        keyId ?? null,
+        `WITH request AS (
+           SELECT id, key_id, reserved FROM job WHERE reserved > 0 AND expires_at > ?1
+           UNION ALL SELECT ?3, ?4, ?5 WHERE ?3 IS NOT NULL),
+         work AS (SELECT max(reserved) AS reserved, max(key_id IS ?2) AS of_key FROM request GROUP BY ${WORK})
+         SELECT count(*) AS jobs, sum(reserved) AS row_steps, sum(of_key) AS of_key FROM work`,
         now,
+        keyId ?? null,
+        besides?.id ?? null,
+        besides?.keyId ?? null,
+        besides?.rowSteps ?? null,
       )
       .one()
     return { ofKey: row.of_key ?? 0, jobs: row.jobs, rowSteps: row.row_steps ?? 0 }
+  }
+
+  /** How many of these works the key has under way. */
+  holds(keyId: string | undefined, works: readonly string[], now: number): number {
+    return this.#sql
+      .exec<{ held: number }>(
+        `SELECT count(DISTINCT ${WORK}) AS held FROM job
+         WHERE reserved > 0 AND expires_at > ? AND key_id IS ? AND ${WORK} IN (SELECT value FROM json_each(?))`,
+        now,
+        keyId ?? null,
+        JSON.stringify(works),
+      )
+      .one().held
   }
 
   /** Those for pictures, newest first. */

@@ -1,12 +1,12 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { ApiKey, Budget, KeyLimits, Scope, TenantAccount } from '../../shared/api-key.ts'
-import type { ErrorCode } from '../../shared/error-code.ts'
+import { type ErrorCode, InvariantError } from '../../shared/error-code.ts'
 import type { CacheOutcome } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { Env } from '../env.ts'
 import { JOB_RETENTION_MS } from './job.ts'
 import { type JobEntry, type JobQuery, type Reservation, TenantStore } from './tenant-store.ts'
-import { type BucketPolicy, readBucket, takeToken } from './token-bucket.ts'
+import { type Bucket, type BucketPolicy, readBucket, takeTokens } from './token-bucket.ts'
 
 /** How long a finished request answers for its Idempotency-Key. */
 export const IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -44,9 +44,9 @@ export type IdempotencyReply =
  * The books of one tenant: its keys, what they may do and have done, its budget, and the list of its jobs. The object's
  * name is the tenant. Being one object per tenant it counts exactly, whichever of Cloudflare's places a request enters by.
  *
- * A job's row-steps are reserved in full (candidates × steps) when it is opened, and replaced by what it really used when
- * it ends. Only who opens a job pays: hits and joined jobs add no work. A job that fails costs nothing; one that was given
- * up costs what had been seen of it.
+ * The row-steps of a work (candidates × steps) are reserved in full when a request opens or joins it, once however many requests
+ * of the tenant wait for it, and replaced by what it owes when they end (`rowStepsToPay`). Likewise a key has a work under way once.
+ * Hits add no work and are free. A job that fails costs nothing; one that was given up costs what ran.
  */
 export class Tenant extends DurableObject<Env> {
   readonly #store: TenantStore
@@ -72,40 +72,57 @@ export class Tenant extends DurableObject<Env> {
       const message = `The API key ${key.id} has no scope ${scope}; it has ${key.scopes.join(', ')}`
       return refused({ code: 'forbidden', message })
     }
-    const now = Date.now()
-    const policy = bucketPolicy(key.limits)
     if (!metered) {
-      return { outcome: 'welcome', allowance: this.#allowance(key, readBucket(bucket, policy, now), now) }
+      const now = Date.now()
+      const reading = readBucket(bucket, bucketPolicy(key.limits), now)
+      return { outcome: 'welcome', allowance: this.#allowance(key, reading, now) }
     }
-    const { granted, reading } = takeToken(bucket, policy, now)
+    return this.#takeRequests(key, bucket, 1)
+  }
+
+  /** Takes requests from a key's bucket, all or none: one call may ask for several pictures. */
+  takeRequests(keyId: string, count: number): EnterReply {
+    const known = this.#store.key(keyId)
+    if (!known) throw new InvariantError(`the key ${keyId} was let in and is not there`)
+    return this.#takeRequests(known.key, known.bucket, count)
+  }
+
+  #takeRequests(key: ApiKey, bucket: Bucket | undefined, count: number): EnterReply {
+    const now = Date.now()
+    const { granted, reading, waitMs } = takeTokens(bucket, bucketPolicy(key.limits), now, count)
     const allowance = this.#allowance(key, reading, now)
     if (granted) {
-      this.#store.setBucket(keyId, reading.bucket)
+      this.#store.setBucket(key.id, reading.bucket)
       return { outcome: 'welcome', allowance }
     }
     const { requests, windowSeconds } = key.limits
-    const message = `The API key ${key.id} may ask ${requests} times in ${windowSeconds} s`
-    const refusal: Refusal = { code: 'rate_limited', message, retryAfterMs: reading.nextInMs }
-    return { outcome: 'refused', refusal, allowance }
+    const asked = count === 1 ? '' : `, and ${count} more pictures are asked for, each a request`
+    const message = `The API key ${key.id} may ask ${requests} times in ${windowSeconds} s${asked}`
+    return { outcome: 'refused', refusal: { code: 'rate_limited', message, retryAfterMs: waitMs }, allowance }
   }
 
-  /** Enters a job that is about to be opened and holds its work against key and budget. */
+  /** Enters a request that is about to open or to join a job, and holds the work against key and budget. */
   reserve(entry: JobEntry, reservation: Reservation): ReserveReply {
     this.#store.create()
     const now = Date.now()
     this.#forgetOld(now)
-    const refusal = this.#refusalOf(reservation, now)
+    const refusal = this.#refusalOf({ id: entry.id, ...reservation }, now)
     if (refusal) return { outcome: 'refused', refusal }
     this.#store.addJob(entry, reservation)
     return { outcome: 'reserved' }
   }
 
-  /** Takes back a reservation whose job was not opened after all. */
+  /** Of these works, how many the key has under way, so that another request for them needs no place. */
+  holds(keyId: string | undefined, works: readonly string[]): number {
+    return this.#store.exists() ? this.#store.holds(keyId, works, Date.now()) : 0
+  }
+
+  /** Takes back a reservation whose job was not opened or joined after all. */
   release(jobId: string): void {
     this.#store.removeJob(jobId)
   }
 
-  /** What became of requests; told at least once, and again when they end. `rowSteps` are to be paid for then. */
+  /** What became of requests; told at least once, again when they end, and again when more is known of the `rowSteps` that they owe. */
   record(records: readonly { entry: JobEntry; rowSteps: number }[]): void {
     this.#store.create()
     // Here as well: a tenant that is only ever answered from cache reserves nothing.
@@ -113,7 +130,9 @@ export class Tenant extends DurableObject<Env> {
     this.ctx.storage.transactionSync(() => {
       for (const { entry, rowSteps } of records) {
         this.#store.addJob(entry, { keyId: undefined, rowSteps: 0 })
-        if (entry.ended && this.#store.endJob(entry.id, entry.ended)) this.#spend(rowSteps, Date.now())
+        if (!entry.ended) continue
+        this.#store.endJob(entry.id, entry.ended)
+        this.#spend(this.#store.payUpTo(entry.id, rowSteps), Date.now())
       }
     })
   }
@@ -218,16 +237,19 @@ export class Tenant extends DurableObject<Env> {
     }
   }
 
-  #refusalOf({ keyId, rowSteps }: Reservation, now: number): Refusal | undefined {
-    const atWork = this.#store.atWork(keyId, now)
+  #refusalOf(request: { id: string } & Reservation, now: number): Refusal | undefined {
+    const { keyId, rowSteps } = request
+    const before = this.#store.atWork(keyId, now)
+    const after = this.#store.atWork(keyId, now, request)
     const limits = keyId === undefined ? undefined : this.#store.key(keyId)?.key.limits
-    if (limits && atWork.ofKey >= limits.concurrentJobs) {
-      const message = `The API key ${keyId} has ${atWork.ofKey} jobs under way; permitted: ${limits.concurrentJobs}`
+    if (limits && after.ofKey > limits.concurrentJobs && after.ofKey > before.ofKey) {
+      const message = `The API key ${keyId} has ${before.ofKey} jobs under way; permitted: ${limits.concurrentJobs}`
       return { code: 'too_many_jobs', message, retryAfterMs: PLACE_RETRY_MS }
     }
     const { budget, spent, resetMs } = this.#spending(now)
-    if (!budget || spent + atWork.rowSteps + rowSteps <= budget.rowSteps) return undefined
-    const used = `${spent} spent and ${atWork.rowSteps} held for jobs under way`
+    const isMore = after.rowSteps > before.rowSteps
+    if (!budget || !isMore || spent + after.rowSteps <= budget.rowSteps) return undefined
+    const used = `${spent} spent and ${before.rowSteps} held for jobs under way`
     const message = `The job may take ${rowSteps} row-steps; of ${budget.rowSteps} in ${budget.windowSeconds} s are ${used}`
     // What is held comes back as jobs end; what is spent when the window does; what exceeds the whole budget, never.
     if (spent + rowSteps <= budget.rowSteps) return { code: 'budget_exhausted', message, retryAfterMs: PLACE_RETRY_MS }

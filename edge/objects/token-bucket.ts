@@ -21,8 +21,6 @@ export interface BucketReading {
   remaining: number
   /** Until the bucket is full again. */
   fullInMs: number
-  /** Until one whole token is there; 0 when it is. */
-  nextInMs: number
 }
 
 export function readBucket(bucket: Bucket | undefined, { quota, windowMs }: BucketPolicy, now: number): BucketReading {
@@ -35,18 +33,24 @@ export function readBucket(bucket: Bucket | undefined, { quota, windowMs }: Buck
     bucket: { missing, at: Math.max(now, bucket?.at ?? now) },
     remaining: Math.floor((capacity - missing) / windowMs),
     fullInMs: Math.ceil(missing / quota),
-    nextInMs: Math.max(Math.ceil((missing + windowMs - capacity) / quota), 0),
   }
 }
 
-/** @returns the bucket with one token less, or undefined when there is none to take */
-export function takeToken(
+/**
+ * Takes `count` tokens, all or none.
+ *
+ * @returns where the bucket stands then, and until there are as many, should there not be; never where the bucket is smaller
+ */
+export function takeTokens(
   bucket: Bucket | undefined,
   policy: BucketPolicy,
   now: number,
-): { granted: boolean; reading: BucketReading } {
+  count: number,
+): { granted: boolean; reading: BucketReading; waitMs: number } {
+  const { quota, windowMs } = policy
   const before = readBucket(bucket, policy, now)
-  if (before.remaining === 0) return { granted: false, reading: before }
   const { missing, at } = before.bucket
-  return { granted: true, reading: readBucket({ missing: missing + policy.windowMs, at }, policy, now) }
+  const waitMs = Math.max(Math.ceil((missing + (count - quota) * windowMs) / quota), 0)
+  if (before.remaining < count) return { granted: false, reading: before, waitMs }
+  return { granted: true, reading: readBucket({ missing: missing + count * windowMs, at }, policy, now), waitMs: 0 }
 }

@@ -24,8 +24,9 @@ import type { HitMemory, RememberedHit } from '../hit-memory.ts'
 import { type TakenIn, takeIn } from '../intake.ts'
 import { waitForEnd } from '../job-events.ts'
 import { type CompleteRequest, chooseModel, completeRequest, hasFreshSeed, qualityOf } from '../job-parameters.ts'
-import { wouldOpen } from '../job-submission.ts'
+import { standingOf } from '../job-submission.ts'
 import { type PictureTarget, pictureTarget } from '../picture-codec.ts'
+import { refusalError } from '../refusal.ts'
 import { parseJson, readJsonText } from '../request-body.ts'
 import { ImageRequest } from '../request-schema.ts'
 import { hasTerms, idempotencyKey, prefersAsync, type RequestTerms, requestTerms } from '../request-terms.ts'
@@ -143,7 +144,7 @@ function streamOf(
 /**
  * Different pictures have different seeds: the asked one and those that follow it, each a job of its own in the cache.
  *
- * @throws AppError as takeIn, and before any job is opened where the key may not have as many under way
+ * @throws AppError as takeIn, and before any job is opened where the key may not ask for as many, or have as many under way
  */
 async function severalJobs(
   c: Context<AppEnv>,
@@ -156,7 +157,7 @@ async function severalJobs(
     const seed = (complete.parameters.seed + index) % (LIMITS.seed.max + 1)
     return { ...complete, parameters: { ...complete.parameters, seed } }
   })
-  await requirePlaces(c, asked, terms)
+  await requireRoom(c, asked, terms)
   const settled = await Promise.allSettled(
     asked.map((one, index) => giveUpOnLeaving(c, takeIn(c, { generations: request, index }, one, terms, `/${index}`))),
   )
@@ -170,26 +171,35 @@ async function severalJobs(
 
 /**
  * Refuses at once what could not be had whole, so that no client opens and cancels the same jobs over and over. Pictures that are
- * kept, or are being made already, need no place.
+ * kept need no place, nor do those that the key has under way already; each that has to be made counts as a request.
  */
-async function requirePlaces(
-  c: Context<AppEnv>,
-  asked: readonly CompleteRequest[],
-  terms: RequestTerms,
-): Promise<void> {
-  const places = c.get('allowance')?.concurrentJobs
-  if (!places || asked.length <= places.remaining) return
-  // The jobs of a repeat are under way already.
-  if (idempotencyKey(c.req.raw.headers) !== undefined && asked.length <= places.quota) return
-  const opening = await Promise.all(asked.map((one) => wouldOpen(c.env, c.get('caller'), one, terms)))
-  const needed = opening.filter(Boolean).length
-  if (needed <= places.remaining) return
-  if (needed > places.quota) {
-    const permitted = `at most ${places.quota}, as many jobs as the API key may have under way`
-    throw invalidRequest([{ field: 'n', problem: describeValue(asked.length), permitted }])
+async function requireRoom(c: Context<AppEnv>, asked: readonly CompleteRequest[], terms: RequestTerms): Promise<void> {
+  const { tenant, keyId } = c.get('caller')
+  const allowance = c.get('allowance')
+  if (!allowance || keyId === undefined) return
+  const books = c.env.TENANT.getByName(tenant)
+  const standings = await Promise.all(asked.map((one) => standingOf(c.env, c.get('caller'), one, terms)))
+  const opening = standings.filter(({ would }) => would === 'open').length
+  const joining = standings.flatMap((standing) => (standing.would === 'join' ? [standing.work] : []))
+  const { concurrentJobs: places, requests } = allowance
+  const needed = opening + joining.length - (joining.length > 0 ? await books.holds(keyId, joining) : 0)
+  requireQuota(needed, places.quota, asked.length, 'as many jobs as the API key may have under way')
+  requireQuota(opening, requests.quota, asked.length, 'as many requests as the API key has at once')
+  // The jobs of a repeat may be under way already, under names of their own.
+  if (needed > places.remaining && idempotencyKey(c.req.raw.headers) === undefined) {
+    const message = `${needed} jobs would be under way; the API key has places for ${places.remaining} of ${places.quota} now`
+    throw new AppError('too_many_jobs', message)
   }
-  const message = `${needed} jobs would have to be opened; the API key has places for ${places.remaining} of ${places.quota} now`
-  throw new AppError('too_many_jobs', message)
+  // One was taken when the call came.
+  if (opening < 2) return
+  const reply = await books.takeRequests(keyId, opening - 1)
+  if (reply.allowance) c.set('allowance', reply.allowance)
+  if (reply.outcome === 'refused') throw refusalError(reply.refusal)
+}
+
+function requireQuota(needed: number, quota: number, asked: number, what: string): void {
+  if (needed <= quota) return
+  throw invalidRequest([{ field: 'n', problem: describeValue(asked), permitted: `at most ${quota}, ${what}` }])
 }
 
 async function severalPictures(c: Context<AppEnv>, jobs: readonly TakenIn[]): Promise<(Picture | undefined)[]> {

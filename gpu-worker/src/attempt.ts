@@ -32,7 +32,9 @@ type AttemptState =
   | { readonly phase: 'handing back'; readonly cause: PutDownCause }
   | { readonly phase: 'stopped'; readonly cause: StopCause }
 
-type Work = Pick<RunningJob, 'stop' | 'handBack' | 'cancelCandidates' | 'moveDeadline'>
+type Work = Pick<RunningJob, 'stop' | 'handBack' | 'cancelCandidates' | 'moveDeadline' | 'rowSteps'> & {
+  readonly outcome: Promise<unknown>
+}
 
 export interface Claim {
   readonly jobId: string
@@ -110,6 +112,16 @@ export class Attempt {
   /** Resolves when the attempt is stopped, if ever. */
   get stopped(): Promise<void> {
     return this.#stopped.promise
+  }
+
+  /** That the work has taken so far, those of attempts whose checkpoint it goes on from included. */
+  get rowSteps(): number {
+    return this.#work?.rowSteps() ?? this.checkpoint?.spent.rowSteps ?? 0
+  }
+
+  /** Resolves when the engine has put the work down, or has never had it. */
+  get putDown(): Promise<unknown> {
+    return this.#work?.outcome ?? Promise.resolve()
   }
 
   /** Undefined while nobody wants the work put down, and after its end. */

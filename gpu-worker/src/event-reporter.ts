@@ -22,6 +22,8 @@ export interface EventReporterOptions {
   readonly attempt: number
   /** Asked before every call, since the deadline may move. */
   patience(): Patience
+  /** That the work has taken so far. */
+  rowSteps(): number
   encodePreview(pixels: Pixels): Uint8Array
   /** What the edge wants, after every batch. */
   onControl(reply: ControlReply): void
@@ -59,6 +61,8 @@ export class EventReporter {
   #state: ReporterState = { phase: 'open' }
   #pending: Reported[] = []
   #sequence = 0
+  /** That the edge has heard of. */
+  #rowStepsTold = 0
   #sending = false
   #timer: NodeJS.Timeout | undefined
 
@@ -100,6 +104,16 @@ export class EventReporter {
     }
   }
 
+  /**
+   * Tells what an attempt has taken that nobody wants any more, if that is more than was told: work goes on until its worker hears of
+   * its end, and is paid for. To be called after its end.
+   */
+  async account(patience: Patience): Promise<void> {
+    const { edge, attempt, rowSteps } = this.#options
+    if (rowSteps() <= this.#rowStepsTold) return
+    await edge.report({ attempt, sequence: this.#sequence, rowSteps: rowSteps(), events: [] }, patience)
+  }
+
   /** Sends nothing more. */
   close(): void {
     clearTimeout(this.#timer)
@@ -119,9 +133,11 @@ export class EventReporter {
     this.#sending = true
     const events = this.#takeBatch()
     try {
-      const batch = { attempt: this.#options.attempt, sequence: this.#sequence, events }
+      const rowSteps = this.#options.rowSteps()
+      const batch = { attempt: this.#options.attempt, sequence: this.#sequence, rowSteps, events }
       const reply = await this.#options.edge.report(batch, this.#options.patience())
       this.#sequence += 1
+      this.#rowStepsTold = rowSteps
       this.#sending = false
       this.#answered(reply)
     } catch (error) {

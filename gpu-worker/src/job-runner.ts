@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { InvariantError } from '../../shared/error-code.ts'
 import {
   isScoring,
@@ -52,6 +53,8 @@ type Readable = Exclude<ReadMessage, { kind: 'unreadable' }>
 
 /** How long a claim may take before the message goes back to where another worker may have more luck. */
 const CLAIM_PATIENCE_MS = 10_000
+/** How long an attempt may take to say what it has cost. */
+const ACCOUNT_MS = 5_000
 const LEASE_LOST: PutDownCause = { why: 'lease lost' }
 
 /** Takes leased messages to their end: claim, run, report, settle the lease. One call of `handle` a message. */
@@ -196,7 +199,17 @@ export class JobRunner {
       reporter.close()
       this.#attempts.delete(lease)
     }
+    if (attempt.cause?.why === 'told') await this.#account(attempt, reporter)
     await this.#settle(lease, attempt)
+  }
+
+  /** What ran is charged also where its last steps ran after the end. */
+  async #account(attempt: Attempt, reporter: EventReporter): Promise<void> {
+    const signal = AbortSignal.timeout(ACCOUNT_MS)
+    await Promise.race([attempt.putDown, once(signal, 'abort')])
+    await reporter
+      .account({ until: this.#now() + ACCOUNT_MS, signal })
+      .catch((error: unknown) => attempt.log.warn('what ran after the end could not be told', { error }))
   }
 
   #begin(lease: Lease, attempt: Attempt, reporter: EventReporter, message: WorkMessage): Promise<void> {
@@ -251,6 +264,7 @@ export class JobRunner {
       edge: attempt.edge,
       attempt: attempt.number,
       patience: () => attempt.patience(),
+      rowSteps: () => attempt.rowSteps,
       encodePreview: (pixels) => encodePng(pixels, width, height),
       onControl: (reply) => attempt.obey(reply),
       onBroken: (error) => attempt.stop({ why: 'trouble', error }),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Bucket, type BucketPolicy, readBucket, takeToken } from '../../edge/objects/token-bucket.ts'
+import { type Bucket, type BucketPolicy, readBucket, takeTokens } from '../../edge/objects/token-bucket.ts'
 import { seededRandom } from './support/seeded-random.ts'
 
 const MINUTE: BucketPolicy = { quota: 60, windowMs: 60_000 }
@@ -8,34 +8,45 @@ describe('a token bucket', () => {
   it('gives its quota at once, then one token each time one has come back', () => {
     let bucket: Bucket | undefined
     for (let left = 59; left >= 0; left--) {
-      const { granted, reading } = takeToken(bucket, MINUTE, 1000)
+      const { granted, reading } = takeTokens(bucket, MINUTE, 1000, 1)
       expect([granted, reading.remaining]).toEqual([true, left])
       bucket = reading.bucket
     }
-    expect(takeToken(bucket, MINUTE, 1999)).toMatchObject({ granted: false, reading: { nextInMs: 1 } })
-    expect(takeToken(bucket, MINUTE, 2000)).toMatchObject({ granted: true, reading: { remaining: 0, nextInMs: 1000 } })
+    expect(takeTokens(bucket, MINUTE, 1999, 1)).toMatchObject({ granted: false, waitMs: 1 })
+    expect(takeTokens(bucket, MINUTE, 2000, 1)).toMatchObject({ granted: true, reading: { remaining: 0 } })
+  })
+
+  it('gives several at once or none, and says when there will be as many', () => {
+    const { reading } = takeTokens(undefined, MINUTE, 0, 57)
+    expect(reading.remaining).toBe(3)
+    const refused = takeTokens(reading.bucket, MINUTE, 0, 5)
+    expect(refused).toMatchObject({ granted: false, waitMs: 2000, reading: { remaining: 3 } })
+    expect(takeTokens(refused.reading.bucket, MINUTE, 2000, 5)).toMatchObject({
+      granted: true,
+      reading: { remaining: 0 },
+    })
   })
 
   it('says when it is full again', () => {
-    const { reading } = takeToken(undefined, MINUTE, 0)
+    const { reading } = takeTokens(undefined, MINUTE, 0, 1)
     expect(reading).toMatchObject({ remaining: 59, fullInMs: 1000 })
     expect(readBucket(reading.bucket, MINUTE, 1000)).toMatchObject({ remaining: 60, fullInMs: 0 })
   })
 
   it('loses nothing to rounding: a third of a token three times is one', () => {
     const policy = { quota: 1, windowMs: 3000 }
-    const { reading } = takeToken(undefined, policy, 0)
+    const { reading } = takeTokens(undefined, policy, 0, 1)
     let { bucket } = reading
     for (const now of [1000, 2000]) {
-      const refused = takeToken(bucket, policy, now)
+      const refused = takeTokens(bucket, policy, now, 1)
       expect(refused.granted).toBe(false)
       bucket = refused.reading.bucket
     }
-    expect(takeToken(bucket, policy, 3000).granted).toBe(true)
+    expect(takeTokens(bucket, policy, 3000, 1).granted).toBe(true)
   })
 
   it('gives nothing for a clock that goes back, and takes nothing away', () => {
-    const { reading } = takeToken(undefined, MINUTE, 10_000)
+    const { reading } = takeTokens(undefined, MINUTE, 10_000, 1)
     expect(readBucket(reading.bucket, MINUTE, 0).remaining).toBe(59)
     expect(readBucket(reading.bucket, MINUTE, 11_000).remaining).toBe(60)
   })
@@ -49,8 +60,9 @@ describe('a token bucket', () => {
       let now = 1_700_000_000_000
       for (let round = 0; round < 400; round++) {
         now += next() < 0.7 ? Math.floor(next() * 20) : Math.floor(next() * policy.windowMs)
-        const { granted, reading } = takeToken(bucket, policy, now)
-        if (granted) grants.push(now)
+        const count = 1 + Math.floor(next() * Math.min(3, policy.quota))
+        const { granted, reading } = takeTokens(bucket, policy, now, count)
+        if (granted) grants.push(...Array<number>(count).fill(now))
         bucket = granted ? reading.bucket : bucket
       }
       const excess = grants.flatMap((from, first) =>

@@ -33,6 +33,8 @@ describe('the time of an attempt', () => {
     const moves: number[] = []
     const attempt = attemptAt(5_000, 6_000)
     attempt.attach({
+      outcome: Promise.resolve(),
+      rowSteps: () => 0,
       stop: () => {},
       handBack: () => {},
       cancelCandidates: () => {},

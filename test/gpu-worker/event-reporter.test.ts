@@ -15,6 +15,7 @@ class Harness {
   readonly broken: unknown[] = []
   encoded = 0
   previewBytes = 10
+  rowSteps = 0
   #answers: { resolve: (reply: ControlReply) => void; reject: (error: unknown) => void }[] = []
   readonly reporter = new EventReporter({
     edge: {
@@ -29,6 +30,7 @@ class Harness {
     },
     attempt: 3,
     patience: () => ({ until: 1, signal: new AbortController().signal }),
+    rowSteps: () => this.rowSteps,
     encodePreview: () => {
       this.encoded += 1
       return new Uint8Array(this.previewBytes)
@@ -154,6 +156,29 @@ describe('EventReporter', () => {
     expect(done).toHaveBeenCalledOnce()
     await vi.advanceTimersByTimeAsync(60_000)
     expect(harness.batches).toHaveLength(2)
+  })
+
+  it('says with every batch what the work has taken, and at an end that came from outside what came on top', async () => {
+    const patience = { until: 1, signal: new AbortController().signal }
+    harness.rowSteps = 7
+    harness.verdict(0)
+    await vi.advanceTimersByTimeAsync(100)
+    harness.rowSteps = 9
+    await harness.answer({ ...GO_ON, continue: false })
+    const accounted = harness.reporter.account(patience)
+    await harness.answer()
+    await accounted
+    expect(harness.batches.map(({ rowSteps }) => rowSteps)).toEqual([7, 9])
+    expect(harness.batches[1]).toEqual({ attempt: 3, sequence: 1, rowSteps: 9, events: [] })
+  })
+
+  it('has no account to give where nothing came on top', async () => {
+    harness.rowSteps = 7
+    harness.verdict(0)
+    await vi.advanceTimersByTimeAsync(100)
+    await harness.answer({ ...GO_ON, continue: false })
+    await harness.reporter.account({ until: 1, signal: new AbortController().signal })
+    expect(harness.batches).toHaveLength(1)
   })
 
   it('has nothing to add where the edge ended the job first', async () => {

@@ -135,6 +135,21 @@ describe('a job', () => {
     expect(job.events.map(({ type }) => type)).toEqual(['started', 'candidate'])
   })
 
+  it('that nobody wants any more is put down first, and the edge told what it has cost', async () => {
+    const job = stand.edge.openJob()
+    job.onBatch = ({ sequence }) => ({ continue: sequence === 0, cancel: [], deadline: job.message.deadline })
+    const worker = stand.worker()
+    stand.send(job)
+    const running = await worker.engine.nextJob()
+    running.spend(3)
+    await stand.edge.until(() => job.batches.length === 1)
+    // The tick under way when the worker is told ends with two rows more.
+    running.spendAtStop(5)
+    running.emit({ type: 'candidate', candidate: 0, phase: 'running', stepsDone: 3 })
+    await eventually(() => stand.inQueue(), EMPTY)
+    expect(job.batches.at(-1)).toMatchObject({ attempt: 1, rowSteps: 5, events: [] })
+  })
+
   it('loses single candidates when the edge says so', async () => {
     const job = stand.edge.openJob()
     job.onBatch = () => ({ continue: true, cancel: [2, 3], deadline: job.message.deadline })

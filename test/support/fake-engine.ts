@@ -18,6 +18,10 @@ export interface FakeJob {
   end(outcome: EngineOutcome): void
   succeed(): void
   readonly stopped: boolean
+  /** What it has taken from now on. */
+  spend(rowSteps: number): void
+  /** What it will have taken when it is stopped. */
+  spendAtStop(rowSteps: number): void
   /** Where it stands from now on, should it be handed back. */
   stand(saved: SavedJob): void
   readonly cancelled: readonly number[]
@@ -75,6 +79,8 @@ export class FakeEngine implements Engine {
     const deadlines: number[] = []
     let stopped = false
     let saved: SavedJob | undefined
+    let atStop: number | undefined
+    let rowSteps = job.resumeFrom?.spent.rowSteps ?? 0
     const end = (result: EngineOutcome): void => {
       this.#open.delete(fake)
       resolve(result)
@@ -84,6 +90,12 @@ export class FakeEngine implements Engine {
       emit: onEvent,
       end,
       succeed: () => end(fakeSuccess(job)),
+      spend: (taken) => {
+        rowSteps = taken
+      },
+      spendAtStop: (taken) => {
+        atStop = taken
+      },
       stand: (at) => {
         saved = at
       },
@@ -99,8 +111,10 @@ export class FakeEngine implements Engine {
     return {
       id: job.id,
       outcome,
+      rowSteps: () => rowSteps,
       stop: () => {
         stopped = true
+        rowSteps = atStop ?? rowSteps
         end({ status: 'stopped' })
       },
       handBack: () => {
@@ -117,7 +131,15 @@ export class FakeEngine implements Engine {
     const outcome = Promise.all(questions.map(({ verifier, ...question }) => verifier.judge([question])))
       .then((answers) => ({ status: 'answered' as const, answers: answers.flat(), workMs: 3 }))
       .catch((error: unknown) => ({ status: 'failed' as const, error }))
-    return { id, outcome, stop: () => {}, handBack: () => {}, cancelCandidates: () => {}, moveDeadline: () => {} }
+    return {
+      id,
+      outcome,
+      rowSteps: () => questions.length,
+      stop: () => {},
+      handBack: () => {},
+      cancelCandidates: () => {},
+      moveDeadline: () => {},
+    }
   }
 
   run(signal: AbortSignal): Promise<void> {

@@ -21,7 +21,7 @@ import type {
   ScoreJob,
 } from './ports.ts'
 import { Scheduler } from './scheduler.ts'
-import { roomBeside, ScoreQueue, type ScoreWork } from './scoring.ts'
+import { roomBeside, rowStepsAsked, ScoreQueue, type ScoreWork } from './scoring.ts'
 import { Settlement } from './settlement.ts'
 
 export interface EngineOptions {
@@ -193,6 +193,7 @@ class StepEngine implements TickingEngine {
     return {
       id: job.request.id,
       outcome: job.outcome,
+      rowSteps: () => job.spent.rowSteps,
       stop: () => {
         job.wishes.end ??= { status: 'stopped' }
         this.#wish(job)
@@ -219,6 +220,7 @@ class StepEngine implements TickingEngine {
     return {
       id: work.request.id,
       outcome: work.outcome,
+      rowSteps: () => rowStepsAsked(work),
       stop,
       handBack: stop,
       cancelCandidates: () => {},

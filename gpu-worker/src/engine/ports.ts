@@ -267,6 +267,8 @@ export interface RunningJob {
   readonly id: string
   /** Settles once, never rejects. */
   readonly outcome: Promise<EngineOutcome>
+  /** @returns row-steps that it has taken so far, those before `resumeFrom` included; an integer >= 0, also when it has ended */
+  rowSteps(): number
   /** Ends the job before the next tick; its slots are free in that tick. A settled job ignores it. */
   stop(): void
   /** Puts the job down before the next tick, to be gone on with elsewhere. A settled job ignores it. */

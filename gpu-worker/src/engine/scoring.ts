@@ -1,5 +1,6 @@
 import { AppError } from '../../../shared/error-code.ts'
-import type { Lane } from '../../../shared/job.ts'
+import { type Lane, scoringRowSteps } from '../../../shared/job.ts'
+import { UNTOLD_CALL_ROW_STEPS } from '../../../shared/model-card.ts'
 import { checkRemaining } from './job.ts'
 import type { Judgement, Pixels, PreparedPrompt, ScoreJob, ScoreOutcome, Verifier } from './ports.ts'
 
@@ -154,6 +155,17 @@ export class ScoreQueue {
     this.#unasked -= 1
     return { jobId: work.request.id, ...question, work, index }
   }
+}
+
+/** What the questions that were asked so far cost, in whole row-steps. */
+export function rowStepsAsked({ request, next }: ScoreWork): number {
+  const asked = request.questions.slice(0, next).map(({ verifier }) => verifier.economics?.callRowSteps)
+  return asked.length === 0
+    ? 0
+    : scoringRowSteps(
+        1,
+        asked.map((cost) => cost ?? UNTOLD_CALL_ROW_STEPS),
+      )
 }
 
 const laneOf = ({ lane }: ScoreJob): Lane => lane ?? 'interactive'

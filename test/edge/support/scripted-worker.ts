@@ -140,14 +140,18 @@ export class ScriptedWorker {
     return reply
   }
 
-  report(events: WorkerEvent[], changes: { attempt?: number; sequence?: number } = {}): Promise<Response> {
+  report(
+    events: WorkerEvent[],
+    changes: { attempt?: number; sequence?: number; rowSteps?: number } = {},
+  ): Promise<Response> {
     const batch = { attempt: this.attempt, sequence: this.sequence, events, ...changes }
     if (changes.sequence === undefined) this.sequence++
     return this.sendJson(eventsPath(this.message.jobId), batch)
   }
 
-  async reportOk(events: WorkerEvent[]): Promise<ControlReply> {
-    const response = await this.report(events)
+  /** @param rowSteps  that the work has taken; workers of before do not say */
+  async reportOk(events: WorkerEvent[], rowSteps?: number): Promise<ControlReply> {
+    const response = await this.report(events, rowSteps === undefined ? {} : { rowSteps })
     if (response.status !== 200) throw new Error(`report: ${response.status} ${await response.text()}`)
     return response.json()
   }

@@ -21,6 +21,17 @@ describe('stop', () => {
     expect(phasesOf(first).slice(-2)).toEqual(['0:stopped', '1:stopped'])
   })
 
+  test('leaves what was spent to be asked for, the last tick included', async () => {
+    const engine = engineOf({ slots: 2 })
+    const job = submit(engine, { candidates: 2, strategy: 'orm' })
+    expect(job.rowSteps()).toBe(0)
+    await tick(engine, 2)
+    job.stop()
+    await tick(engine)
+    expect(job.settled).toEqual({ status: 'stopped' })
+    expect(job.rowSteps()).toBe(4)
+  })
+
   test('ends a job whose prompt is not prepared yet, and gives the prompt back', async () => {
     const generator = new FakeGenerator()
     const engine = engineOf({ generator })

@@ -47,6 +47,19 @@ describe('pictures to be scored', () => {
     expect(own.steps).toEqual([])
   })
 
+  test('cost as much as was asked so far, in whole row-steps', async () => {
+    const engine = engineOf({ generator: new FakeGenerator(), slots: 2 })
+    const economics = { callRowSteps: 0.75, pruneRate: () => 0 }
+    const running = ask(engine, Object.assign(new FakeVerifier(), { economics }), [1, 2, 3, 4, 5])
+    expect(running.rowSteps()).toBe(0)
+    await tick(engine)
+    // Two slots and a quarter beside them: three of five.
+    expect(running.rowSteps()).toBe(3)
+    running.stop()
+    await tick(engine)
+    expect(running.rowSteps()).toBe(3)
+  })
+
   test('ride in the verifier call of the candidates that are due', async () => {
     const engine = engineOf({ generator: new FakeGenerator(), slots: 8 })
     const verifier = new FakeVerifier({ answer: () => ({ clarity: 1, potential: 1, alignment: 1 }) })
