@@ -50,8 +50,9 @@ export class ServiceClient {
     await this.#api.jobs.cancel(id)
   }
 
+  /** @param url  as an answer named it; what counts of it is the picture's hash, because an edge that came back may have another address */
   image(url: string): Promise<Uint8Array> {
-    return this.#api.images.get(new URL(url).pathname)
+    return this.#api.images.get(new URL(url).pathname.split('/').at(-1) ?? '')
   }
 
   /**
