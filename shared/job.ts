@@ -12,15 +12,15 @@ import { Probability } from './verdict.ts'
 export const STRATEGIES = ['baseline', 'orm', 'prm', 'parm'] as const
 export type Strategy = (typeof STRATEGIES)[number]
 
+/** N of a job that names none. */
+export const DEFAULT_CANDIDATES = 4
+
 /**
  * When a job ends. best: all survivors are judged, the highest alignment wins (the paper).
  * first: at the first finished candidate whose alignment, under `prm` its potential, passes the verifier's threshold.
  * Where the bundle fuses an answer with the generator's coherence, both go by the fused score.
  * Under `parm` both end earlier where one more candidate cannot be expected to be better by much, if the bundle says by how much.
  */
-/** N of a job that names none. */
-export const DEFAULT_CANDIDATES = 4
-
 export const ACCEPT_RULES = ['best', 'first'] as const
 export type AcceptRule = (typeof ACCEPT_RULES)[number]
 
