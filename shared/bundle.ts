@@ -104,7 +104,7 @@ const VerifierEntry = z.strictObject({
 export type VerifierEntry = z.infer<typeof VerifierEntry>
 
 /**
- * manifest.json of a bundle: what the engine may know about a model. Written by Python (training.export_bundle), read here.
+ * manifest.json of a bundle: what the engine may know about a model. Written by Python (training.export.export_bundle), read here.
  * Graph inputs and outputs are listed in gpu-worker/src/models/README.md.
  */
 export const BundleManifest = z

@@ -11,21 +11,21 @@ import torch
 from tiny_bundle import tiny_bundle_models
 from verifier_cases import LEFT, TOKENIZER, drawn_verifier, random_images, seen, trajectories
 
-from training import calibrate_verifier, coherence
-from training.averaged_weights import AveragedWeights
-from training.calibrate_verifier import OperatingPoint, fit_fusions, fold_into_head, release
-from training.checkpoint import save_weights
-from training.config_file import CONFIGS
+from training.data.ranking_shards import write_shard
 from training.export.bundle_models import load_models
-from training.fact_splits import split_of
+from training.folders import CONFIGS
+from training.loop.averaged_weights import AveragedWeights
+from training.loop.checkpoint import save_weights
 from training.models.verifier import TASKS
-from training.probability_quality import area_under_curve, brier_score, fit_scale_and_shift, reliability
-from training.pruning_choice import POTENTIAL, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
-from training.ranking_data import RankingConfig, released_files, sampling_of, source_of
-from training.ranking_shards import write_shard
-from training.sampling import SamplingSettings
-from training.tokenizer import encode_prompts
-from training.verifier_measurement import Answers, measure, selection
+from training.sampling.mask_predict import SamplingSettings
+from training.sampling.ranking_data import RankingConfig, released_files, sampling_of, source_of
+from training.verifiers import calibrate_verifier, coherence
+from training.verifiers.calibrate_verifier import OperatingPoint, fit_fusions, fold_into_head, release
+from training.verifiers.probability_quality import area_under_curve, brier_score, fit_scale_and_shift, reliability
+from training.verifiers.pruning_choice import POTENTIAL, PruningRule, choose_acceptance_threshold, choose_pruning, replay_pruning
+from training.verifiers.verifier_measurement import Answers, measure, selection
+from training.world.fact_splits import split_of
+from training.world.tokenizer import encode_prompts
 
 RECORDED = (3, 5)
 SAMPLING = SamplingSettings(steps=9, corrections=3)
@@ -254,7 +254,7 @@ def test_the_commands_write_what_a_bundle_says_of_coherence_and_of_a_verifier(tm
     calibrating = ["calibrate_verifier", "parm", *places, "--trained", str(tmp_path / "trained.pt"), "--threads", "1", *point]
 
     monkeypatch.setattr("sys.argv", calibrating)
-    with pytest.raises(FileNotFoundError, match=r"coherence\.json; `python -m training\.coherence` writes it"):
+    with pytest.raises(FileNotFoundError, match=r"coherence\.json; `python -m training\.verifiers\.coherence` writes it"):
         calibrate_verifier.main()
     monkeypatch.setattr("sys.argv", ["coherence", *places])
     coherence.main()

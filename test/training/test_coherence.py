@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from verifier_cases import LEFT, seen, trajectories
 
-from training.coherence import CoherenceFit, fit_coherence, fit_fusion, fused, right_in_the_end
-from training.geneval_rules import DetectionThresholds
+from training.verifiers.coherence import CoherenceFit, fit_coherence, fit_fusion, fused, right_in_the_end
+from training.world.geneval_rules import DetectionThresholds
 
 THRESHOLDS = DetectionThresholds(score=0.3, counting=0.5)
 CAT = {"tag": "single_object", "include": [{"class": "cat", "count": 1}], "prompt": "a photo of a cat"}
@@ -58,7 +58,7 @@ def test_a_fit_reads_back_as_its_points_and_a_missing_one_names_the_command(tmp_
     fit = CoherenceFit((2, 17), (1.5, -2.0), (3.25, 4.0))
     (tmp_path / "coherence.json").write_text(f'{{"points": {fit.points()}}}'.replace("'", '"'))
     assert CoherenceFit.read(tmp_path / "coherence.json") == fit
-    with pytest.raises(FileNotFoundError, match=r"no coherence at .*none\.json; `python -m training\.coherence` writes it"):
+    with pytest.raises(FileNotFoundError, match=r"no coherence at .*none\.json; `python -m training\.verifiers\.coherence` writes it"):
         CoherenceFit.read(tmp_path / "none.json")
 
 

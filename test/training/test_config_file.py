@@ -2,17 +2,18 @@
 
 import pytest
 
-from training.config_file import CONFIGS, read_settings, read_table
-from training.detector_scenes import DetectorScenes
+from training.data.detector_scenes import DetectorScenes
+from training.folders import CONFIGS
+from training.loop.config_file import read_settings, read_table
+from training.loop.stage import TrainingSettings
 from training.models.detector import DetectorConfig
 from training.models.generator import GeneratorConfig
 from training.models.quantizer import QuantizerConfig
 from training.models.verifier import VerifierConfig
-from training.stage import TrainingSettings
-from training.train_detector import DetectorTraining
-from training.train_generator import GeneratorTraining
-from training.train_quantizer import QuantizerTraining
-from training.verifier_stage import VerifierTraining
+from training.stages.train_detector import DetectorTraining
+from training.stages.train_generator import GeneratorTraining
+from training.stages.train_quantizer import QuantizerTraining
+from training.verifiers.verifier_stage import VerifierTraining
 
 
 def test_every_stages_config_is_read_whole():

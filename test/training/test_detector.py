@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from training.degradations import degrade, shuffle_patches
-from training.detector_scenes import detector_worlds
+from training.data.degradations import degrade, shuffle_patches
+from training.data.detector_scenes import detector_worlds
+from training.data.object_targets import object_targets
+from training.data.reconstruction import CodedScenes
+from training.loop.muon import build_optimizers
 from training.models.detector import Detector, DetectorConfig, DetectorMaps, pick_peaks
-from training.muon import build_optimizers
-from training.object_targets import object_targets
-from training.reconstruction import CodedScenes
-from training.train_detector import DetectorStage, DetectorTraining, detection_loss
+from training.stages.train_detector import DetectorStage, DetectorTraining, detection_loss
 from training.world.config import WorldConfig
 from training.world.scene import SceneObject
 from training.world.world import World

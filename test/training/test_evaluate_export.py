@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_bundle import CODES, VERIFIER_TASKS, bundle_settings, tiny_bundle_models
 
-from training.evaluate_export import compare_pictures, compare_step, measure_files
+from training.evaluate.evaluate_export import compare_pictures, compare_step, measure_files
 from training.export.bundle_models import BundleModels
+from training.export.export_bundle import export_bundle
 from training.export.graph_painter import GraphPainter
-from training.export_bundle import export_bundle
-from training.sampling import SamplingSettings
+from training.sampling.mask_predict import SamplingSettings
 
 PROMPTS = ["a photo of a cat", "two red dogs", "a cup above a book"]
 

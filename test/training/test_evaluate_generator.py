@@ -9,28 +9,28 @@ import torch
 from tiny import TINY_WORLD, tiny_generator, tiny_quantizer
 from tiny_bundle import bundle_settings
 
-from training import evaluate_generator
-from training.checkpoint import save_weights
-from training.drawing_codes import DrawingSet
-from training.evaluate_generator import score_setting, scored_specs
-from training.export import generator_graphs
-from training.export.detector_graph import build_detector_graph
-from training.export.graph_detector import GraphDetector
+from training.data.drawing_codes import DrawingSet
+from training.evaluate import evaluate_generator
+from training.evaluate.evaluate_generator import score_setting, scored_specs
+from training.evaluate.sampling_report import JUDGES, SettingScore, score_entries, score_table
 from training.export.graph_painter import GraphPainter
-from training.export.products import Products
-from training.geneval_rules import DetectionThresholds
-from training.matcher import Matcher
+from training.export.graphs import generator_graphs
+from training.export.graphs.detector_graph import build_detector_graph
+from training.export.graphs.products import Products
+from training.loop.checkpoint import save_weights
 from training.models.detector import Detector, DetectorConfig
 from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer
-from training.sampling import SamplingSettings, random_uniforms, sample
-from training.sampling_report import JUDGES, SettingScore, score_entries, score_table
-from training.strict_yardstick import StrictThresholds, StrictYardstick
-from training.tokenizer import build_tokenizer, encode_prompts
+from training.sampling.mask_predict import SamplingSettings, random_uniforms, sample
+from training.world.geneval_rules import DetectionThresholds
 from training.world.held_out import read_evaluation_set
 from training.world.prompts import drawn_styles
+from training.world.tokenizer import build_tokenizer, encode_prompts
 from training.world.world import World
+from training.yardstick.graph_detector import GraphDetector
+from training.yardstick.matcher import Matcher
+from training.yardstick.strict_yardstick import StrictThresholds, StrictYardstick
 
 FAST = SamplingSettings(steps=2)
 TINY_FAULTS = FaultConfig(image_size=48, hidden=16, width=16, blocks=1)

@@ -10,19 +10,19 @@ import pytest
 import torch
 from tiny_bundle import CODES, FUSION, POINTS, VERIFIER_TASKS, bundle_settings, tiny_bundle_models
 
-from training.export import decode_graph, generator_graphs, verifier_graph
 from training.export.bundle_models import BundleModels, untrained_models
-from training.export.graph_builder import GraphBuilder
-from training.export.int8_linear import WEIGHT_LIMIT, int8_linear, quantize_rows, quantize_weight
-from training.export.inverse_cdf import block_count, sample_categories
-from training.export.runtime import GraphSession
+from training.export.export_bundle import build_graphs, export_bundle
+from training.export.graphs import decode_graph, generator_graphs, verifier_graph
+from training.export.graphs.graph_builder import GraphBuilder
+from training.export.graphs.int8_linear import WEIGHT_LIMIT, int8_linear, quantize_rows, quantize_weight
+from training.export.graphs.inverse_cdf import block_count, sample_categories
+from training.export.graphs.runtime import GraphSession
+from training.export.graphs.stored_weights import half_stored, int8_stored
 from training.export.shared_weights import share_weights
-from training.export.stored_weights import half_stored, int8_stored
-from training.export.trajectory import sample_trajectory
-from training.export_bundle import build_graphs, export_bundle
 from training.models.verifier import TASKS
-from training.sampling import SamplingSettings, random_uniforms, sample
-from training.tokenizer import encode_prompts
+from training.sampling.graph_sampling import sample_trajectory
+from training.sampling.mask_predict import SamplingSettings, random_uniforms, sample
+from training.world.tokenizer import encode_prompts
 
 ROWS = 8
 
@@ -510,7 +510,7 @@ def check_golden_vectors(bundle) -> None:
 
 
 def test_models_without_training_can_be_exported_under_every_verifiers_name():
-    # Issue 17: `python -m training.export_bundle --untrained` crashed, since its calibration lacked what later ones have.
+    # Issue 17: `python -m training.export.export_bundle --untrained` crashed, since its calibration lacked what later ones have.
     names = bundle_settings()["verifiers"]["names"]
     models = untrained_models(names)
     assert list(models.verifiers) == names

@@ -9,23 +9,23 @@ from PIL import Image
 from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_quantizer
 from tiny_stages import TOKENIZER, tiny_stage
 
-from training.broken_scenes import BrokenScenes
-from training.draw_broken import BrokenPictures
-from training.export.detector_graph import build_detector_graph
-from training.export.graph_detector import GraphDetector
-from training.geneval_rules import DetectionThresholds
-from training.matcher import MatchThresholds
+from training.data.broken_scenes import BrokenScenes
+from training.data.scene_codes import SceneCodes
+from training.data.token_scenes import TokenScenes
+from training.export.graphs.detector_graph import build_detector_graph
+from training.loop.muon import build_optimizers
 from training.models.detector import Detector, DetectorConfig, DetectorOutput
 from training.models.fault_finder import FaultConfig, FaultFinder, broken_logit
-from training.muon import build_optimizers
-from training.sampling import SamplingSettings
-from training.scene_codes import SceneCodes
-from training.strict_yardstick import StrictThresholds, StrictYardstick
-from training.token_scenes import TokenScenes
-from training.train_faults import FaultBatch, FaultTraining, fault_loss
-from training.validate_yardstick import LabelledPictures, agreement
+from training.plots.draw_broken import BrokenPictures
+from training.sampling.mask_predict import SamplingSettings
+from training.stages.train_faults import FaultBatch, FaultTraining, fault_loss
 from training.world.classes import CLASS_INDEX
+from training.world.geneval_rules import DetectionThresholds
 from training.world.world import World
+from training.yardstick.graph_detector import GraphDetector
+from training.yardstick.matcher import MatchThresholds
+from training.yardstick.strict_yardstick import StrictThresholds, StrictYardstick
+from training.yardstick.validate_yardstick import LabelledPictures, agreement
 
 WORLD, QUANTIZER = World(TINY_WORLD), tiny_quantizer()
 CODES = SceneCodes(WORLD, QUANTIZER)

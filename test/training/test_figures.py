@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from training.curves import draw_curves, read_curves
+from training.plots.curves import draw_curves, read_curves
 
 ENTRIES = (
     {"start": 0, "seed": 1, "training": {"batch": 8}},

@@ -7,16 +7,23 @@ import pytest
 import torch
 from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_generator, tiny_quantizer
 
+from training.data.scene_codes import SceneCodes
+from training.data.token_scenes import TokenScenes
 from training.models.generator import SHARED, Generator
-from training.scene_codes import SceneCodes
-from training.token_scenes import TokenScenes
-from training.tokenizer import BOS, EOS, PAD, build_tokenizer, encode_prompts, unconditional_prompt
-from training.train_generator import GeneratorTraining, MaskedBatch, generator_loss, mask_tokens, masked_batch, redraw_tokens
+from training.stages.train_generator import (
+    GeneratorTraining,
+    MaskedBatch,
+    generator_loss,
+    mask_tokens,
+    masked_batch,
+    redraw_tokens,
+)
 from training.world.classes import COUNT_WORDS
 from training.world.config import WorldConfig
 from training.world.prompts import SET_WORDS, TINT_WORDS, vocabulary, word_groups
 from training.world.scene import SceneObject
 from training.world.spec import satisfies
+from training.world.tokenizer import BOS, EOS, PAD, build_tokenizer, encode_prompts, unconditional_prompt
 from training.world.world import World
 
 MASK = TINY_CODES

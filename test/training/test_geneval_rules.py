@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.geneval_rules import DetectedObject, DetectionThresholds, is_correct
 from training.world.classes import CLASS_INDEX
+from training.world.geneval_rules import DetectedObject, DetectionThresholds, is_correct
 
 THRESHOLDS = DetectionThresholds(score=0.3, counting=0.9)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from training import precision
-from training.device import choose_hardware
-from training.muon import orthogonalize
+from training.loop import precision
+from training.loop.device import choose_hardware
+from training.loop.muon import orthogonalize
 
 
 def pretend(monkeypatch, *, gpu: bool, cores: int = 16) -> None:

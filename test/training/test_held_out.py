@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from tiny import TINY_WORLD, tiny_quantizer
 
-from training import evaluation_sets
-from training.detector_scenes import detector_worlds
-from training.evaluation_sets import CLEAN_SETS, clean_prompts, development_prompts, generated_prompts, world_prompts
-from training.scene_codes import SceneCodes
-from training.token_scenes import TokenScenes
-from training.tokenizer import build_tokenizer
+from training.data.detector_scenes import detector_worlds
+from training.data.scene_codes import SceneCodes
+from training.data.token_scenes import TokenScenes
+from training.evaluate import evaluation_sets
+from training.evaluate.evaluation_sets import CLEAN_SETS, clean_prompts, development_prompts, generated_prompts, world_prompts
+from training.folders import EVALUATION
 from training.world.classes import CLASSES, TASKS
 from training.world.config import WorldConfig
 from training.world.held_out import (
-    EVALUATION_DIRECTORY,
     EVALUATION_SETS,
     HeldOut,
     evaluation_held_out,
@@ -27,6 +26,7 @@ from training.world.held_out import (
 )
 from training.world.official_prompts import official_prompts
 from training.world.prompts import geneval_prompt
+from training.world.tokenizer import build_tokenizer
 from training.world.world import World
 
 CONFIG = Path(__file__).parents[2] / "gpu-worker/training/configs/emoji-96.toml"
@@ -50,12 +50,12 @@ def test_the_committed_sets_are_what_the_command_writes() -> None:
 
 
 def test_writing_the_sets_anew_gives_the_committed_files(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(evaluation_sets, "EVALUATION_DIRECTORY", tmp_path)
+    monkeypatch.setattr(evaluation_sets, "EVALUATION", tmp_path)
     evaluation_sets.main()
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(written) == {f"{name}.jsonl" for name in (*EVALUATION_SETS, "development")}
     for name, content in written.items():
-        assert (EVALUATION_DIRECTORY / name).read_bytes() == content, name
+        assert (EVALUATION / name).read_bytes() == content, name
 
 
 def of_task(name: str, task: str) -> list[dict]:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tiny import TINY_WORLD, tiny_quantizer
 
-from training.broken_scenes import BrokenScenes
-from training.drawing_codes import DrawingSet, drawings_file
-from training.matcher import Matcher, MatchThresholds
-from training.scene_codes import SceneCodes
+from training.data.broken_scenes import BrokenScenes
+from training.data.drawing_codes import DrawingSet, drawings_file
+from training.data.scene_codes import SceneCodes
 from training.world.classes import CLASS_INDEX, TASKS
 from training.world.held_out import HeldOut
 from training.world.scene import SceneObject
 from training.world.world import World
+from training.yardstick.matcher import Matcher, MatchThresholds
 
 WORLD = World(TINY_WORLD, HeldOut())
 QUANTIZER = tiny_quantizer()

@@ -5,13 +5,13 @@ import pytest
 import torch
 from tiny import TINY_CODES, TINY_QUANTIZER, TINY_WORLD, tiny_quantizer
 
-from training.budget import rate_scale
-from training.checkpoint import load_checkpoint, load_weights, save_weights
-from training.codebook import CodebookSettings, weighted_kmeans
-from training.drawing_patches import cut, drawing_patches, emphasis
+from training.data.drawing_patches import cut, drawing_patches, emphasis
+from training.data.scene_codes import SceneCodes
+from training.loop.budget import rate_scale
+from training.loop.checkpoint import load_checkpoint, load_weights, save_weights
 from training.models.quantizer import Quantizer, QuantizerConfig, nearest, tint_features
-from training.scene_codes import SceneCodes
-from training.train_quantizer import QuantizerTraining, SceneBatch, measure_quantizer, quantizer_loss, scene_batch
+from training.stages.codebook import CodebookSettings, weighted_kmeans
+from training.stages.train_quantizer import QuantizerTraining, SceneBatch, measure_quantizer, quantizer_loss, scene_batch
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
 from training.world.world import World

@@ -9,7 +9,7 @@ from tiny import tiny_generator
 from tiny_bundle import bundle_settings
 
 from training.models.generator import Generator
-from training.sampling import (
+from training.sampling.mask_predict import (
     SamplingSettings,
     gumbel,
     mask_again,
@@ -19,7 +19,7 @@ from training.sampling import (
     random_uniforms,
     sample,
 )
-from training.tokenizer import build_tokenizer, encode_prompts
+from training.world.tokenizer import build_tokenizer, encode_prompts
 
 CODES = 128
 SETTINGS = SamplingSettings(steps=5, guidance=1.5, temperature=1.0)

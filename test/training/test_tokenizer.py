@@ -3,18 +3,6 @@
 import numpy as np
 from tokenizers import Tokenizer
 
-from training.tokenizer import (
-    BOS,
-    EOS,
-    MAX_PROMPT_TOKENS,
-    PAD,
-    SPECIAL_TOKENS,
-    UNK,
-    build_tokenizer,
-    encode_prompt,
-    encode_prompts,
-    word_group_ids,
-)
 from training.world.classes import CLASSES, COUNT_WORDS
 from training.world.config import WorldConfig
 from training.world.held_out import EVALUATION_SETS, read_evaluation_set
@@ -28,6 +16,18 @@ from training.world.prompts import (
     styled,
     vocabulary,
     word_groups,
+)
+from training.world.tokenizer import (
+    BOS,
+    EOS,
+    MAX_PROMPT_TOKENS,
+    PAD,
+    SPECIAL_TOKENS,
+    UNK,
+    build_tokenizer,
+    encode_prompt,
+    encode_prompts,
+    word_group_ids,
 )
 from training.world.world import World
 

@@ -10,20 +10,20 @@ from one_device import OneDevice
 from tiny import TINY_CODES
 from tiny_stages import STAGES, TOKENIZER, tiny_stage
 
-from training import precision
-from training.averaged_weights import AveragedWeights
-from training.budget import Budget
-from training.checkpoint import load_checkpoint, load_weights, read_start, save_checkpoint, save_weights
-from training.device import Hardware
-from training.examples import Examples, stream, to_device
+from training.loop import precision
+from training.loop.averaged_weights import AveragedWeights
+from training.loop.budget import Budget
+from training.loop.checkpoint import load_checkpoint, load_weights, read_start, save_checkpoint, save_weights
+from training.loop.device import Hardware
+from training.loop.examples import Examples, stream, to_device
+from training.loop.muon import Muon
+from training.loop.parallel import ThreadedGradients
+from training.loop.stage import Stage, TrainingSettings
+from training.loop.training_loop import TrainingLoop
+from training.loop.whole_batch import WholeBatchGradients
 from training.models.generator import Generator, GeneratorConfig
-from training.muon import Muon
-from training.parallel import ThreadedGradients
-from training.stage import Stage, TrainingSettings
-from training.tokenizer import encode_prompts
-from training.training_loop import TrainingLoop
-from training.whole_batch import WholeBatchGradients
 from training.world.prompts import SET_WORDS, TINT_WORDS
+from training.world.tokenizer import encode_prompts
 
 CPU = Hardware(torch.device("cpu"))
 

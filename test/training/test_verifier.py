@@ -9,25 +9,25 @@ import torch.nn.functional as F
 from tiny import TINY_QUANTIZER, tiny_quantizer
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, drawn_verifier, make_verifier, random_images, seen
 
-from training.budget import Budget
-from training.checkpoint import read_start, save_weights
-from training.device import Hardware
-from training.export import verifier_graph
-from training.export.runtime import GraphSession
-from training.export.stored_weights import half_stored
-from training.merge_verifiers import answering_all, merge
+from training.data.object_targets import object_loss, object_targets
+from training.export.graphs import verifier_graph
+from training.export.graphs.runtime import GraphSession
+from training.export.graphs.stored_weights import half_stored
+from training.loop.budget import Budget
+from training.loop.checkpoint import read_start, save_weights
+from training.loop.device import Hardware
+from training.loop.training_loop import TrainingLoop
 from training.models.detector import DetectorMaps
 from training.models.evidence import Evidence, WordMeanings, count_distribution
 from training.models.verifier import TASKS, Verifier, VerifierConfig, with_vocabulary
-from training.object_targets import object_loss, object_targets
-from training.tokenizer import PAD, encode_prompts
-from training.training_loop import TrainingLoop
-from training.verifier_data import BatchMaker, Example, VerifierBatch, encode_short, join
-from training.verifier_kinds import KINDS, RELEASED
-from training.verifier_stage import VerifierStage, VerifierTraining, ranking_loss, verifier_loss
-from training.word_targets import ANY_COLOR, NO_OBJECT, WordTargets
+from training.verifiers.merge_verifiers import answering_all, merge
+from training.verifiers.verifier_data import BatchMaker, Example, VerifierBatch, encode_short, join
+from training.verifiers.verifier_kinds import KINDS, RELEASED
+from training.verifiers.verifier_stage import VerifierStage, VerifierTraining, ranking_loss, verifier_loss
+from training.verifiers.word_targets import ANY_COLOR, NO_OBJECT, WordTargets
 from training.world.classes import CLASS_INDEX, COLORS
 from training.world.config import WorldConfig
+from training.world.tokenizer import PAD, encode_prompts
 from training.world.world import World
 
 SETTINGS = VerifierTraining(batch=4, adam_lr=1e-2)

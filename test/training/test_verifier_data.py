@@ -8,19 +8,19 @@ import torch
 from tiny import tiny_generator
 from verifier_cases import LEFT, RIGHT, TINY, TOKENIZER, output_of, seen, trajectories
 
-from training import precision
-from training.budget import Budget
-from training.clarity import has_final_verdict, is_clear, is_settled
-from training.export import generator_graphs
-from training.export.products import Products
-from training.fact_splits import SPLITS, TrainingFacts, split_of
-from training.geneval_rules import DetectionThresholds
+from training.data.ranking_shards import RankingData, read_shard, write_shard
+from training.data.reconstruction import CodedScenes
+from training.evaluate.validation_prompts import validation_prompts
+from training.export.graphs import generator_graphs
+from training.export.graphs.products import Products
+from training.loop import precision
+from training.loop.budget import Budget
 from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import TASKS as QUESTIONS
-from training.questions import Questioner, describe
-from training.ranking_data import (
+from training.sampling.mask_predict import SamplingSettings, random_uniforms
+from training.sampling.ranking_data import (
     RankingConfig,
     TrajectorySampler,
     shard_path,
@@ -28,23 +28,23 @@ from training.ranking_data import (
     source_of,
     write_missing_shards,
 )
-from training.ranking_shards import RankingData, read_shard, write_shard
-from training.reconstruction import CodedScenes
-from training.sampling import SamplingSettings, random_uniforms
-from training.spec_challenges import alternatives, challenge, weaken
-from training.tokenizer import encode_prompts
-from training.trajectory_examples import TrajectoryExamples, label
-from training.trajectory_sampler import GraphPainter, TorchPainter
-from training.validation_prompts import validation_prompts
-from training.verifier_data import BatchMaker, SceneExamples
-from training.verifier_kinds import KINDS
-from training.word_targets import WordTargets
+from training.sampling.trajectory_sampler import GraphPainter, TorchPainter
+from training.verifiers.clarity import has_final_verdict, is_clear, is_settled
+from training.verifiers.questions import Questioner, describe
+from training.verifiers.trajectory_examples import TrajectoryExamples, label
+from training.verifiers.verifier_data import BatchMaker, SceneExamples
+from training.verifiers.verifier_kinds import KINDS
+from training.verifiers.word_targets import WordTargets
 from training.world.classes import CLASSES, COLORS, TASKS
 from training.world.config import WorldConfig
+from training.world.fact_splits import SPLITS, TrainingFacts, split_of
+from training.world.geneval_rules import DetectionThresholds
 from training.world.held_out import HeldOut, evaluation_held_out, facts_of
 from training.world.prompts import SET_WORDS, TINT_WORDS
 from training.world.scene import Scene
 from training.world.spec import satisfies
+from training.world.spec_challenges import alternatives, challenge, weaken
+from training.world.tokenizer import encode_prompts
 from training.world.world import World
 
 THRESHOLDS = DetectionThresholds(score=0.3, counting=0.5)
@@ -459,7 +459,7 @@ def test_validation_prompts_ask_for_facts_that_neither_training_nor_score_knows(
 
 
 def test_more_validation_prompts_than_there_are_is_an_error(monkeypatch):
-    monkeypatch.setattr("training.validation_prompts._DRAWS", 1)
+    monkeypatch.setattr("training.evaluate.validation_prompts._DRAWS", 1)
     with pytest.raises(ValueError, match="prompts of single_object; 50 were asked for"):
         validation_prompts(World(WorldConfig()), per_task=50)
 

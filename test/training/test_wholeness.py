@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import TINY_WORLD, tiny_quantizer
 
-from training.drawing_codes import DrawingSet
-from training.matcher import Matcher
-from training.scene_codes import SceneCodes
-from training.wholeness import Wholeness
+from training.data.drawing_codes import DrawingSet
+from training.data.scene_codes import SceneCodes
 from training.world.scene import SceneObject
 from training.world.spec import Spec
 from training.world.world import World
+from training.yardstick.matcher import Matcher
+from training.yardstick.wholeness import Wholeness
 
 CAT = {"tag": "single_object", "include": [{"class": "cat", "count": 1}]}
 CATS = {"tag": "counting", "include": [{"class": "cat", "count": 2}], "exclude": [{"class": "cat", "count": 3}]}

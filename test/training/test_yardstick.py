@@ -8,23 +8,23 @@ import pytest
 import torch
 from tiny import TINY_WORLD, tiny_quantizer
 
-from training import evaluate_detector
-from training.checkpoint import save_weights
-from training.evaluate_detector import bundle_thresholds, graph_decoder, read_trials
-from training.export.decode_graph import build_decode_graph
-from training.export.detector_graph import build_detector_graph
-from training.export.graph_detector import GraphDetector
-from training.geneval_rules import DetectedObject, DetectionThresholds
-from training.intervals import wilson_interval
+from training.data.reconstruction import coded_scenes
+from training.evaluate import evaluate_detector
+from training.evaluate.evaluate_detector import bundle_thresholds, graph_decoder, read_trials
+from training.export.graphs.decode_graph import build_decode_graph
+from training.export.graphs.detector_graph import build_detector_graph
+from training.loop.checkpoint import save_weights
 from training.models.detector import Detector, DetectorConfig
 from training.models.fault_finder import FaultConfig, FaultFinder
-from training.reconstruction import coded_scenes
 from training.world.classes import CLASS_INDEX, TASKS
+from training.world.geneval_rules import DetectedObject, DetectionThresholds
 from training.world.held_out import read_evaluation_set
 from training.world.spec import satisfies
 from training.world.world import World
-from training.yardstick import draw_trials, measure_agreement, read_counts
-from training.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
+from training.yardstick.graph_detector import GraphDetector
+from training.yardstick.intervals import wilson_interval
+from training.yardstick.truth_agreement import draw_trials, measure_agreement, read_counts
+from training.yardstick.yardstick_report import agreement_entry, agreement_table, counting_table, refusal_lines, sweep_table
 
 THRESHOLDS = DetectionThresholds(score=0.3, counting=0.5)
 DETECTOR = DetectorConfig(image_size=48, channels=(8, 8, 16), blocks=(0, 0, 1))

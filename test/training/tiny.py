@@ -6,11 +6,11 @@ from functools import cache
 
 import torch
 
-from training.codebook import CodebookSettings, find_codebook
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
-from training.tokenizer import build_tokenizer, word_group_ids
+from training.stages.codebook import CodebookSettings, find_codebook
 from training.world.config import WorldConfig
+from training.world.tokenizer import build_tokenizer, word_group_ids
 from training.world.world import World
 
 TINY_WORLD = WorldConfig(image_size=48, lattice=12, object_sizes=(24, 24, 12, 12))

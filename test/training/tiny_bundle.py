@@ -1,24 +1,22 @@
 """Small models of every kind that a bundle holds, and an exported bundle's settings."""
 
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from training.drawing_codes import DrawingSet
-from training.export import bundle_models
+from training.data.drawing_codes import DrawingSet
 from training.export.bundle_models import BundleModels, CalibratedVerifier, Calibration
+from training.folders import CONFIGS
 from training.models.detector import Detector, DetectorConfig
 from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
-from training.tokenizer import PAD, build_tokenizer
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
+from training.world.tokenizer import PAD, build_tokenizer
 
-TRAINING = Path(bundle_models.__file__).parent.parent
 CODES = 256
 FUSION = {"alignment": {"own": 0.75, "coherence": 0.5, "bias": -0.25}}
 POINTS = [{"stepIndex": 1, "offset": 2.0, "slope": 1.5}, {"stepIndex": 17, "offset": 3.0, "slope": 2.0}]
@@ -26,7 +24,7 @@ VERIFIER_TASKS = {"parm": ("clarity", "potential", "alignment"), "orm-zs": ("ali
 
 
 def bundle_settings() -> dict:
-    return tomllib.loads((TRAINING / "configs/bundle.toml").read_text())
+    return tomllib.loads((CONFIGS / "bundle.toml").read_text())
 
 
 def tiny_bundle_models() -> BundleModels:

@@ -4,23 +4,23 @@ import numpy as np
 import torch
 from tiny import TINY_CODES, TINY_WORLD, sharing_generator, tiny_quantizer
 
-from training.detector_scenes import detector_worlds
-from training.fact_splits import TrainingFacts
+from training.data.detector_scenes import detector_worlds
+from training.data.scene_codes import SceneCodes
+from training.data.token_scenes import TokenScenes
+from training.loop.stage import Stage, TrainingSettings
 from training.models.detector import Detector, DetectorConfig
 from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.verifier import TASKS, Verifier, VerifierConfig
-from training.questions import Questioner
-from training.scene_codes import SceneCodes
-from training.stage import Stage, TrainingSettings
-from training.token_scenes import TokenScenes
-from training.tokenizer import PAD, build_tokenizer
-from training.train_detector import DetectorStage, DetectorTraining
-from training.train_faults import FaultStage, FaultTraining, GeneratorFaults
-from training.train_generator import GeneratorStage, GeneratorTraining
-from training.train_quantizer import QuantizerStage, QuantizerTraining
-from training.verifier_data import BatchMaker, SceneExamples, VerifierBatch
-from training.verifier_stage import VerifierStage, VerifierTraining
+from training.stages.train_detector import DetectorStage, DetectorTraining
+from training.stages.train_faults import FaultStage, FaultTraining, GeneratorFaults
+from training.stages.train_generator import GeneratorStage, GeneratorTraining
+from training.stages.train_quantizer import QuantizerStage, QuantizerTraining
+from training.verifiers.questions import Questioner
+from training.verifiers.verifier_data import BatchMaker, SceneExamples, VerifierBatch
+from training.verifiers.verifier_stage import VerifierStage, VerifierTraining
 from training.world.config import WorldConfig
+from training.world.fact_splits import TrainingFacts
+from training.world.tokenizer import PAD, build_tokenizer
 from training.world.world import World
 
 TOKENIZER = build_tokenizer()

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from training.geneval_rules import DetectedObject
+from training.data.ranking_shards import Detections, RankingData
 from training.models.detector import DetectorOutput
 from training.models.verifier import Verifier, VerifierConfig
-from training.ranking_shards import Detections, RankingData
-from training.tokenizer import PAD, build_tokenizer, encode_prompts
 from training.world.classes import CLASS_INDEX, COLORS
+from training.world.geneval_rules import DetectedObject
+from training.world.tokenizer import PAD, build_tokenizer, encode_prompts
 
 TOKENIZER = build_tokenizer()
 TINY = VerifierConfig(TOKENIZER.get_vocab_size(), pad_id=PAD, channels=(8, 16, 16), blocks=(0, 0, 1), width=32, heads=2, layers=1)

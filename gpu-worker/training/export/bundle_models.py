@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from training.checkpoint import load_weights
-from training.coherence import CoherenceFit
-from training.config_file import CONFIGS
-from training.drawing_codes import DrawingSet
+from training.data.drawing_codes import DrawingSet
+from training.folders import CONFIGS
+from training.loop.checkpoint import load_weights
 from training.models.detector import Detector, DetectorConfig
 from training.models.fault_finder import FaultConfig, FaultFinder
 from training.models.generator import Generator, GeneratorConfig
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import Verifier, VerifierConfig
-from training.tokenizer import PAD, build_tokenizer
+from training.verifiers.coherence import CoherenceFit
 from training.world.classes import CLASSES, COLORS
 from training.world.config import WorldConfig
+from training.world.tokenizer import PAD, build_tokenizer
 from training.world.world import World
 
 
@@ -47,13 +47,13 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
-        """Reads what `training.calibrate_verifier` wrote.
+        """Reads what `training.verifiers.calibrate_verifier` wrote.
 
         Raises:
             FileNotFoundError: it has not; the message names the file.
         """
         if not path.exists():
-            raise FileNotFoundError(f"no calibration at {path}; `python -m training.calibrate_verifier` writes it")
+            raise FileNotFoundError(f"no calibration at {path}; `python -m training.verifiers.calibrate_verifier` writes it")
         content = json.loads(path.read_text())
         return cls(
             tuple(content["tasks"]),
@@ -78,7 +78,7 @@ class CalibratedVerifier:
 class BundleModels:
     """All models in evaluation mode, float32; verifiers by name.
 
-    `coherence` holds the points of `training.coherence`, none where the generator's opinion was not calibrated.
+    `coherence` holds the points of `training.verifiers.coherence`, none where the generator's opinion was not calibrated.
     """
 
     tokenizer: Tokenizer

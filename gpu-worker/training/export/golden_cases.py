@@ -5,11 +5,11 @@ import torch
 
 from training.export.bundle_models import BundleModels, CalibratedVerifier
 from training.export.golden import GoldenVectors, Tolerance
-from training.export.runtime import GraphSession
-from training.export.trajectory import sample_trajectory
+from training.export.graphs.runtime import GraphSession
 from training.models.verifier import TASKS
-from training.sampling import SamplingSettings, random_uniforms
-from training.tokenizer import encode_prompts
+from training.sampling.graph_sampling import sample_trajectory
+from training.sampling.mask_predict import SamplingSettings, random_uniforms
+from training.world.tokenizer import encode_prompts
 
 # Float32 sums in another order; graphs without integer layers against PyTorch.
 _ROUNDING = Tolerance(absolute=2e-3)

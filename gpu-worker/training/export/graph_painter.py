@@ -8,15 +8,15 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.export.decode_graph import build_decode_graph
-from training.export.generator_graphs import build_prefix_graph, build_step_graph
-from training.export.runtime import GraphSession
-from training.export.trajectory import sample_trajectory
+from training.export.graphs.decode_graph import build_decode_graph
+from training.export.graphs.generator_graphs import build_prefix_graph, build_step_graph
+from training.export.graphs.runtime import GraphSession
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer
-from training.sampling import SamplingSettings, random_uniforms
-from training.tokenizer import build_tokenizer, encode_prompts
+from training.sampling.graph_sampling import sample_trajectory
+from training.sampling.mask_predict import SamplingSettings, random_uniforms
 from training.world.prompts import drawn_styles
+from training.world.tokenizer import build_tokenizer, encode_prompts
 
 _ROWS = 16  # rows a batch: 16 * 64 * 8192 float32 probabilities are 32 MiB
 

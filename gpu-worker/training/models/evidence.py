@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.loop.precision import full_precision
 from training.models.detector import HEAT_PRIOR, DetectorMaps
-from training.precision import full_precision
 
 # Class logits beyond this say nothing more; a word that names no object sees this much absence everywhere.
 LOGIT_LIMIT = 8.0

@@ -4,7 +4,7 @@ A code names a patch of a drawing: colour and opacity, but not the tint behind i
 and a picture's tint is the one that most of its plain patches name. So a drawing has the same codes on every tint and
 wherever it stands, and the generator has one thing to learn where it would otherwise have had four.
 
-Codes are the centroids of a weighted k-means over the world's drawings (`training.codebook`). A drawing in one of the ten
+Codes are the centroids of a weighted k-means over the world's drawings (`training.stages.codebook`). A drawing in one of the ten
 colours has, patch by patch, the same tones in each of them: its codes differ from those in another colour by a constant. So
 what a generator learns of a drawing in one colour it knows in all, and so does the decoder, which makes tones and lets
 a linear map of each colour (`training.world.recolor.palette`) make pixels of them. The decoder starts from the
@@ -112,7 +112,7 @@ class Quantizer(nn.Module):
         self.config = config
         base, fine = config.decoder_width, config.detail_width
         upscale = config.patch // DETAIL
-        # What `training.codebook` found: centroids as principal components, the components, and the mean patch.
+        # What `training.stages.codebook` found: centroids as principal components, the components, and the mean patch.
         self.register_buffer("centroids", torch.zeros(config.patches, config.components))
         self.register_buffer("basis", torch.zeros(config.components, config.patch_values))
         self.register_buffer("mean_patch", torch.zeros(config.patch_values))
@@ -144,7 +144,7 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def set_codebook(self, centroids: Tensor, basis: Tensor, mean_patch: Tensor) -> None:
-        """Takes the codes of `training.codebook`; the decoder starts from their pixels.
+        """Takes the codes of `training.stages.codebook`; the decoder starts from their pixels.
 
         Args:
             centroids: float [A + S, components].

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.folders import ATLAS
 from training.world.classes import CLASS_INDEX, CLASSES
 from training.world.recolor import recolor, tone_layers
-
-ATLAS_DIRECTORY = Path(__file__).parent.parent / "atlas"
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Sprite:
 class Atlas:
     """The drawings of the chosen sets, rendered on demand and cached."""
 
-    def __init__(self, sets: tuple[str, ...], fallback_sets: tuple[str, ...], directory: Path = ATLAS_DIRECTORY):
+    def __init__(self, sets: tuple[str, ...], fallback_sets: tuple[str, ...], directory: Path = ATLAS):
         """Loads the atlas and chooses the drawings of each class.
 
         Args:

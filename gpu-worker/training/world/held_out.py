@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from training.folders import EVALUATION
 from training.world.spec import Spec
 
-EVALUATION_DIRECTORY = Path(__file__).parent.parent.parent / "evaluation"
 EVALUATION_SETS = ("official", "generated", "scored-a", "scored-b")
 
 Facts = tuple
@@ -57,7 +57,7 @@ class HeldOut:
 
 def read_evaluation_set(name: str) -> list[Spec]:
     """One of `EVALUATION_SETS`: metadata objects with their `prompt`, in the order they are scored."""
-    return read_specs(EVALUATION_DIRECTORY / f"{name}.jsonl")
+    return read_specs(EVALUATION / f"{name}.jsonl")
 
 
 def read_specs(path: Path) -> list[Spec]:

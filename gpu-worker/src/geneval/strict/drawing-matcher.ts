@@ -45,7 +45,7 @@ const CHANNELS = 3
 
 /**
  * Which of a world's drawings stand whole in a picture, and whether anything else is there; the same arithmetic as
- * `training/matcher.py`, which says why. First drawings are laid on places and those that come near are taken, the best first. Then
+ * `training/yardstick/matcher.py`, which says why. First drawings are laid on places and those that come near are taken, the best first. Then
  * what was taken is composed and decoded, and the picture must be that, patch by patch.
  */
 export class DrawingMatcher {

@@ -4,7 +4,7 @@ import { AppError } from '../../../../shared/error-code.ts'
 const Codes = z.array(z.int().min(-1)).min(1)
 const Byte = z.int().min(0).max(255)
 
-/** `drawings.json` of a bundle: every drawing of its world in the generator's codes. Written by Python (training.drawing_codes). */
+/** `drawings.json` of a bundle: every drawing of its world in the generator's codes. Written by Python (training.data.drawing_codes). */
 const DrawingFile = z.strictObject({
   /** Side of a patch in pixels, one code each; objects stand at multiples of it. */
   patch: z.int().positive(),

@@ -8,7 +8,7 @@ import { DrawingSet } from '../../../../gpu-worker/src/geneval/strict/drawing-se
 import { type Bundle, openBundle } from '../../../../gpu-worker/src/models/bundle-loader.ts'
 import { BUNDLE_DIR } from '../../../support/real-bundle.ts'
 
-/** Written by `python -m training.match_cases`: what the matcher in Python says of pictures of these codes. */
+/** Written by `python -m training.yardstick.match_cases`: what the matcher in Python says of pictures of these codes. */
 const Case = z.strictObject({
   kind: z.string(),
   spec: GenevalPrompt,

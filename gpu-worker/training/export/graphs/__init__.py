@@ -1,0 +1,1 @@
+"""The graphs that are served, built node by node from weights."""

@@ -1,0 +1,1 @@
+"""What every training shares: configs, rates, gradients, checkpoints, logs."""
