@@ -43,8 +43,10 @@ const valuesOf = (stage: Stage, name: string): string[] =>
 
 /** Each rule tells what is wrong with a Dockerfile, nothing where all is well. */
 const RULES: Record<string, (stages: readonly Stage[], final: Stage) => string[]> = {
-  'base images are pinned to a full version': (stages) =>
-    stages.map(({ image }) => image).filter((image) => !/:v?\d+\.\d+\.\d+/.test(image)),
+  'base images are pinned to a full version and its digest': (stages) =>
+    stages
+      .map(({ image }) => image)
+      .filter((image) => !/:v?\d+\.\d+\.\d+\S*@sha256:[0-9a-f]{64}( AS \w+)?$/.test(image)),
   'runs as a user who is not root': (_, final) => {
     const users = valuesOf(final, 'USER')
     return users.length === 0 ? ['no USER'] : users.filter((user) => /^(root|0)(:|$)/.test(user))
@@ -95,6 +97,7 @@ describe('the worker’s Dockerfile', () => {
 
   it.each([
     ['base images', 'FROM nvidia/cuda:13.0.2-', 'FROM nvidia/cuda:latest # '],
+    ['digest', '-bookworm-slim@sha256:', '-bookworm-slim # '],
     ['not root', 'USER 1000:1000', 'USER root'],
     ['not root', 'USER 1000:1000\n', ''],
     ['health check', 'HEALTHCHECK', 'LABEL'],
