@@ -4,7 +4,7 @@ import { LIMITS } from '../shared/limits.ts'
 import type { Env } from './env.ts'
 import { describeValue, invalidRequest } from './field-problems.ts'
 import { jobObjectName } from './job-id.ts'
-import type { JobEntry, JobQuery } from './objects/tenant-store.ts'
+import type { JobEntry, JobQuery, ListPlace } from './objects/tenant-store.ts'
 
 export interface JobListQuery {
   limit: number
@@ -41,23 +41,21 @@ export function parseJobListQuery(query: Record<string, string | undefined>): Jo
 }
 
 /**
- * One page of a tenant's jobs, newest first. Whether an unfinished job waits or runs is asked of the job itself, so a page
- * of `queued` or `running` ones may hold fewer than `limit` and still have a next.
+ * One page of a tenant's jobs, newest first. Whether an unfinished job waits or runs is asked of the job itself, and of what
+ * does not fit only so much is passed over at a time. So a page may hold fewer than `limit`, or none, and still have a next.
  */
 export async function listJobs(env: Env, tenant: string, query: JobListQuery): Promise<JobList> {
   const { limit, before, status, label } = query
   const state = status === undefined ? undefined : isTerminal(status) ? status : 'open'
-  const tenantQuery: JobQuery = { limit: limit + 1, before, state, label }
-  const entries = await env.TENANT.getByName(tenant).list(tenantQuery)
-  const page = entries.slice(0, limit)
-  const summaries = await Promise.all(page.map((entry) => summaryOf(env, entry)))
-  const last = page.at(-1)
+  const tenantQuery: JobQuery = { limit, before, state, label }
+  const { entries, next } = await env.TENANT.getByName(tenant).list(tenantQuery)
+  const summaries = await Promise.all(entries.map((entry) => summaryOf(env, entry)))
   return {
     object: 'list',
     data: summaries.filter(
       (summary) => summary !== undefined && (!status || summary.status === status),
     ) as JobSummary[],
-    ...(entries.length > limit && last ? { nextCursor: encodeCursor(last) } : {}),
+    ...(next ? { nextCursor: encodeCursor(next) } : {}),
   }
 }
 
@@ -77,7 +75,7 @@ async function liveStatus(env: Env, id: string): Promise<Pick<JobSummary, 'statu
 export const CURSOR_PATTERN = '^([0-9]{1,15})-([0-9a-z]{26})$'
 const CURSOR = new RegExp(CURSOR_PATTERN)
 
-function encodeCursor({ createdAt, id }: JobEntry): string {
+function encodeCursor({ createdAt, id }: ListPlace): string {
   return `${createdAt}-${id.replace('job_', '')}`
 }
 

@@ -306,7 +306,8 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
         get: {
           operationId: 'listJobs',
           summary: "The caller's jobs, newest first.",
-          description: 'A page of queued or running jobs may hold fewer than `limit` and still have a next.',
+          description:
+            'A page may hold fewer than `limit` jobs, or none, and still have a next: of what does not fit a look passes over so much.',
           security: KEY,
           parameters: [
             inQuery('limit', `Entries on a page. Default: ${LIMITS.pageJobs.default}.`, {

@@ -1,8 +1,10 @@
 import type { ApiKey, Budget } from '../../shared/api-key.ts'
+import { InvariantError } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import type { CacheOutcome } from '../../shared/job-record.ts'
 import type { TerminalStatus } from '../../shared/job-status.ts'
 import type { Bucket } from './token-bucket.ts'
+import type { Holding } from './work-under-way.ts'
 
 /** One request for a picture, as its tenant's books have it. */
 export interface JobEntry {
@@ -31,13 +33,29 @@ export interface AtWork {
   rowSteps: number
 }
 
+/** A place in the list of jobs; the list goes on with what is older. */
+export interface ListPlace {
+  createdAt: number
+  id: string
+}
+
 export interface JobQuery {
-  /** The last entry of the page before. */
-  before?: { createdAt: number; id: string } | undefined
+  before?: ListPlace | undefined
   limit: number
   state?: 'open' | TerminalStatus | undefined
   label?: { name: string; value: string } | undefined
 }
+
+export interface JobPage {
+  entries: JobEntry[]
+  /** Where the look ended; absent when nothing is older. */
+  next?: ListPlace
+}
+
+/** Rows that one look at the list goes through at most: past them it ends early and says where. */
+export const ROWS_OF_A_LOOK = 1000
+/** Of one millisecond the requests for scores come first, being named so, and no picture's id is higher. */
+const FIRST_PICTURE = `job_${'z'.repeat(26)}`
 
 export interface IdempotentRequest {
   fingerprint: string
@@ -58,9 +76,13 @@ const SCHEMA = `
     status TEXT NOT NULL, finished_at INTEGER, cache TEXT NOT NULL, prompt TEXT NOT NULL, lane TEXT NOT NULL,
     labels TEXT NOT NULL);
   CREATE INDEX IF NOT EXISTS job_by_time ON job (created_at, id);
+  CREATE INDEX IF NOT EXISTS job_by_status ON job (status, created_at, id);
   CREATE INDEX IF NOT EXISTS job_at_work ON job (expires_at) WHERE reserved > 0;
+  CREATE TABLE IF NOT EXISTS job_label (name TEXT NOT NULL, value TEXT NOT NULL, created_at INTEGER NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (name, value, created_at, id)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, job_id TEXT,
     expires_at INTEGER NOT NULL);
+  CREATE INDEX IF NOT EXISTS idempotency_by_end ON idempotency (expires_at);
   INSERT OR IGNORE INTO account VALUES (1, NULL, 0, 0);
 `
 /** Columns that books have which were begun before them. */
@@ -69,8 +91,10 @@ const ADDED_COLUMNS = [
   /** Row-steps that were charged for the request. */
   { table: 'job', name: 'paid', type: 'INTEGER NOT NULL DEFAULT 0' },
 ]
-/** Requests of the same work have the same, as jobObjectName has it. */
-const WORK = 'substr(id, 1, length(id) - 8)'
+/** For books that were begun when labels had no table of their own. */
+const ENTER_ALL_LABELS = `
+  INSERT INTO job_label SELECT label.key, label.value, job.created_at, job.id FROM job, json_each(job.labels) AS label
+`
 
 type JobRow = {
   id: string
@@ -87,6 +111,8 @@ type JobRow = {
 /** The SQL of one tenant's object, and nothing else: no clock, no decision. */
 export class TenantStore {
   readonly #sql: SqlStorage
+  /** Whether this version's tables are known to be there. */
+  #isReady = false
 
   constructor(sql: SqlStorage) {
     this.#sql = sql
@@ -94,15 +120,24 @@ export class TenantStore {
 
   /** Looks before it creates: a forged key names a tenant that never was, and must not leave tables behind. */
   exists(): boolean {
-    return this.#sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'account'").toArray().length > 0
+    if (!this.#isReady && this.#hasTable('account')) this.create()
+    return this.#isReady
   }
 
   create(): void {
+    if (this.#isReady) return
+    const isOfBefore = this.#hasTable('account') && !this.#hasTable('job_label')
     this.#sql.exec(SCHEMA)
     for (const { table, name, type } of ADDED_COLUMNS) {
       const known = this.#sql.exec('SELECT 1 FROM pragma_table_info(?) WHERE name = ?', table, name).toArray()
       if (known.length === 0) this.#sql.exec(`ALTER TABLE ${table} ADD COLUMN ${name} ${type}`)
     }
+    if (isOfBefore) this.#sql.exec(ENTER_ALL_LABELS)
+    this.#isReady = true
+  }
+
+  #hasTable(name: string): boolean {
+    return this.#sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', name).toArray().length > 0
   }
 
   /** Row-steps spent in the window that began at `windowStart`. */
@@ -154,21 +189,32 @@ export class TenantStore {
     this.#sql.exec('UPDATE api_key SET missing = ?, at = ? WHERE id = ?', missing, at, keyId)
   }
 
-  /** Adds what is not there yet; an entry once added keeps its reservation until it ends. */
-  addJob(entry: JobEntry, { keyId, rowSteps }: Reservation): void {
-    this.#sql.exec(
-      `INSERT OR IGNORE INTO job (id, key_id, created_at, expires_at, reserved, status, cache, prompt, lane, labels)
-       VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?)`,
-      entry.id,
-      keyId ?? null,
-      entry.createdAt,
-      entry.expiresAt,
-      rowSteps,
-      entry.cache,
-      entry.prompt,
-      entry.lane,
-      JSON.stringify(entry.labels),
-    )
+  /**
+   * Adds what is not there yet; an entry once added keeps its reservation until it ends.
+   *
+   * @returns whether it was added
+   */
+  addJob(entry: JobEntry, { keyId, rowSteps }: Reservation): boolean {
+    const added = this.#sql
+      .exec(
+        `INSERT OR IGNORE INTO job (id, key_id, created_at, expires_at, reserved, status, cache, prompt, lane, labels)
+         VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?) RETURNING 1`,
+        entry.id,
+        keyId ?? null,
+        entry.createdAt,
+        entry.expiresAt,
+        rowSteps,
+        entry.cache,
+        entry.prompt,
+        entry.lane,
+        JSON.stringify(entry.labels),
+      )
+      .toArray()
+    if (added.length === 0) return false
+    for (const [name, value] of Object.entries(entry.labels)) {
+      this.#sql.exec('INSERT INTO job_label VALUES (?, ?, ?, ?)', name, value, entry.createdAt, entry.id)
+    }
+    return true
   }
 
   /** Changes nothing where the job had ended before. */
@@ -190,61 +236,97 @@ export class TenantStore {
   }
 
   removeJob(id: string): void {
-    this.#sql.exec('DELETE FROM job WHERE id = ?', id)
-  }
-
-  removeJobsBefore(createdAt: number): void {
-    this.#sql.exec('DELETE FROM job WHERE created_at < ?', createdAt)
-  }
-
-  /** @param besides  an entry that is counted as if it were there, so that a request can be judged before it is entered */
-  atWork(keyId: string | undefined, now: number, besides?: { id: string } & Reservation): AtWork {
-    const row = this.#sql
-      .exec<{ jobs: number; row_steps: number | null; of_key: number | null }>(
-        `WITH request AS (
-           SELECT id, key_id, reserved FROM job WHERE reserved > 0 AND expires_at > ?1
-           UNION ALL SELECT ?3, ?4, ?5 WHERE ?3 IS NOT NULL),
-         work AS (SELECT max(reserved) AS reserved, max(key_id IS ?2) AS of_key FROM request GROUP BY ${WORK})
-         SELECT count(*) AS jobs, sum(reserved) AS row_steps, sum(of_key) AS of_key FROM work`,
-        now,
-        keyId ?? null,
-        besides?.id ?? null,
-        besides?.keyId ?? null,
-        besides?.rowSteps ?? null,
+    const [removed] = this.#sql
+      .exec<{ created_at: number; labels: string }>('DELETE FROM job WHERE id = ? RETURNING created_at, labels', id)
+      .toArray()
+    if (!removed) return
+    for (const [name, value] of Object.entries<string>(JSON.parse(removed.labels))) {
+      this.#sql.exec(
+        'DELETE FROM job_label WHERE name = ? AND value = ? AND created_at = ? AND id = ?',
+        name,
+        value,
+        removed.created_at,
+        id,
       )
-      .one()
-    return { ofKey: row.of_key ?? 0, jobs: row.jobs, rowSteps: row.row_steps ?? 0 }
+    }
   }
 
-  /** How many of these works the key has under way. */
-  holds(keyId: string | undefined, works: readonly string[], now: number): number {
+  /** @returns the ids of those that were entered before, oldest first */
+  jobsBefore(createdAt: number, limit: number): string[] {
     return this.#sql
-      .exec<{ held: number }>(
-        `SELECT count(DISTINCT ${WORK}) AS held FROM job
-         WHERE reserved > 0 AND expires_at > ? AND key_id IS ? AND ${WORK} IN (SELECT value FROM json_each(?))`,
-        now,
-        keyId ?? null,
-        JSON.stringify(works),
-      )
-      .one().held
+      .exec<{ id: string }>('SELECT id FROM job WHERE created_at < ? ORDER BY created_at, id LIMIT ?', createdAt, limit)
+      .toArray()
+      .map(({ id }) => id)
   }
 
-  /** Those for pictures, newest first. */
-  jobs({ before, limit, state, label }: JobQuery): JobEntry[] {
-    const rows = this.#sql.exec<JobRow>(
-      `SELECT id, created_at, expires_at, status, finished_at, cache, prompt, lane, labels FROM job
-       WHERE (created_at, id) < (?, ?) AND substr(id, 1, 4) = 'job_'
-         AND (?3 IS NULL OR status = ?3)
-         AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?4 AND value = ?5))
-       ORDER BY created_at DESC, id DESC LIMIT ?6`,
-      before?.createdAt ?? Number.MAX_SAFE_INTEGER,
-      before?.id ?? '',
-      state ?? null,
-      label?.name ?? null,
-      label?.value ?? null,
-      limit,
+  /** All that is held. */
+  holdings(): Holding[] {
+    return this.#sql
+      .exec<{ id: string; key_id: string | null; reserved: number }>(
+        'SELECT id, key_id, reserved FROM job WHERE reserved > 0',
+      )
+      .toArray()
+      .map(({ id, key_id, reserved }) => ({ id, keyId: key_id ?? undefined, rowSteps: reserved }))
+  }
+
+  /**
+   * Lets go of what is held for jobs whose end should have been heard of.
+   *
+   * @returns their ids
+   */
+  releaseOverdue(now: number): string[] {
+    return this.#sql
+      .exec<{ id: string }>('UPDATE job SET reserved = 0 WHERE reserved > 0 AND expires_at <= ? RETURNING id', now)
+      .toArray()
+      .map(({ id }) => id)
+  }
+
+  /** Pictures' jobs, newest first, by one look at `ROWS_OF_A_LOOK` rows at most: where few of them fit, the next look goes on. */
+  jobs({ before, limit, state, label }: JobQuery): JobPage {
+    const from = [before?.createdAt ?? Number.MAX_SAFE_INTEGER, before?.id ?? ''] as const
+    const entries: JobEntry[] = []
+    let seen = 0
+    let last: JobRow | undefined
+    for (const row of this.#rowsBefore(from, state, label)) {
+      const isWanted = row.id.startsWith('job_') && (state === undefined || row.status === state)
+      // One more was looked for only to know that there is one.
+      if (isWanted && entries.length === limit) return { entries, next: placeOf(last) }
+      if (isWanted) entries.push(entryOf(row))
+      last = row
+      seen++
+    }
+    return seen < ROWS_OF_A_LOOK ? { entries } : { entries, next: placeOf(last) }
+  }
+
+  /** By the index that leaves the fewest rows to pass over. */
+  #rowsBefore(
+    from: readonly [createdAt: number, id: string],
+    state: JobQuery['state'],
+    label: JobQuery['label'],
+  ): Iterable<JobRow> {
+    if (label) {
+      return this.#sql.exec<JobRow>(
+        `SELECT ${columns('job')} FROM job_label CROSS JOIN job ON job.id = job_label.id
+         WHERE name = ? AND value = ? AND (job_label.created_at, job_label.id) < (?, ?)
+         ORDER BY job_label.created_at DESC, job_label.id DESC LIMIT ${ROWS_OF_A_LOOK}`,
+        label.name,
+        label.value,
+        ...from,
+      )
+    }
+    if (state) {
+      return this.#sql.exec<JobRow>(
+        `SELECT ${columns('job')} FROM job INDEXED BY job_by_status WHERE status = ? AND (created_at, id) < (?, ?)
+         ORDER BY created_at DESC, id DESC LIMIT ${ROWS_OF_A_LOOK}`,
+        state,
+        ...from,
+      )
+    }
+    return this.#sql.exec<JobRow>(
+      `SELECT ${columns('job')} FROM job INDEXED BY job_by_time WHERE (created_at, id) < (?, ?)
+       ORDER BY created_at DESC, id DESC LIMIT ${ROWS_OF_A_LOOK}`,
+      ...from,
     )
-    return rows.toArray().map(entryOf)
   }
 
   idempotentRequest(key: string, now: number): IdempotentRequest | undefined {
@@ -274,9 +356,36 @@ export class TenantStore {
     this.#sql.exec('DELETE FROM idempotency WHERE key = ? AND job_id IS NULL', key)
   }
 
-  removeIdempotentRequestsBefore(now: number): void {
-    this.#sql.exec('DELETE FROM idempotency WHERE expires_at <= ?', now)
+  /** @returns how many there were to remove; at most `limit` */
+  removeIdempotentRequestsBefore(now: number, limit: number): number {
+    return this.#sql
+      .exec(
+        `DELETE FROM idempotency WHERE key IN
+           (SELECT key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) RETURNING 1`,
+        now,
+        limit,
+      )
+      .toArray().length
   }
+
+  /** Whether there is anything that time will remove. */
+  isAnythingKept(): boolean {
+    const { kept } = this.#sql
+      .exec<{ kept: number }>('SELECT EXISTS (SELECT 1 FROM job) OR EXISTS (SELECT 1 FROM idempotency) AS kept')
+      .one()
+    return kept === 1
+  }
+}
+
+const columns = (table: string): string =>
+  ['id', 'created_at', 'expires_at', 'status', 'finished_at', 'cache', 'prompt', 'lane', 'labels']
+    .map((name) => `${table}.${name}`)
+    .join(', ')
+
+/** Of a request for scores, which is in no list, where the pictures of the same moment begin. */
+function placeOf(row: JobRow | undefined): ListPlace {
+  if (!row) throw new InvariantError('a look at the list ended before it began')
+  return { createdAt: row.created_at, id: row.id.startsWith('job_') ? row.id : FIRST_PICTURE }
 }
 
 function entryOf(row: JobRow): JobEntry {

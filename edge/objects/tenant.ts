@@ -5,13 +5,27 @@ import type { CacheOutcome } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
 import type { Env } from '../env.ts'
 import { JOB_RETENTION_MS } from './job.ts'
-import { type JobEntry, type JobQuery, type Reservation, TenantStore } from './tenant-store.ts'
+import {
+  type AtWork,
+  type JobEntry,
+  type JobPage,
+  type JobQuery,
+  type Reservation,
+  TenantStore,
+} from './tenant-store.ts'
 import { type Bucket, type BucketPolicy, readBucket, takeTokens } from './token-bucket.ts'
+import { type Holding, WorkUnderWay } from './work-under-way.ts'
 
 /** How long a finished request answers for its Idempotency-Key. */
 export const IDEMPOTENCY_MS = 24 * 3600 * 1000
 /** How long a request may take to be accepted before its Idempotency-Key is free again: it may have died on the way. */
 const IDEMPOTENCY_CLAIM_MS = 30_000
+/** How long a request stays in the list: as long as its job is kept, which began when the last of its requests ended. */
+export const ENTRY_RETENTION_MS = JOB_RETENTION_MS + LIMITS.deadlineMs.max
+/** What has had its time is gone within this. */
+export const PRUNE_EVERY_MS = 6 * 3600 * 1000
+/** Rows of a kind that one alarm removes; where more are due, the next follows at once. */
+export const ROWS_OF_A_PRUNING = 1000
 /** When to look again for a free place, which nobody can foretell. */
 const PLACE_RETRY_MS = 2000
 
@@ -50,6 +64,9 @@ export type IdempotencyReply =
  */
 export class Tenant extends DurableObject<Env> {
   readonly #store: TenantStore
+  /** undefined: to be made of the table. */
+  #underWay: WorkUnderWay | undefined
+  #isPruningSet = false
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env)
@@ -102,31 +119,32 @@ export class Tenant extends DurableObject<Env> {
   }
 
   /** Enters a request that is about to open or to join a job, and holds the work against key and budget. */
-  reserve(entry: JobEntry, reservation: Reservation): ReserveReply {
+  async reserve(entry: JobEntry, reservation: Reservation): Promise<ReserveReply> {
     this.#store.create()
+    await this.#setPruning()
     const now = Date.now()
-    this.#forgetOld(now)
     const refusal = this.#refusalOf({ id: entry.id, ...reservation }, now)
     if (refusal) return { outcome: 'refused', refusal }
-    this.#store.addJob(entry, reservation)
+    const underWay = this.#work(now)
+    if (this.#store.addJob(entry, reservation)) underWay.add({ id: entry.id, ...reservation })
     return { outcome: 'reserved' }
   }
 
   /** Of these works, how many the key has under way, so that another request for them needs no place. */
   holds(keyId: string | undefined, works: readonly string[]): number {
-    return this.#store.exists() ? this.#store.holds(keyId, works, Date.now()) : 0
+    return keyId !== undefined && this.#store.exists() ? this.#work(Date.now()).held(keyId, works) : 0
   }
 
   /** Takes back a reservation whose job was not opened or joined after all. */
   release(jobId: string): void {
     this.#store.removeJob(jobId)
+    this.#underWay?.remove(jobId)
   }
 
   /** What became of requests; told at least once, again when they end, and again when more is known of the `rowSteps` that they owe. */
-  record(records: readonly { entry: JobEntry; rowSteps: number }[]): void {
+  async record(records: readonly { entry: JobEntry; rowSteps: number }[]): Promise<void> {
     this.#store.create()
-    // Here as well: a tenant that is only ever answered from cache reserves nothing.
-    this.#forgetOld(Date.now())
+    await this.#setPruning()
     this.ctx.storage.transactionSync(() => {
       for (const { entry, rowSteps } of records) {
         this.#store.addJob(entry, { keyId: undefined, rowSteps: 0 })
@@ -135,17 +153,38 @@ export class Tenant extends DurableObject<Env> {
         this.#spend(this.#store.payUpTo(entry.id, rowSteps), Date.now())
       }
     })
+    // Only now, when it is certain.
+    for (const { entry } of records) if (entry.ended) this.#underWay?.remove(entry.id)
   }
 
-  list(query: JobQuery): JobEntry[] {
-    return this.#store.exists() ? this.#store.jobs(query) : []
+  list(query: JobQuery): JobPage {
+    return this.#store.exists() ? this.#store.jobs(query) : { entries: [] }
+  }
+
+  /** Removes what has had its time, and ends when there is nothing left that could have. */
+  override async alarm(): Promise<void> {
+    if (!this.#store.exists()) return
+    const now = Date.now()
+    const old = this.#store.jobsBefore(now - ENTRY_RETENTION_MS, ROWS_OF_A_PRUNING)
+    for (const id of old) this.#store.removeJob(id)
+    const requests = this.#store.removeIdempotentRequestsBefore(now, ROWS_OF_A_PRUNING)
+    const isMoreDue = old.length === ROWS_OF_A_PRUNING || requests === ROWS_OF_A_PRUNING
+    this.#isPruningSet = this.#store.isAnythingKept()
+    if (this.#isPruningSet) await this.ctx.storage.setAlarm(isMoreDue ? now : now + PRUNE_EVERY_MS)
+  }
+
+  /** Before anything is kept that will have had its time one day. */
+  async #setPruning(): Promise<void> {
+    if (this.#isPruningSet) return
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + PRUNE_EVERY_MS)
+    this.#isPruningSet = true
   }
 
   /** @param fingerprint  of everything the request asks for */
-  claimIdempotencyKey(key: string, fingerprint: string): IdempotencyReply {
+  async claimIdempotencyKey(key: string, fingerprint: string): Promise<IdempotencyReply> {
     this.#store.create()
+    await this.#setPruning()
     const now = Date.now()
-    this.#store.removeIdempotentRequestsBefore(now)
     const known = this.#store.idempotentRequest(key, now)
     if (!known) {
       this.#store.setIdempotentRequest(key, {
@@ -206,7 +245,7 @@ export class Tenant extends DurableObject<Env> {
 
   #account(tenant: string, now: number): TenantAccount {
     const { budget } = this.#store.account()
-    const { jobs, rowSteps } = this.#store.atWork(undefined, now)
+    const { jobs, rowSteps } = this.#work(now).of(undefined)
     return {
       tenant,
       ...(budget ? { budget } : {}),
@@ -219,7 +258,7 @@ export class Tenant extends DurableObject<Env> {
 
   #allowance(key: ApiKey, { remaining, fullInMs }: ReturnType<typeof readBucket>, now: number): Allowance {
     const { requests, windowSeconds, concurrentJobs } = key.limits
-    const { ofKey, rowSteps } = this.#store.atWork(key.id, now)
+    const { ofKey, rowSteps } = this.#work(now).of(key.id)
     const { budget, spent, resetMs } = this.#spending(now)
     return {
       requests: { quota: requests, windowSeconds, remaining, fullInMs },
@@ -237,10 +276,17 @@ export class Tenant extends DurableObject<Env> {
     }
   }
 
-  #refusalOf(request: { id: string } & Reservation, now: number): Refusal | undefined {
+  #work(now: number): WorkUnderWay {
+    for (const id of this.#store.releaseOverdue(now)) this.#underWay?.remove(id)
+    this.#underWay ??= new WorkUnderWay(this.#store.holdings())
+    return this.#underWay
+  }
+
+  #refusalOf(request: Holding, now: number): Refusal | undefined {
     const { keyId, rowSteps } = request
-    const before = this.#store.atWork(keyId, now)
-    const after = this.#store.atWork(keyId, now, request)
+    const underWay = this.#work(now)
+    const before: AtWork = underWay.of(keyId)
+    const after: AtWork = underWay.ofWith(request)
     const limits = keyId === undefined ? undefined : this.#store.key(keyId)?.key.limits
     if (limits && after.ofKey > limits.concurrentJobs && after.ofKey > before.ofKey) {
       const message = `The API key ${keyId} has ${before.ofKey} jobs under way; permitted: ${limits.concurrentJobs}`
@@ -267,10 +313,6 @@ export class Tenant extends DurableObject<Env> {
   #spend(rowSteps: number, now: number): void {
     const { budget, spent } = this.#spending(now)
     if (budget) this.#store.setSpent(windowStartOf(budget, now), spent + rowSteps)
-  }
-
-  #forgetOld(now: number): void {
-    this.#store.removeJobsBefore(now - JOB_RETENTION_MS - LIMITS.deadlineMs.max)
   }
 }
 

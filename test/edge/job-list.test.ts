@@ -1,10 +1,9 @@
-import { reset, runInDurableObject } from 'cloudflare:test'
+import { reset } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { OPEN_TENANT } from '../../edge/auth.ts'
 import { Problem } from '../../edge/response-schema.ts'
 import { JobList } from '../../shared/job-record.ts'
 import { LIMITS } from '../../shared/limits.ts'
-import { bindings, call, postJson } from './support/api.ts'
+import { call, postJson } from './support/api.ts'
 import { cancel, look, submit, workerFor } from './support/job.ts'
 
 afterEach(reset)
@@ -88,25 +87,6 @@ describe('the list of jobs', () => {
     const response = await call(`/v1/jobs${query}`)
     expect(response.status).toBe(400)
     expect(Problem.parse(await response.json()).errors).toMatchObject([{ field, permitted: expect.any(String) }])
-  })
-})
-
-describe("a tenant's books", () => {
-  it('forget requests of weeks ago, also where all that comes is answered from cache', async () => {
-    const first = await submit({ prompt: 'a cup' })
-    await (await workerFor(first.id)).finish()
-    await submit({ prompt: 'a cup', labels: { order: '1' } })
-    const books = bindings.TENANT.getByName(OPEN_TENANT)
-    const ids = () =>
-      runInDurableObject(books, (_, { storage }) => storage.sql.exec<{ id: string }>('SELECT id FROM job').toArray())
-    await vi.waitFor(async () => expect(await ids()).toHaveLength(2), PATIENT)
-    const old = await ids()
-    await runInDurableObject(books, (_, { storage }) => {
-      storage.sql.exec('UPDATE job SET created_at = created_at - ?', 30 * 24 * 3600 * 1000)
-    })
-    const hit = await submit({ prompt: 'a cup', labels: { order: '2' } })
-    await vi.waitFor(async () => expect(await ids()).toEqual([{ id: hit.id }]), PATIENT)
-    expect(old).not.toContainEqual({ id: hit.id })
   })
 })
 
