@@ -42,17 +42,6 @@ export async function followJob(
   return first.outcome === 'nothing' ? undefined : resume(open, after, signal, first)
 }
 
-/**
- * The job's log as a WebSocket that leads straight to the job's object: one `LoggedEvent` a message, closed with LOG_ENDED
- * after the terminal one. The caller resumes by itself, as an EventSource does.
- *
- * @returns undefined when nothing can follow `after`
- * @throws AppError `job_not_found`, `edge_unavailable`
- */
-export async function logSocket(env: Env, job: FollowedJob, after: number): Promise<WebSocket | undefined> {
-  return openSocket(env, job, { after: String(after) })
-}
-
 /** Waits until the job has ended, or the caller has left. Sees no event but the last, so previews cost nothing. */
 export async function waitForEnd(env: Env, job: FollowedJob, signal: AbortSignal): Promise<void> {
   const open = () => subscribe(env, job, { only: END_ONLY }, signal)

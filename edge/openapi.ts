@@ -388,7 +388,7 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
           operationId: 'followJob',
           summary: "The job's events, live, as server-sent events; ends after the terminal one.",
           description:
-            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient. With `Upgrade: websocket` each event is one message, `{"id": POSITION, "event": JobEvent}`, and code 1000 says that the log has ended; a connection closed otherwise is resumed with `lastEventId`.',
+            '`id` is the position in the log, `event` the type. Resumes after `Last-Event-ID`, or `lastEventId` for a first connection. A comment every 15 s keeps proxies patient. With `Upgrade: websocket` each event is one message, `{"id": POSITION, "event": JobEvent}`, and code 1000 says that the log has ended; a connection closed otherwise is resumed with `lastEventId`. The job does not end with its readers: `DELETE /v1/jobs/{id}` gives it up.',
           security: KEY,
           parameters: [
             jobIdParameter,

@@ -12,10 +12,11 @@ import type { AppEnv } from '../app-env.ts'
 import { authenticate, authenticateReader } from '../auth.ts'
 import { derivedPicture, type PictureRef } from '../derived-picture.ts'
 import { parseEnv } from '../env.ts'
+import { eventSocket } from '../event-socket.ts'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerSentEvent } from '../event-stream.ts'
 import { describeValue, invalidRequest } from '../field-problems.ts'
 import { takeIn } from '../intake.ts'
-import { followJob, logSocket } from '../job-events.ts'
+import { followJob } from '../job-events.ts'
 import { jobObjectName } from '../job-id.ts'
 import { listJobs, parseJobListQuery } from '../job-list.ts'
 import { chooseModel, completeRequest } from '../job-parameters.ts'
@@ -92,15 +93,14 @@ jobs.delete('/:id', authenticate({ scope: 'generate', metered: false }), async (
 jobs.get('/:id/events', authenticateReader(), async (c) => {
   const id = jobIdOf(c)
   const after = lastEventId(c)
-  if (c.req.header('upgrade')?.toLowerCase() === 'websocket') {
-    const webSocket = await logSocket(c.env, { id, reader: c.var.reader }, after)
-    return webSocket ? new Response(null, { status: 101, webSocket }) : c.body(null, 204)
-  }
   const leave = new AbortController()
   const signal = AbortSignal.any([leave.signal, c.req.raw.signal])
   const events = await followJob(c.env, { id, reader: c.var.reader }, after, signal)
   // 204 tells an EventSource to stop reconnecting after the terminal event.
   if (!events) return c.body(null, 204)
+  if (c.req.header('upgrade')?.toLowerCase() === 'websocket') {
+    return new Response(null, { status: 101, webSocket: eventSocket(events, () => leave.abort()) })
+  }
   if (c.req.raw.method === 'HEAD') {
     leave.abort()
     return c.body(null, 200, EVENT_STREAM_HEADERS)

@@ -1,5 +1,6 @@
 import { reset } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { eventSocket } from '../../edge/event-socket.ts'
 import { LOG_ENDED, type LoggedEvent } from '../../edge/logged-event.ts'
 import { type ControlReply, controlPath } from '../../shared/worker-protocol.ts'
 import { call } from './support/api.ts'
@@ -111,6 +112,33 @@ describe("a job's events over a WebSocket", () => {
       headers: { upgrade: 'websocket' },
     })
     expect(over.status).toBe(204)
+  })
+
+  it('end with a code that says to come back where they cannot go on', async () => {
+    async function* cutShort(): AsyncGenerator<LoggedEvent> {
+      yield { id: 1, event: { type: 'queued' } }
+      throw new Error('the connection to the job keeps breaking')
+    }
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+    const webSocket = eventSocket(cutShort(), () => undefined)
+    const events = new Received<LoggedEvent>(new Response(null, { status: 101, webSocket }))
+    await vi.waitFor(() => expect(events.closeCode).toBe(1012), PATIENT)
+    expect(events.messages).toEqual([{ id: 1, event: { type: 'queued' } }])
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('the connection to the job keeps breaking'))
+    warn.mockRestore()
+  })
+
+  it('are not fetched any more when their reader leaves', async () => {
+    const left = Promise.withResolvers<void>()
+    async function* endless(): AsyncGenerator<LoggedEvent> {
+      yield { id: 1, event: { type: 'queued' } }
+      await left.promise
+    }
+    const webSocket = eventSocket(endless(), () => left.resolve())
+    const events = new Received<LoggedEvent>(new Response(null, { status: 101, webSocket }))
+    await events.until(1)
+    events.socket.close(1000)
+    await left.promise
   })
 
   it('are not for another tenant', async () => {

@@ -75,7 +75,7 @@ function isAlive(pid: number): boolean {
 const commandLine = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
 
 describe.skipIf(process.platform !== 'linux')('npm start (needs /proc, so Linux only)', () => {
-  it('prints its URL, tells each job, and ends with 0 and without leftovers when it is asked to', async () => {
+  it('prints its URL, tells each job and who has left, and ends with 0 and without leftovers when it is asked to', async () => {
     const command = new StartCommand(['--port', '0'])
     const url = (await command.line(/^ready: (http:\/\/\S+)/))[1] ?? ''
     const response = await fetch(`${url}/v1/images/generations`, {
@@ -86,6 +86,18 @@ describe.skipIf(process.platform !== 'linux')('npm start (needs /proc, so Linux 
     expect(response.status).toBe(200)
     await command.line(/^started {3}"a photo of an orange" {2}2 candidates, parm$/)
     await command.line(/^finished {2}"a photo of an orange" {2}\d+ ms, \d+ row-steps, \d+ saved$/)
+    const leaving = new AbortController()
+    const endless = { strategy: 'orm', accept: 'best', candidates: 32, steps: 50, deadlineMs: 600_000 }
+    const left = fetch(`${url}/v1/images/generations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a photo of nine pigs', parm: endless }),
+      signal: leaving.signal,
+    })
+    await command.line(/^started {3}"a photo of nine pigs" {2}32 candidates, orm$/)
+    leaving.abort()
+    await expect(left).rejects.toThrow('aborted')
+    await command.line(/^stopped {3}"a photo of nine pigs" {2}told$/)
     const children = command.children()
     expect(children.length).toBeGreaterThanOrEqual(2)
     command.child.kill('SIGINT')
