@@ -13,6 +13,17 @@ Object.assign(process.env, {
   WRANGLER_LOG: 'error',
 })
 
+/**
+ * For every test of the project. Generous, because a loaded machine makes real storage and a real queue slow and processes start late; no test waits
+ * for time to pass, and what has to happen is waited for this long at most.
+ */
+const PATIENT = {
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
+  setupFiles: ['./test/support/patience.setup.ts'],
+  expect: { poll: { timeout: 60_000 } },
+}
+
 export default defineConfig({
   test: {
     // Every request writes a line; among thousands nobody would see the one that matters.
@@ -37,28 +48,24 @@ export default defineConfig({
             },
           })),
         ],
-        // Generous, because a loaded machine makes real storage and a real queue slow; no test waits for time to pass.
-        test: { name: 'edge', include: ['test/edge/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 },
+        test: { ...PATIENT, name: 'edge', include: ['test/edge/**/*.test.ts'] },
       },
       {
         test: {
+          ...PATIENT,
           name: 'node',
           environment: 'node',
           include: ['test/{shared,gpu-worker,infra,client}/**/*.test.ts', 'test/*.test.ts'],
-          // As above: a machine that is busy with others takes seconds for what takes milliseconds.
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
         },
       },
       {
         // Whole processes: edge, queue and worker; one file at a time, they share two cores.
         test: {
+          ...PATIENT,
           name: 'end-to-end',
           environment: 'node',
           include: ['test/end-to-end/**/*.test.ts'],
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
         },
       },
     ],

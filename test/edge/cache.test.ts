@@ -176,8 +176,8 @@ describe('giving up a job that others joined', () => {
   })
 
   it('lets the work go on to the latest deadline of those who wait', async () => {
-    const opener = await submit({ prompt: 'a blue bird', deadlineMs: 5000 })
-    const joiner = await submit({ prompt: 'a blue bird', deadlineMs: 50_000 })
+    const opener = await submit({ prompt: 'a blue bird', deadlineMs: 60_000 })
+    const joiner = await submit({ prompt: 'a blue bird', deadlineMs: 600_000 })
     const worker = await workerFor(opener.id)
     expect(await worker.claim()).toMatchObject({ deadline: joiner.deadline })
     await passDeadline(opener.id)

@@ -89,7 +89,7 @@ async function succeed(worker: ScriptedWorker, rowSteps = PAID): Promise<void> {
 describe('work that two requests of one tenant wait for', () => {
   it('is paid for by the second when the first lets its deadline pass', async () => {
     const key = await tenantOf('acme', 1000)
-    const first = await ask(key, { ...WORK, deadlineMs: 1000 })
+    const first = await ask(key, { ...WORK, deadlineMs: 60_000 })
     const second = await ask(key, { ...WORK, deadlineMs: 120_000 })
     expect(second.cache).toBe('collapsed')
     const worker = await workerFor(first.id)

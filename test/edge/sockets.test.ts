@@ -55,13 +55,13 @@ describe("a worker's control line", () => {
   })
 
   it('hears of more time when somebody with more of it joins, and of nothing else', async () => {
-    const { id } = await submit({ prompt: 'a cup', deadlineMs: 60_000 })
+    const { id } = await submit({ prompt: 'a cup', deadlineMs: 300_000 })
     const worker = await workerFor(id)
     await worker.claim()
     const line = await listen(worker)
     await line.until(1)
-    await submit({ prompt: 'a cup', deadlineMs: 5000 })
-    const { deadline } = await submit({ prompt: 'a cup', deadlineMs: 300_000 })
+    await submit({ prompt: 'a cup', deadlineMs: 200_000 })
+    const { deadline } = await submit({ prompt: 'a cup', deadlineMs: 600_000 })
     expect((await line.until(2)).map((reply) => reply.deadline)).toEqual([expect.any(Number), deadline])
     await worker.finish()
     expect(line.messages).toHaveLength(2)

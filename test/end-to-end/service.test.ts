@@ -55,7 +55,7 @@ async function settled(): Promise<void> {
       const messages = stack.queue.server?.inspectQueue(queueName(lane))?.messages
       return messages ? [...messages.ready, ...messages.delayed, ...messages.inflight] : []
     })
-  await expect.poll(() => waiting().length, { timeout: 20_000 }).toBe(0)
+  await expect.poll(() => waiting().length, { timeout: 60_000 }).toBe(0)
 }
 
 describe('a prompt', () => {

@@ -1,5 +1,5 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { afterEach, beforeEach, expect, vi } from 'vitest'
+import { afterEach, beforeEach, expect } from 'vitest'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
@@ -17,8 +17,8 @@ const BOTH_LANES: Lane[] = ['interactive', 'batch']
 export const EMPTY = { ready: 0, inflight: 0 }
 
 /** For what happens inside the queue, which tells nobody; everything else is awaited as an event. */
-export const eventually = <T>(look: () => T, expected: T, timeout = 8_000) =>
-  expect.poll(() => look(), { timeout, interval: 20 }).toEqual(expected)
+export const eventually = <T>(look: () => T, expected: T) =>
+  expect.poll(() => look(), { interval: 20 }).toEqual(expected)
 
 export interface WorkerOptions {
   slots?: number
@@ -91,7 +91,6 @@ export function useStand() {
   let edge: ScriptedEdge
   const workers: TestWorker[] = []
 
-  vi.setConfig({ testTimeout: 20_000 })
   beforeEach(async () => {
     edge = await ScriptedEdge.start()
     queue = await startQueue(0)
