@@ -58,7 +58,8 @@ def test_a_fit_reads_back_as_its_points_and_a_missing_one_names_the_command(tmp_
     fit = CoherenceFit((2, 17), (1.5, -2.0), (3.25, 4.0))
     (tmp_path / "coherence.json").write_text(f'{{"points": {fit.points()}}}'.replace("'", '"'))
     assert CoherenceFit.read(tmp_path / "coherence.json") == fit
-    with pytest.raises(FileNotFoundError, match=r"no coherence at .*none\.json; `python -m training\.verifiers\.coherence` writes it"):
+    missing = r"no coherence at .*none\.json; `python -m training\.verifiers\.coherence` writes it"
+    with pytest.raises(FileNotFoundError, match=missing):
         CoherenceFit.read(tmp_path / "none.json")
 
 
