@@ -23,7 +23,7 @@ from training.world.classes import CLASS_INDEX
 from training.world.geneval_rules import DetectionThresholds
 from training.world.world import World
 from training.yardstick.graph_detector import GraphDetector
-from training.yardstick.matcher import MatchThresholds
+from training.yardstick.matcher import Composition, MatchThresholds
 from training.yardstick.strict_yardstick import StrictThresholds, StrictYardstick
 from training.yardstick.validate_yardstick import LabelledPictures, agreement
 
@@ -132,27 +132,52 @@ class Seeing:
         faults[:, 3, 4] = self._fault
         return output, faults
 
-    def right(self, images, specs):
-        return np.full(len(images), self._matched)
+    def compose(self, images, specs):
+        return Composition(np.full(len(images), self._matched), np.zeros((len(images), 64), int), np.zeros((len(images), 64)))
+
+    def accepts(self, composition):
+        return composition.fulfils
 
 
 @pytest.mark.parametrize(
-    ("seeing", "geneval", "detector", "right"),
+    ("seeing", "geneval", "detector", "right", "fault"),
     [
-        (Seeing(), True, True, True),
-        (Seeing(fault=0.6), True, False, False),
-        (Seeing(fault=0.4), True, True, True),
-        (Seeing(matched=False), True, True, False),
-        (Seeing(labels=("dog",)), False, False, False),
-        (Seeing(scores=(0.9, 0.8), labels=("cat", "dog")), True, False, False),
-        (Seeing(scores=(0.9, 0.4), labels=("cat", "dog")), True, True, True),
+        (Seeing(), True, True, True, "none"),
+        (Seeing(fault=0.6), True, False, False, "broken"),
+        (Seeing(fault=0.4), True, True, True, "none"),
+        (Seeing(matched=False), True, True, False, "broken"),
+        (Seeing(labels=("dog",)), False, False, False, "missing"),
+        (Seeing(scores=(0.9, 0.8), labels=("cat", "dog")), True, False, False, "extra"),
+        (Seeing(scores=(0.9, 0.4), labels=("cat", "dog")), True, True, True, "none"),
     ],
 )
-def test_right_is_what_both_instruments_accept(seeing, geneval, detector, right):
+def test_right_is_what_both_instruments_accept(seeing, geneval, detector, right, fault):
     strict = StrictThresholds(0.5, 0.5, MatchThresholds())
     yardstick = StrictYardstick(seeing.look, seeing, DetectionThresholds(0.3, 0.5), strict)
     verdicts = yardstick.judge(torch.zeros(70, 96, 96, 3, dtype=torch.uint8), [SPEC] * 70)
     assert (verdicts.geneval == geneval).all() and (verdicts.detector == detector).all() and (verdicts.right == right).all()
+    assert set(verdicts.faults) == {fault}
+
+
+@pytest.mark.parametrize(
+    ("asked", "labels", "fault"),
+    [
+        ({"tag": "counting", "include": [{"class": "cat", "count": 2}]}, ("cat",), "too few"),
+        ({"tag": "counting", "include": [{"class": "cat", "count": 2}]}, ("cat",) * 3, "too many"),
+        ({"tag": "colors", "include": [{"class": "cat", "count": 1, "color": "blue"}]}, ("cat",), "color"),
+        (
+            {"tag": "position", "include": [{"class": "dog", "count": 1}, {"class": "cat", "count": 1, "position": ["above", 0]}]},
+            ("cat", "dog"), "place",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_by_its_kind(asked, labels, fault):
+    seeing = Seeing(labels=labels, scores=(0.9,) * len(labels))
+    strict = StrictThresholds(0.5, 0.5, MatchThresholds())
+    yardstick = StrictYardstick(seeing.look, seeing, DetectionThresholds(0.3, 0.5), strict)
+    exclude = {"exclude": [{"class": "cat", "count": 3}]} if asked["tag"] == "counting" else {}
+    verdicts = yardstick.judge(torch.zeros(1, 96, 96, 3, dtype=torch.uint8), [{**asked, **exclude, "prompt": "p"}])
+    assert verdicts.faults == [fault]
 
 
 def test_agreement_with_labels_is_counted_by_task_and_by_kind_of_mistake(tmp_path):

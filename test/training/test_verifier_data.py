@@ -19,6 +19,7 @@ from training.models.detector import Detector, DetectorConfig
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer, QuantizerConfig
 from training.models.verifier import TASKS as QUESTIONS
+from training.sampling.graph_sampling import Trajectory
 from training.sampling.mask_predict import SamplingSettings, random_uniforms
 from training.sampling.ranking_data import (
     RankingConfig,
@@ -329,7 +330,8 @@ class GreyPainter:
         GreyPainter.calls += 1
         steps, rows, tokens = uniforms[0].shape
         coherence = -np.arange(steps, dtype=np.float32)[:, None] - np.arange(rows, dtype=np.float32) / 100
-        return np.broadcast_to(np.arange(rows)[None, :, None], (steps, rows, tokens)).copy(), coherence
+        predictions = np.broadcast_to(np.arange(rows)[None, :, None], (steps, rows, tokens)).copy()
+        return Trajectory(predictions, predictions, coherence)
 
     def decode(self, ids):
         return np.broadcast_to(ids[:, :1, None, None].astype(np.uint8), (len(ids), 96, 96, 3))
@@ -432,7 +434,7 @@ def test_pytorch_paints_what_the_graphs_paint(monkeypatch):
     uniforms = random_uniforms(0, settings, 6, 64)
     row_prompt = np.array([0, 0, 0, 1, 1, 1])
     painted = [painter.predict(prompt_ids, row_prompt, uniforms) for painter in painters]
-    (graphs, graphs_coherence), (twin, twin_coherence) = painted
+    (graphs, graphs_coherence), (twin, twin_coherence) = ((path.predictions, path.coherence) for path in painted)
     assert graphs.shape == twin.shape == (6, 6, 64) and graphs_coherence.shape == twin_coherence.shape == (6, 6)
     assert np.abs(graphs_coherence - twin_coherence).max() < 0.2 < np.ptp(twin_coherence) and twin_coherence.max() < 0
     # Uniforms beside a category's edge may fall on its other side, and what follows another code may be another.

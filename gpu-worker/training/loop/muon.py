@@ -64,19 +64,18 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(
     model: nn.Module, muon_lr: float, adam_lr: float, is_hidden: Callable[[str, Tensor], bool]
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the weights that `is_hidden(name, weight)` names, AdamW for all others.
+    """Muon for the weights that `is_hidden(name, weight)` names, AdamW for all others; none for weights that need no gradient.
 
     Returns:
-        Three optimisers over disjoint weights, so that threads can step them at the same time. Every parameter group
+        Optimisers over disjoint weights, so that threads can step them at the same time. Every parameter group
         carries `initial_lr`, which `set_learning_rate` scales.
     """
-    hidden = [weight for name, weight in model.named_parameters() if is_hidden(name, weight)]
-    others = [weight for name, weight in model.named_parameters() if not is_hidden(name, weight)]
-    optimizers = [
-        Muon(hidden[0::2], lr=muon_lr, weight_decay=0.01),
-        Muon(hidden[1::2], lr=muon_lr, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
-    ]
+    learned = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    hidden = [weight for name, weight in learned if is_hidden(name, weight)]
+    others = [weight for name, weight in learned if not is_hidden(name, weight)]
+    halves = [half for half in (hidden[0::2], hidden[1::2]) if half]
+    optimizers: list[torch.optim.Optimizer] = [Muon(half, lr=muon_lr, weight_decay=0.01) for half in halves]
+    optimizers.append(torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

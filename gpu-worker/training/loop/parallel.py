@@ -28,11 +28,11 @@ class ThreadedGradients:
     def __init__(self, stage: Stage, examples: Examples, threads: int):
         torch.set_num_threads(1)
         self._stage, self._examples = stage, examples
-        self._weights = list(stage.model.parameters())
+        self._weights = [weight for weight in stage.model.parameters() if weight.requires_grad]
         self._replicas: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         for _ in range(threads):
             replica = copy.deepcopy(stage.model)
-            for own, shared in zip(replica.parameters(), self._weights, strict=True):
+            for own, shared in zip(replica.parameters(), stage.model.parameters(), strict=True):
                 own.data = shared.data
             self._replicas.put(replica)
         # The thread count is a setting of each thread, so every thread of the pool has to make it.
@@ -70,7 +70,8 @@ class ThreadedGradients:
             # of a weight share one conversion, and with it the rounding of its gradient, would depend on timing.
             with mixed_precision(cache_enabled=False):
                 loss, scalars = self._stage.loss(replica, batch)
-            gradients = torch.autograd.grad(loss, list(replica.parameters()))
+            learned = [weight for weight in replica.parameters() if weight.requires_grad]
+            gradients = torch.autograd.grad(loss, learned)
             return gradients, {name: value.detach() for name, value in scalars.items()}
         finally:
             self._replicas.put(replica)

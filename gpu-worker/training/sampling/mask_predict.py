@@ -135,11 +135,13 @@ class Sampled:
     """R rows over all steps, corrections included.
 
     Attributes:
+        tokens: int64 [all steps, R, N], the tokens before each step; the codebook size where masked.
         predictions: int64 [all steps, R, N], the complete prediction of the picture (x0) after each step; the last is the result.
         coherence: float32 [all steps, R], nats, at most 0: how likely the generator finds its own picture, as the mean over the
             places of the log-probability of the code that stands there after the step.
     """
 
+    tokens: Tensor
     predictions: Tensor
     coherence: Tensor
 
@@ -172,8 +174,9 @@ def sample(
     prefix_kv = generator.prefix(torch.cat([prompt_ids, unconditional_ids[None]]))
     unconditional = torch.full_like(row_prompt, len(prompt_ids))
     tokens = torch.full((rows, token_count), config.codebook_size, device=row_prompt.device)
-    predictions, coherence = [], []
+    before, predictions, coherence = [], [], []
     for step, count in enumerate(masked_after(token_count, settings)[:last_step]):
+        before.append(tokens)
         unknown = tokens == config.codebook_size
         logits = generator.image_logits(tokens, prefix_kv, row_prompt).float()
         if settings.guidance:
@@ -188,15 +191,18 @@ def sample(
         predictions.append(prediction)
         coherence.append(score.mean(1))
         tokens = prediction.scatter(1, again, config.codebook_size)
-    return Sampled(torch.stack(predictions), torch.stack(coherence))
+    return Sampled(torch.stack(before), torch.stack(predictions), torch.stack(coherence))
 
 
-def random_uniforms(seed: int, settings: SamplingSettings, rows: int, token_count: int) -> tuple[Tensor, Tensor]:
-    """Uniforms for `sample`, float32 [all steps, rows, token_count] each, a function of the seed only.
+def random_uniforms(
+    seed: int | tuple[int, ...], settings: SamplingSettings, rows: int, token_count: int
+) -> tuple[Tensor, Tensor]:
+    """Uniforms for `sample`, float32 [all steps, rows, token_count] each, a function of the seed or seeds only.
 
     Each step has a stream of its own, so that runs of different step counts begin with the same numbers.
     """
     shape = (2, rows, token_count)
-    drawn = [np.random.default_rng((seed, step)).random(shape, dtype=np.float32) for step in range(settings.all_steps)]
+    parts = seed if isinstance(seed, tuple) else (seed,)
+    drawn = [np.random.default_rng((*parts, step)).random(shape, dtype=np.float32) for step in range(settings.all_steps)]
     both = torch.from_numpy(np.stack(drawn, axis=1))
     return both[0], both[1]

@@ -104,7 +104,8 @@ class TrajectorySampler:
         specs = [prompts[index] for index in row_prompt]
         styled_ids = encode_prompts(self._tokenizer, [drawn_style(rng, spec["prompt"]) for spec in specs])
         uniforms = random_uniforms(int(rng.integers(2**62)), self._settings, rows, self._token_count)
-        predictions, coherence = self._painter.predict(styled_ids, np.arange(rows), uniforms)
+        painted = self._painter.predict(styled_ids, np.arange(rows), uniforms)
+        predictions, coherence = painted.predictions, painted.coherence
         steps = list(self._config.recorded_steps(self._settings))
         pictures = [self._painter.decode(predictions[step]) for step in steps]
         seen = [self._painter.detect(images) for images in pictures]

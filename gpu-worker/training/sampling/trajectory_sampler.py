@@ -18,17 +18,15 @@ from training.loop.precision import mixed_precision
 from training.models.detector import Detector, DetectorOutput
 from training.models.generator import Generator
 from training.models.quantizer import Quantizer
-from training.sampling.graph_sampling import sample_trajectory
+from training.sampling.graph_sampling import Trajectory, sample_trajectory
 from training.sampling.mask_predict import SamplingSettings, sample
 from training.world.tokenizer import unconditional_prompt
-
-Paths = tuple[np.ndarray, np.ndarray]
 
 
 class Painter(Protocol):
     """Three stages of a picture; every method may be called from several threads."""
 
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Trajectory:
         """Samples pictures.
 
         Args:
@@ -37,7 +35,7 @@ class Painter(Protocol):
             uniforms: float32 [all steps, R, N] each, as `training.sampling.mask_predict.random_uniforms`.
 
         Returns:
-            As `mask_predict.Sampled`, on the CPU: int64 [all steps, R, N] predictions and float32 [all steps, R] coherence.
+            The paths, on the CPU.
         """
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
@@ -57,14 +55,13 @@ class GraphPainter:
         self._decode = GraphSession(build_decode_graph(quantizer), 1)
         self._detect = GraphSession(build_detector_graph(detector), 1)
 
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Trajectory:
         free = unconditional_prompt(self._config.max_prompt_tokens)
         prefix_kv = self._prefix.run({"prompt_ids": np.concatenate([free[None], prompt_ids])})["prefix_kv"]
         token_uniform, mask_uniform = (uniform.numpy() for uniform in uniforms)
-        trajectory = sample_trajectory(
+        return sample_trajectory(
             self._step, prefix_kv, row_prompt + 1, token_uniform, mask_uniform, self._settings, self._config.codebook_size
         )
-        return trajectory.predictions, trajectory.coherence
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
         return self._decode.run({"ids": ids})["image"]
@@ -83,12 +80,12 @@ class TorchPainter:
         self._generator, self._quantizer, self._detector = (model.to(device) for model in (generator, quantizer, detector))
 
     @torch.inference_mode()
-    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Paths:
+    def predict(self, prompt_ids: np.ndarray, row_prompt: np.ndarray, uniforms: tuple[Tensor, Tensor]) -> Trajectory:
         free = torch.from_numpy(unconditional_prompt(self._generator.config.max_prompt_tokens))
         inputs = (torch.from_numpy(prompt_ids), free, torch.from_numpy(row_prompt), *uniforms)
         with mixed_precision(self._device.type):
             sampled = sample(self._generator, *(value.to(self._device) for value in inputs), self._settings)
-        return sampled.predictions.cpu().numpy(), sampled.coherence.cpu().numpy()
+        return Trajectory(*(getattr(sampled, name).cpu().numpy() for name in ("tokens", "predictions", "coherence")))
 
     @torch.inference_mode()
     def decode(self, ids: np.ndarray) -> np.ndarray:

@@ -122,6 +122,22 @@ class Reading:
         return not self.unexplained.any() and fulfils(self.objects, spec)
 
 
+@dataclass(frozen=True)
+class Composition:
+    """R pictures as they would be, were what was found in them drawn whole.
+
+    Attributes:
+        fulfils: bool [R], whether what was found is what was asked for.
+        grids: int64 [R, N], codes of the scenes composed of it.
+        differences: float32 [R, N], root mean square difference of each patch from these, grey levels; infinite where it does not
+            fulfil.
+    """
+
+    fulfils: np.ndarray
+    grids: np.ndarray
+    differences: np.ndarray
+
+
 def fulfils(objects: Sequence[PlacedDrawing], spec: Spec) -> bool:
     """Whether these objects are what was asked for, and as many."""
     return len(objects) == sum(entry["count"] for entry in spec["include"]) and satisfies(objects, spec)
@@ -168,15 +184,31 @@ class Matcher:
         Raises:
             ValueError: as `read`.
         """
+        return self.accepts(self.compose(images, specs))
+
+    def accepts(self, composition: "Composition") -> np.ndarray:
+        """Where R pictures are what was composed of them, and that is what was asked for: bool [R]."""
+        return composition.fulfils & (composition.differences.max(1, initial=0) <= self.thresholds.patch)
+
+    def compose(self, images: Tensor | np.ndarray, specs: Sequence[Spec]) -> "Composition":
+        """The whole drawings that R pictures come nearest to, of those that their specs ask for.
+
+        Args:
+            images: uint8 [R, H, W, 3], pictures of the world's size.
+            specs: R of them.
+
+        Raises:
+            ValueError: as `read`.
+        """
         images = self._checked(images)
         tints = self._tint_of(images)
         found = self._find(images, tints, [_looked_for(spec) for spec in specs])
-        right = np.array([fulfils(objects, spec) for objects, spec in zip(found, specs, strict=True)], dtype=bool)
-        # Most wrong pictures are so by their facts; only the others need be composed.
-        rows = np.flatnonzero(right)
-        differences = self._differences(images[rows], tints[rows], [found[row] for row in rows])
-        right[rows] = differences.max(1, initial=0) <= self.thresholds.patch
-        return right
+        held = np.array([fulfils(objects, spec) for objects, spec in zip(found, specs, strict=True)], dtype=bool)
+        grids = self._grids(tints, found)
+        differences = np.full(grids.shape, np.inf, np.float32)
+        # Most wrong pictures are so by their facts; only the others need be compared.
+        differences[held] = self._differences(images[held], grids[held])
+        return Composition(held, grids, differences)
 
     def read(self, images: Tensor | np.ndarray, classes: Sequence[Sequence[int]] | None = None) -> list[Reading]:
         """What R pictures show.
@@ -192,7 +224,7 @@ class Matcher:
         tints = self._tint_of(images)
         names = [range(len(CLASSES))] * len(images) if classes is None else classes
         found = self._find(images, tints, [[(index, None) for index in of_picture] for of_picture in names])
-        differences = self._differences(images, tints, found)
+        differences = self._differences(images, self._grids(tints, found))
         return [self._reading(objects, of_patch) for objects, of_patch in zip(found, differences, strict=True)]
 
     def _reading(self, objects: tuple[PlacedDrawing, ...], differences: np.ndarray) -> Reading:
@@ -257,13 +289,17 @@ class Matcher:
             placed.append((int(row), fit))
         return placed
 
-    def _differences(self, images: np.ndarray, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]) -> np.ndarray:
-        """The second step: how far each patch is from what was found, as root mean square of grey levels: float32 [R, N]."""
-        grids = np.empty((len(images), self._grid**2), np.int64)
+    def _grids(self, tints: np.ndarray, found: Sequence[Sequence[PlacedDrawing]]) -> np.ndarray:
+        """What was found, composed: int64 [R, N]."""
+        grids = np.empty((len(tints), self._grid**2), np.int64)
         for row, objects in enumerate(found):
             grids[row] = self._drawings.plain_code + tints[row]
             for placed in objects:
                 grids[row, placed.covers] = placed.drawing.codes[placed.drawing.codes >= 0]
+        return grids
+
+    def _differences(self, images: np.ndarray, grids: np.ndarray) -> np.ndarray:
+        """The second step: how far each patch is from what was composed, as root mean square of grey levels: float32 [R, N]."""
         differences = np.empty(grids.shape, np.float32)
         for start in range(0, len(images), _PICTURES_AT_ONCE):
             part = slice(start, start + _PICTURES_AT_ONCE)

@@ -6,6 +6,7 @@ of the world's drawings. A picture is right where both agree. GenEval's own verd
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from training.export.graphs.detector_graph import build_detector_graph
 from training.loop.checkpoint import load_weights
 from training.models.detector import Detector, DetectorConfig, DetectorOutput
 from training.models.fault_finder import FaultConfig, FaultFinder
+from training.world.classes import CLASSES
 from training.world.geneval_rules import DetectedObject, DetectionThresholds, is_correct, objects_of
 from training.world.spec import Spec
 from training.yardstick.graph_detector import GraphDetector
-from training.yardstick.matcher import Matcher, MatchThresholds, bundle_matcher, load_matcher
+from training.yardstick.matcher import Composition, Matcher, MatchThresholds, bundle_matcher, load_matcher
 
 _PICTURES_AT_ONCE = 64
 
@@ -58,11 +60,16 @@ class Verdicts:
         geneval: GenEval's rules over the detector, as they are.
         detector: the same, with no fault and no other object.
         matcher: of the matcher of drawings.
+        faults: R words, the first thing that is wrong with each: "none", "too few" or "too many" objects of a class that was
+            counted, "missing" objects, another "color" or "place", something "extra", or drawings that are "broken".
+        composition: what the matcher composed of each.
     """
 
     geneval: np.ndarray
     detector: np.ndarray
     matcher: np.ndarray
+    faults: list[str]
+    composition: Composition
 
     @property
     def right(self) -> np.ndarray:
@@ -84,14 +91,37 @@ class StrictYardstick:
     def judge(self, images: Tensor | np.ndarray, specs: Sequence[Spec]) -> Verdicts:
         """Whether uint8 pictures [R, H, W, 3] show what R specs ask for."""
         images = torch.as_tensor(images)
-        geneval, detector = [], []
+        geneval, detector, seen_objects = [], [], []
         for start in range(0, len(images), _PICTURES_AT_ONCE):
             seen, faults = self._look(images[start : start + _PICTURES_AT_ONCE])
             worst = faults.flatten(1).amax(1).tolist()
             for objects, fault, spec in zip(objects_of(seen), worst, specs[start : start + len(worst)], strict=True):
+                seen_objects.append(objects)
                 geneval.append(is_correct(objects, spec, self._detection))
                 detector.append(geneval[-1] and fault < self._strict.fault and not self._extra(objects, spec))
-        return Verdicts(np.array(geneval, bool), np.array(detector, bool), self.matcher.right(images, specs))
+        composition = self.matcher.compose(images, specs)
+        verdicts = np.array(geneval, bool), np.array(detector, bool), self.matcher.accepts(composition)
+        holds = verdicts[1] & verdicts[2]
+        faults = [
+            "none" if right else self._fault(objects, spec, by_rules)
+            for objects, spec, by_rules, right in zip(seen_objects, specs, geneval, holds, strict=True)
+        ]
+        return Verdicts(*verdicts, faults, composition)
+
+    def _fault(self, objects: Sequence[DetectedObject], spec: Spec, by_rules: bool) -> str:
+        """The first thing that is wrong with what the detector sees of a picture that is not right."""
+        threshold = self._detection.counting if spec["tag"] == "counting" else self._detection.score
+        counts = Counter(CLASSES[known.class_index] for known in objects if known.score > threshold)
+        wanted = Counter()
+        for entry in spec["include"]:
+            wanted[entry["class"]] += entry["count"]
+        if any(counts[name] < count for name, count in wanted.items()):
+            return "too few" if spec["tag"] == "counting" else "missing"
+        if any(counts[name] > count for name, count in wanted.items()):
+            return "too many" if spec["tag"] == "counting" else "extra"
+        if not by_rules:
+            return "place" if spec["tag"] == "position" else "color"
+        return "extra" if self._extra(objects, spec) else "broken"
 
     def _extra(self, objects: Sequence[DetectedObject], spec: Spec) -> bool:
         """Whether more is seen than was asked for."""
