@@ -1,5 +1,6 @@
 """Alignment: recordings, pairs, what each objective asks for, and a training that does what it says."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -8,13 +9,14 @@ import pytest
 import torch
 from tiny import TINY_CODES, TINY_WORLD, tiny_generator, tiny_quantizer
 
+from training.alignment.guidance import GUIDES, GuidanceSettings, GuidedStates, PathGuide, outcome_advantage
 from training.alignment.measure import Measured, comparison, paired_difference
 from training.alignment.objectives import Objective, dpo_loss, nft_loss, picture_likelihood, policy_gradient_loss
 from training.alignment.pairs import preference_pairs
 from training.alignment.path_states import PathStates, committed_at, hidden_at, states_at, taught_at
 from training.alignment.roll_out import summary
 from training.alignment.rollouts import Rollouts
-from training.alignment.train_aligned import KINDS, AlignedStage, AlignedTraining, _log_probability
+from training.alignment.train_aligned import KINDS, AlignedStage, AlignedTraining, Guide, _log_probability
 from training.data.scene_codes import SceneCodes
 from training.data.token_scenes import TokenScenes
 from training.loop.budget import Budget
@@ -22,7 +24,8 @@ from training.loop.checkpoint import load_weights
 from training.loop.device import Hardware
 from training.loop.training_loop import TrainingLoop
 from training.models.generator import Generator, GeneratorConfig
-from training.world.tokenizer import build_tokenizer, encode_prompts
+from training.models.verifier import Verifier, VerifierConfig
+from training.world.tokenizer import PAD, build_tokenizer, encode_prompts
 from training.world.world import World
 
 STEPS, TOKENS = 4, 16
@@ -224,6 +227,90 @@ def test_recordings_without_anything_to_learn_are_refused():
         stage_of("imitation", recording(right=[1] * 8))
     with pytest.raises(ValueError, match="known are dpo, nft, grpo, imitation"):
         stage_of("ppo", recording())
+
+
+def tiny_verifier() -> Verifier:
+    torch.manual_seed(5)
+    config = VerifierConfig(
+        TOKENIZER.get_vocab_size(), pad_id=PAD, image_size=48, channels=(8, 16, 16), blocks=(0, 0, 1), width=32, heads=2, layers=1
+    )
+    verifier = Verifier(config).eval()
+    # Without training its answers hardly differ.
+    verifier.head.weight.data *= 20
+    return verifier
+
+
+def path_guide(**settings) -> PathGuide:
+    return PathGuide(tiny_verifier(), tiny_quantizer(), GuidanceSettings(first_step=1, **settings), recording())
+
+
+def learned_gradients(loss: torch.Tensor, model: Generator) -> dict[str, torch.Tensor]:
+    blocks = {name: weight for name, weight in model.named_parameters() if name.startswith("blocks.")}
+    return dict(zip(blocks, torch.autograd.grad(loss, list(blocks.values()), allow_unused=True), strict=True))
+
+
+def test_a_relaxed_picture_is_the_picture_and_its_gradient_that_of_the_expected_codes():
+    quantizer = tiny_quantizer()
+    ids = torch.randint(0, TINY_CODES, (3, TOKENS), generator=torch.Generator().manual_seed(0))
+    places, probability = torch.tensor([1, 20]), torch.full((2, TINY_CODES), 1 / TINY_CODES, requires_grad=True)
+    relaxed = quantizer.relaxed_pixels(ids, places, probability)
+    assert torch.allclose(relaxed, quantizer.decode_pixels(ids, quantizer.tint_of(ids)), atol=1e-5)
+    # What one more share of a code adds is what the picture would gain if the code's patch were added there.
+    relaxed[0].sum().backward()
+    assert probability.grad[0].abs().max() > 0 and probability.grad[1].abs().max() == 0, "place 20 is of another picture"
+
+
+def test_a_verifiers_answer_reaches_every_block_of_the_generator_and_a_constant_one_none():
+    model, guide = fresh_generator(), path_guide(divergence=0.0)
+    torch.nn.init.normal_(model.head.weight, std=0.5)
+    for name, weight in model.named_parameters():
+        if name.endswith(("output.weight", "narrow.weight")):  # each block starts as the identity
+            torch.nn.init.normal_(weight, std=0.05)
+    reference = copy.deepcopy(model)
+    batch = guide.examples(np.random.default_rng(0), 8, TINY_CODES)
+    assert (batch.task > 0).all() and len(batch.uniform) == len(batch.states.places)
+    gradients = learned_gradients(guide.loss(model, reference, batch)[0], model)
+    reached = {name for name, gradient in gradients.items() if gradient is not None and gradient.abs().max() > 0}
+    assert {name.split(".")[1] for name in reached} == {"0", "1"} and len(reached) > len(gradients) / 2
+    # Beyond the highest log-odds nothing more is asked for, so the reward is constant.
+    satisfied = path_guide(divergence=0.0, highest=-50.0)
+    gradients = learned_gradients(satisfied.loss(model, reference, batch)[0], model)
+    assert all(gradient is None or gradient.abs().max() == 0 for gradient in gradients.values())
+
+
+def test_a_step_along_the_gradient_raises_what_the_verifier_says_of_the_same_states():
+    model, guide = fresh_generator(), path_guide()
+    torch.nn.init.normal_(model.head.weight, std=0.5)
+    reference, batch = copy.deepcopy(model), path_guide().examples(np.random.default_rng(0), 32, TINY_CODES)
+    optimizer = torch.optim.Adam([weight for name, weight in model.named_parameters() if name.startswith("blocks.")], lr=3e-3)
+    said = []
+    for _ in range(8):
+        loss, scalars = guide.loss(model, reference, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        said.append(scalars)
+    assert said[-1]["yes"] > said[0]["yes"] + 0.005 and said[0]["divergence"] == 0 < said[-1]["divergence"]
+
+
+def test_outcome_guidance_compares_the_pictures_of_a_prompt():
+    recorded, verifier = recording(), tiny_verifier()
+    advantage = outcome_advantage(verifier, tiny_quantizer(), recorded, highest=50.0)
+    assert np.ptp(advantage[:4]) > 0 and [advantage[rows].mean() for rows in recorded.groups] == pytest.approx([0, 0], abs=1e-6)
+    assert np.abs(outcome_advantage(verifier, tiny_quantizer(), recorded, highest=1e-9)).max() < 1e-8
+
+
+@pytest.mark.parametrize("kind", GUIDES)
+def test_a_guided_training_has_states_of_its_own(kind):
+    world, quantizer = World(TINY_WORLD), tiny_quantizer()
+    scenes = TokenScenes(world, SceneCodes(world, quantizer), TOKENIZER)
+    guide = Guide(kind, tiny_verifier(), quantizer)
+    stage = AlignedStage(fresh_generator(), "dpo", AlignedTraining(batch=16), recording(), scenes, 4, guide)
+    batch = stage.examples(np.random.default_rng(0), 16)
+    guided = batch.guided.states if isinstance(batch.guided, GuidedStates) else batch.guided
+    assert [len(part.tokens) for part in (batch.states, guided, batch.rehearsal)] == [8, 4, 4]
+    loss, scalars = stage.loss(stage.model, batch)
+    assert torch.isfinite(loss) and "guidance" in scalars
 
 
 def measured(right: np.ndarray) -> Measured:

@@ -159,18 +159,18 @@ def test_right_is_what_both_instruments_accept(seeing, geneval, detector, right,
     assert set(verdicts.faults) == {fault}
 
 
+CAT_ABOVE = {"class": "cat", "count": 1, "position": ["above", 0]}
+
+
 @pytest.mark.parametrize(
     ("asked", "labels", "fault"),
     [
         ({"tag": "counting", "include": [{"class": "cat", "count": 2}]}, ("cat",), "too few"),
         ({"tag": "counting", "include": [{"class": "cat", "count": 2}]}, ("cat",) * 3, "too many"),
         ({"tag": "colors", "include": [{"class": "cat", "count": 1, "color": "blue"}]}, ("cat",), "color"),
-        (
-            {"tag": "position", "include": [{"class": "dog", "count": 1}, {"class": "cat", "count": 1, "position": ["above", 0]}]},
-            ("cat", "dog"), "place",
-        ),
+        ({"tag": "position", "include": [{"class": "dog", "count": 1}, CAT_ABOVE]}, ("cat", "dog"), "place"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_by_its_kind(asked, labels, fault):
     seeing = Seeing(labels=labels, scores=(0.9,) * len(labels))
     strict = StrictThresholds(0.5, 0.5, MatchThresholds())

@@ -80,13 +80,13 @@ def nft_loss(policy: Tensor, reference: Tensor, states: PathStates, objective: O
 def policy_gradient_loss(
     policy: Tensor, reference: Tensor, states: PathStates, objective: Objective
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Group-relative policy gradient over the codes that each step committed, advantage = verdict - share of the prompt.
+    """Group-relative policy gradient over the codes that each step committed.
 
     Source: GRPO, arXiv 2402.03300, with the transition of Mask-GRPO, arXiv 2510.13418 (newly committed codes), and the
         advantage not divided by its deviation, as in Dr. GRPO, arXiv 2503.20783: that would favour prompts that are nearly
         solved.
     """
-    advantage = (states.right - states.success)[states.owner]
+    advantage = states.advantage[states.owner]
     ratio = (policy - reference).exp()
     clipped = ratio.clamp(1 - objective.clip, 1 + objective.clip)
     scalars = {"ratio": ratio.mean(), "clipped": (ratio != clipped).float().mean()}

@@ -24,6 +24,7 @@ class PathStates:
         owner: int64 [K], 0..B-1, the state of each place.
         right: float32 [B], 1 where the picture that the path led to is right, else 0.
         success: float32 [B], share of its prompt's pictures that are.
+        advantage: float32 [B], by how much the picture is better than its prompt's mean: of the verdicts unless said otherwise.
     """
 
     prompt_ids: Tensor
@@ -33,10 +34,17 @@ class PathStates:
     owner: Tensor
     right: Tensor
     success: Tensor
+    advantage: Tensor
 
 
 def states_at(
-    rollouts: Rollouts, rows: np.ndarray, steps: np.ndarray, counted: np.ndarray, targets: np.ndarray | None = None
+    rollouts: Rollouts,
+    rows: np.ndarray,
+    steps: np.ndarray,
+    counted: np.ndarray,
+    *,
+    targets: np.ndarray | None = None,
+    advantage: np.ndarray | None = None,
 ) -> PathStates:
     """States of some paths.
 
@@ -46,12 +54,15 @@ def states_at(
         steps: int64 [B], the step that each is before.
         counted: bool [B, N], places that count.
         targets: int64 [B, N], what should stand there; each path's own picture for None.
+        advantage: float [n], of every picture of the recording, instead of that of the verdicts.
     """
+    better = rollouts.right - rollouts.success if advantage is None else advantage
     wanted = rollouts.codes[rows].astype(np.int64) if targets is None else targets
     places = np.flatnonzero(counted)
     arrays = (
         rollouts.prompt_ids[rows].astype(np.int64), rollouts.tokens[rows, steps].astype(np.int64), places, wanted.ravel()[places],
         places // counted.shape[1], rollouts.right[rows].astype(np.float32), rollouts.success[rows].astype(np.float32),
+        better[rows].astype(np.float32),
     )  # fmt: skip
     return PathStates(*map(torch.from_numpy, arrays))
 

@@ -64,10 +64,10 @@ def stream(examples: Examples, first: int, workers: int) -> Iterator[Any]:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """A dataclass of tensors, whole numbers, and such dataclasses, with its tensors on another device."""
+    """A dataclass of tensors, whole numbers, None, and such dataclasses, with its tensors on another device."""
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=True)
-    if isinstance(batch, int):
+    if batch is None or isinstance(batch, int):
         return batch
     if not is_dataclass(batch):
         raise TypeError(f"a batch is made of dataclasses, tensors and whole numbers, got {type(batch).__name__}")

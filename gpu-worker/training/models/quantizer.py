@@ -249,13 +249,38 @@ class Quantizer(nn.Module):
 
         Both about 0..1, and exactly 0 in plain patches.
         """
+        return self._layers(self.table(self._patch_of[ids]), self.palette[self._color_of[ids]])
+
+    def relaxed_pixels(self, ids: Tensor, places: Tensor, probability: Tensor) -> Tensor:
+        """Pictures that are those of `decode_pixels` and whose gradient reaches the probabilities of codes ("straight-through").
+
+        Args:
+            ids: int64 [R, N], the codes that are shown.
+            places: int64 [K] in the flattened [R * N], where the code was drawn.
+            probability: float [K, codebook_size], of what; its gradient is that of the expected patch and colour.
+
+        Returns:
+            float [R, 3, H, W], about 0..1, on the tints that the codes name.
+
+        Source: Bengio et al., arXiv 1308.3432; over codes as in Soft-Di[M]O, arXiv 2509.22925.
+        """
+        free = probability - probability.detach()
+        shape = (*ids.shape, -1)
+        vectors = self.table(self._patch_of[ids]).flatten(0, 1)
+        vectors = vectors.index_add(0, places, free @ self.table.weight[self._patch_of])
+        palette = self.palette[self._color_of[ids]].flatten(0, 1).flatten(1)
+        palette = palette.index_add(0, places, free @ self.palette[self._color_of].flatten(1))
+        color, opacity = self._layers(vectors.view(shape), palette.view(*ids.shape, 4, 4))
+        return color + (1 - opacity) * self.tints[self.tint_of(ids)][:, :, None, None]
+
+    def _layers(self, vectors: Tensor, palette: Tensor) -> tuple[Tensor, Tensor]:
+        """As `decode_layers`, of vectors float [R, N, components] and matrices float [R, N, 4, 4]."""
         grid, patch = self.config.grid, self.config.patch
-        vectors = self.table(self._patch_of[ids])  # (R, N, components)
         own = (vectors @ self.basis + self.mean_patch).unflatten(2, (patch**2, 4)).transpose(2, 3)  # (R, N, 4, patch^2)
         spatial = vectors.view(-1, grid, grid, self.config.components).permute(0, 3, 1, 2)
         learned = self.decoder(spatial).view(-1, 4, grid, patch, grid, patch)
         layers = own + learned.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)
-        shown = self.palette[self._color_of[ids]].to(layers.dtype) @ layers  # (R, N, 4, patch^2)
+        shown = palette.to(layers.dtype) @ layers  # (R, N, 4, patch^2)
         shown = shown.view(-1, grid, grid, 4, patch, patch).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)  # (R, 4, H, W)
         return shown[:, :3], shown[:, 3:]
 
