@@ -120,6 +120,7 @@ export function componentSchemas(models: readonly ModelCard[], aliases: readonly
     override: ({ jsonSchema }) => simplifyTuple(jsonSchema),
   })
   nameWhatIsServed(schemas, models, aliases)
+  separateTypes(schemas)
   for (const request of REQUESTS) permitNull(schemas[request] as Json)
   for (const union of UNIONS) tellByType(schemas, schemas[union] as Json)
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutAddress(schema)]))
@@ -131,6 +132,24 @@ function simplifyTuple(schema: Json): void {
   if (!Array.isArray(prefixItems)) return
   delete schema.prefixItems
   schema.items = prefixItems[0]
+}
+
+/**
+ * Alternatives as generators know them, everywhere inside a schema: no list of types, and of named objects, which exclude each other,
+ * exactly one. Where several might hold, openapi-generator's TypeScript asks for the members of all.
+ */
+function separateTypes(schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return
+  const own = schema as Json
+  if (Array.isArray(own.type)) {
+    own.anyOf = own.type.map((type) => ({ type }))
+    delete own.type
+  }
+  if (Array.isArray(own.anyOf) && own.anyOf.every((choice: Json) => '$ref' in choice)) {
+    own.oneOf = own.anyOf
+    delete own.anyOf
+  }
+  for (const part of Object.values(own)) separateTypes(part)
 }
 
 /** What only the list of models can tell: names and sizes that a request may have. */
@@ -172,7 +191,7 @@ function permitNull(schema: Json): void {
 }
 
 function orNull({ description, ...schema }: Json): Json {
-  const isNull = schema.type === 'null'
+  const isNull = schema.const === null
   return {
     ...(description === undefined ? {} : { description }),
     ...(isNull ? schema : { anyOf: [schema, { type: 'null' }] }),

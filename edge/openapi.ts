@@ -18,7 +18,10 @@ import { CANCEL_AFTER_PATTERN, IDEMPOTENCY_KEY_PATTERN } from './request-terms.t
  * by generators and as that of each event by others, and both are right.
  */
 const streamOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
-  'text/event-stream': { schema: { type: ['string', 'object'] }, 'x-itemSchema': eventOf(...names) },
+  'text/event-stream': {
+    schema: { anyOf: [{ type: 'string' }, { type: 'object' }] },
+    'x-itemSchema': eventOf(...names),
+  },
 })
 const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
   type: 'object',
@@ -29,7 +32,7 @@ const eventOf = (...names: [SchemaName, ...SchemaName[]]): Json => ({
     data: {
       type: 'string',
       contentMediaType: 'application/json',
-      contentSchema: names.length === 1 ? ref(names[0]) : { anyOf: names.map(ref) },
+      contentSchema: names.length === 1 ? ref(names[0]) : { oneOf: names.map(ref) },
     },
   },
 })
@@ -254,7 +257,7 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
             200: ok(
               'The picture; or its stream; or, with respond-async, the finished job.',
               {
-                'application/json': { schema: { anyOf: [ref('ImageResponse'), ref('JobRecord')] } },
+                'application/json': { schema: { oneOf: [ref('ImageResponse'), ref('JobRecord')] } },
                 ...streamOf('ImageStreamEvent', 'OwnStreamEvent', 'StreamFailure'),
               },
               ...WORK_ANSWER_HEADERS,
@@ -317,7 +320,10 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
             }),
             inQuery('cursor', 'The nextCursor of the page before.', { type: 'string', pattern: CURSOR_PATTERN }),
             inQuery('status', 'Only jobs of this status.', { type: 'string', enum: JOB_STATUSES }),
-            inQuery('label', 'Only jobs with this label, NAME:VALUE.', { type: 'string', pattern: '^[^:]+:' }),
+            inQuery('label', 'Only jobs with this label, NAME:VALUE.', {
+              type: 'string',
+              pattern: `^[A-Za-z0-9._-]{1,${LIMITS.labels.keyChars}}:`,
+            }),
           ],
           responses: { 200: ok('A page.', json('JobList')), ...failures('invalid_request', ...KEY_FAILURES) },
         },
@@ -586,21 +592,23 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
         },
       },
     }),
-    webhooks: {
-      jobEnded: {
-        post: {
-          operationId: 'jobEnded',
-          tags: ['Jobs'],
-          security: [],
-          summary: 'How a job ended, to the `webhook` of its request.',
-          description:
-            'Signed as Standard Webhooks has it (webhook-id, webhook-timestamp, webhook-signature: v1). Any 2xx takes it, 410 ends it, all else is tried again for three days. The webhook-id is the same for all deliveries of a message.',
-          requestBody: { required: true, content: json('WebhookMessage') },
-          responses: { '2XX': { description: 'Taken.' } },
+    // By reference, because openapi-generator makes code that does not compile of a webhook in place.
+    webhooks: { jobEnded: { $ref: '#/components/pathItems/JobEnded' } },
+    components: {
+      pathItems: {
+        JobEnded: {
+          post: {
+            operationId: 'jobEnded',
+            tags: ['Jobs'],
+            security: [],
+            summary: 'How a job ended, to the `webhook` of its request.',
+            description:
+              'Signed as Standard Webhooks has it (webhook-id, webhook-timestamp, webhook-signature: v1). Any 2xx takes it, 410 ends it, all else is tried again for three days. The webhook-id is the same for all deliveries of a message.',
+            requestBody: { required: true, content: json('WebhookMessage') },
+            responses: { '2XX': { description: 'Taken.' } },
+          },
         },
       },
-    },
-    components: {
       securitySchemes: {
         apiKey: { type: 'http', scheme: 'bearer', description: 'Needed where `GET /healthz` says `access: keys`.' },
         operatorKey: { type: 'http', scheme: 'bearer', description: "The operator's key." },

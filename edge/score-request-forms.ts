@@ -22,7 +22,8 @@ export function scoreRequestForms(schemas: Json, models: readonly ModelCard[], m
   }
   const picture = { ...image, pattern: imagePattern(models) }
   const item = schemas.ScoreRequestItem as Json
-  const absent: Json = { type: 'null' }
+  // `type: null` says the same, but openapi-generator makes code that does not compile of it.
+  const absent: Json = { const: null }
   const form = (own: Properties, others: Properties) => ({
     type,
     properties: { ...own, ...others, ...options, ...known },
@@ -34,7 +35,7 @@ export function scoreRequestForms(schemas: Json, models: readonly ModelCard[], m
     ScoreOnePicture: form({ prompt, image: picture }, { items: absent }),
     ScoreSeveralPictures: form({ items }, { prompt: absent, image: absent }),
     ScoreRequest: {
-      anyOf: ['ScoreOnePicture', 'ScoreSeveralPictures'].map((name) => ({ $ref: `#/components/schemas/${name}` })),
+      oneOf: ['ScoreOnePicture', 'ScoreSeveralPictures'].map((name) => ({ $ref: `#/components/schemas/${name}` })),
     },
   }
 }

@@ -100,6 +100,16 @@ const CHECKS = {
       return 'no errors'
     })
   },
+  async spectralDocument() {
+    const document = await (await fetch(`${origin}/openapi.json`)).text()
+    return inFolder(async (folder) => {
+      writeFileSync(join(folder, 'openapi.json'), document)
+      writeFileSync(join(folder, '.spectral.yaml'), 'extends: ["spectral:oas"]\n')
+      const rules = ['--ruleset', join(folder, '.spectral.yaml')]
+      await run('@stoplight/spectral-cli/dist/index.js', 'lint', join(folder, 'openapi.json'), ...rules)
+      return 'no errors'
+    })
+  },
   /** The types compile, strictly, and a client over them gets a picture. */
   async generatedTypes() {
     const document = await (await fetch(`${origin}/openapi.json`)).text()

@@ -7,12 +7,16 @@ Each has the defaults that its users have; what they send (`dall-e-3`, `1024x102
 
 import asyncio
 import base64
+import contextlib
 import importlib
 import json
 import os
+import secrets
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +154,47 @@ def litellm_image() -> str:
 
 
 @check
+def litellm_proxy() -> list[str]:
+    """The proxy as a process, asked by the official client as its users ask it."""
+    from openai import BadRequestError, OpenAI
+
+    program = Path(sys.prefix).with_name(".venv-proxy") / "bin/litellm"
+    key = f"sk-{secrets.token_hex(16)}"
+    served = {"model": "openai/dall-e-3", "api_base": f"{ORIGIN}/v1", "api_key": "any"}
+    settings = {"model_list": [{"model_name": "pictures", "litellm_params": served}], "general_settings": {"master_key": key}}
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        config = Path(folder, "config.yaml")
+        config.write_text(json.dumps(settings))
+        command = [str(program), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--telemetry", "False"]
+        with Path(folder, "log").open("w") as log:
+            proxy = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        try:
+            client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=0)
+            for _ in range(240):
+                assert proxy.poll() is None, Path(folder, "log").read_text()[-2000:]
+                with contextlib.suppress(OSError):
+                    fetch(f"http://127.0.0.1:{port}/health/liveliness")
+                    break
+                time.sleep(0.5)
+            answer = client.images.generate(model="pictures", prompt=PROMPT, size="1024x1024", quality="standard")
+            assert answer.data
+            picture = require_png(fetch(answer.data[0].url or ""), 1024)
+            several = client.images.generate(model="pictures", prompt=PROMPT, n=2, response_format="b64_json")
+            assert len({datum.b64_json for datum in several.data or []}) == 2
+            try:
+                client.images.generate(model="pictures", prompt=" ")
+            except BadRequestError as refused:
+                return [picture, "2 different pictures", f"refused: {refused.status_code}"]
+            raise AssertionError("an empty prompt was not refused")
+        finally:
+            proxy.terminate()
+            proxy.wait()
+
+
+@check
 def langchain_dalle() -> str:
     from langchain_community.utilities.dalle_image_generator import DallEAPIWrapper
 
@@ -221,6 +266,71 @@ def generated_client() -> str:
         alignment = scored.data[0].scores["parm"].alignment
         assert 0 <= alignment <= 1
         return f"{picture}, alignment {alignment:.2f}"
+
+
+def _generate(kind: str, folder: str, *options: str) -> None:
+    """Runs openapi-generator, which checks the document and ends with another status where it cannot."""
+    command = [str(Path(sys.executable).with_name("openapi-generator-cli")), "generate", "-g", kind]
+    done = subprocess.run(
+        [*command, "-i", f"{ORIGIN}/openapi.json", "-o", folder, *options], cwd=folder, capture_output=True, text=True
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-2000:]
+    assert "] ERROR" not in told, [line for line in told.splitlines() if "] ERROR" in line]
+
+
+@check
+def openapi_generator_python() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        _generate("python", folder, "--package-name", "openapi_edge")
+        sys.path.insert(0, folder)
+        edge = importlib.import_module("openapi_edge")
+        client = edge.ApiClient(edge.Configuration(host=ORIGIN))
+        request = edge.ImageRequest(prompt=PROMPT, parm=edge.ParmOptions(candidates=4))
+        answer = edge.ImagesApi(client).generate_image(request).actual_instance
+        picture = require_png(base64.b64decode(answer.data[0].b64_json))
+        item = edge.ScoreOnePicture(prompt=PROMPT, image=answer.data[0].url.split("/")[-1])
+        scored = edge.ScoresApi(client).score_images(edge.ScoreRequest(item))
+        assert scored.data[0].actual_instance.scores["parm"].alignment is not None
+        return picture
+
+
+@check
+def openapi_generator_typescript() -> str:
+    compiler = Path(__file__).parent / "node_modules/typescript/bin/tsc"
+    if not compiler.exists():
+        return "not compiled: no test/clients/node_modules"
+    with tempfile.TemporaryDirectory() as folder:
+        _generate("typescript-fetch", folder)
+        strict = ["--strict", "--skipLibCheck", "--target", "es2022", "--lib", "es2022,dom", "--module", "commonjs"]
+        compiled = subprocess.run(
+            ["node", str(compiler), *strict, "--outDir", f"{folder}/made", f"{folder}/index.ts"], capture_output=True, text=True
+        )
+        assert compiled.returncode == 0, compiled.stdout
+        script = f"""
+            const {{ Configuration, ImagesApi }} = require({json.dumps(folder + "/made/index.js")})
+            const images = new ImagesApi(new Configuration({{ basePath: {json.dumps(ORIGIN)} }}))
+            const asked = {{ imageRequest: {{ prompt: {json.dumps(PROMPT)} }} }}
+            images.generateImage(asked).then((answer) => console.log(answer.data[0].b64Json))
+        """
+        ran = subprocess.run(["node", "-e", script], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return require_png(base64.b64decode(ran.stdout))
+
+
+@check
+def schemathesis() -> list[str]:
+    """The fuzzer holds the service against its document."""
+    program, config = Path(sys.executable).with_name("st"), Path(__file__).with_name("schemathesis.toml")
+    command = [str(program), "--config-file", str(config), "run", f"{ORIGIN}/openapi.json"]
+    told = []
+    for seed in ("1", "2"):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([*command, "--seed", seed], cwd=folder, capture_output=True, text=True)
+        failures = done.stdout[done.stdout.find("= FAILURES") :] if "= FAILURES" in done.stdout else done.stdout[-1500:]
+        assert done.returncode == 0, failures[:1800]
+        told.append(next(line.strip() for line in done.stdout.splitlines() if "generated" in line))
+    return told
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ import { type LocalStack, startStack } from '../../infra/local/stack.ts'
 const ROOT = resolve(import.meta.dirname, '../..')
 const CLIENTS = join(ROOT, 'test/clients')
 const PYTHON = join(ROOT, '.venv/bin/python')
-const hasPython = existsSync(join(ROOT, '.venv/bin/litellm'))
+const hasPython = [PYTHON, join(ROOT, '.venv/bin/st'), join(ROOT, '.venv-proxy/bin/litellm')].every(existsSync)
 const hasNode = existsSync(join(CLIENTS, 'node_modules/ai'))
 const executablePath = findChromium()
 if (!hasPython)
-  console.warn('Clients for Python are not tried: no .venv with test/clients/requirements.txt; .ci/run makes one.')
+  console.warn('Clients for Python are not tried: no .venv and .venv-proxy; .ci/run makes both of test/clients/*.txt.')
 if (!hasNode)
   console.warn('Clients for Node are not tried: `npm ci --prefix test/clients` installs them, .ci/run does.')
 if (!executablePath) console.warn('The Node client is not tried in a browser: no Chromium found.')
@@ -83,12 +83,16 @@ describe.skipIf(!hasPython)('a client for Python, as it comes:', () => {
     'openai_models',
     'openai_errors',
     'litellm_image',
+    'litellm_proxy',
     'langchain_dalle',
     'llama_index_tool',
     'websockets_events',
     'webhook_signature',
     'openapi_document',
     'generated_client',
+    'openapi_generator_python',
+    'openapi_generator_typescript',
+    'schemathesis',
   ])('%s', (name) => {
     expect(tried.get(name)).toEqual({ name, ok: true, got: expect.anything() })
   })
@@ -109,6 +113,7 @@ describe.skipIf(!hasNode)('a client for Node, as it comes:', () => {
     'ws',
     'webhookSignature',
     'openapiDocument',
+    'spectralDocument',
     'generatedTypes',
   ])('%s', (name) => {
     expect(tried.get(name)).toEqual({ name, ok: true, got: expect.anything() })

@@ -44,6 +44,7 @@ class AlignedTraining(TrainingSettings):
     Attributes:
         rehearsal: share of a batch, 0..1, that is ordinary training on composed scenes.
         mended: of `imitation`, share of the other examples, 0..1, that are wrong pictures with what should have come of them.
+        first_step: the first step of a path that is learned from. Before it a path has hardly begun, and what comes of it is chance.
         objective: constants of the losses.
         guidance: how strongly a verifier guides, where one does.
     """
@@ -52,6 +53,7 @@ class AlignedTraining(TrainingSettings):
     average_decay: float = 0.98
     rehearsal: float = 0.25
     mended: float = 0.5
+    first_step: int = 0
     objective: Objective = field(default_factory=Objective)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
 
@@ -182,7 +184,7 @@ class AlignedStage(Stage):
         return states_at(self._rollouts, rows, steps, places(self._rollouts, rows, steps, self.model.config.codebook_size))
 
     def _any_steps(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        return rng.integers(self._rollouts.tokens.shape[1], size=size)
+        return rng.integers(self._settings.first_step, self._rollouts.tokens.shape[1], size=size)
 
     def loss(self, model: Generator, batch: AlignedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         states, objective = batch.states, self._settings.objective
