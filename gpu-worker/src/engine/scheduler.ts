@@ -1,7 +1,7 @@
 import { AppError } from '../../../shared/error-code.ts'
 import type { Lane } from '../../../shared/job.ts'
 import type { Candidate } from './candidate.ts'
-import { byShare, choosePlaceToYield, leastClaim, leastLoss, type Occupied } from './displacement.ts'
+import { choosePlaceToYield, leastClaim, leastLoss, type Occupied } from './displacement.ts'
 import type { Job } from './job.ts'
 import { LaneQueue } from './lane-queue.ts'
 import type { Measurements } from './measurements.ts'
@@ -167,7 +167,7 @@ export class Scheduler {
   /** @param paid  what runs and is no bet */
   #width(paid: readonly Occupied[], nowMs: number): number {
     const { interactive, batch } = this.#lanes
-    const shares = byShare(paid, this.#lanes).map(({ slots, ...tenant }) => ({ ...tenant, rows: slots.length }))
+    const shares = this.#pace.slowdowns(paid).map(({ slots, ...tenant }) => ({ ...tenant, rows: slots.length }))
     // No tenant is to wait until another's path ends, so there is at least one row for each.
     const fewest = interactive.slotsInProportion || batch.slotsInProportion
     const fair = Math.min(

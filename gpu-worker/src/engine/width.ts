@@ -57,15 +57,16 @@ export function widthForDeadline(seat: Seat, nowMs: number, measurements: Pick<M
 /** Rows of one tenant in a call. */
 export interface TenantRows {
   readonly rows: number
-  readonly weight: number
+  /** How many times slower than alone it may be, >= 1. */
+  readonly slower: number
   /** Whether the tenant wants no more than these. */
   readonly isContent: boolean
 }
 
 /**
- * How many rows a call may have so that every tenant who has all it wants gets on at least as fast as its share of the
- * machine would carry it; who wants more is served by turns. A tenant with r rows that owns the share 1 / n may be slowed
- * n times: `fixed + marginal * w` is to be at most `n * (fixed + marginal * r)`, so
+ * How many rows a call may have so that no tenant who has all it wants is slowed further than it may be (`tenant-pace.ts`);
+ * who wants more is served by turns. For a tenant with r rows that may be slowed n times, `fixed + marginal * w` is to be at
+ * most `n * (fixed + marginal * r)`, so
  *
  *     w = n * r + (n - 1) * fixed / marginal
  *
@@ -77,13 +78,10 @@ export function widthForTenants(
   { rowCostShare }: Pick<Measurements, 'rowCostShare'>,
 ): number {
   if (tenants.length < 2 || rowCostShare === undefined || rowCostShare === 0) return Number.POSITIVE_INFINITY
-  const total = tenants.reduce((sum, { weight }) => sum + weight, 0)
   const fixedOverMarginal = (1 - rowCostShare) / rowCostShare
   const widths = tenants
     .filter(({ isContent }) => isContent)
-    .map(({ rows, weight }) => {
-      const slower = total / weight
-      return slower * rows + (slower - 1) * fixedOverMarginal
-    })
-  return Math.floor(Math.min(...widths))
+    .map(({ rows, slower }) => slower * rows + (slower - 1) * fixedOverMarginal)
+  // With less somebody would have no row at all; who is slowed too far by that gets on alone in other calls (`tenant-pace.ts`).
+  return Math.max(tenants.length, Math.floor(Math.min(...widths)))
 }

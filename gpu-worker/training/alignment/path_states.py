@@ -8,8 +8,8 @@ from torch import Tensor
 
 from training.alignment.rollouts import Rollouts
 
-# Shares of the places that count: as in the generator's own training (`stages.train_generator.GeneratorTraining`).
-_BACKGROUND, _KNOWN, _KNOWN_BACKGROUND = 0.25, 0.15, 0.03
+# Shares of the places that count beside all masked ones of objects: masked background, known codes of objects and of background.
+_BACKGROUND, _KNOWN, _KNOWN_BACKGROUND = 0.25, 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def taught_at(
 ) -> np.ndarray:
     """Places at which a state is taught its target: bool [B, N].
 
-    All masked ones of objects and a share of the background's; of the known ones all that are wrong, and a few that are
-    right, so that the generator goes on saying of a known code how likely it is.
+    All masked ones of objects and a share of the background's. Of the known ones a share, of right and wrong ones alike:
+    corrections go by what the generator says of a known code, and taught mostly of wrong ones it would doubt all of them.
 
     Args:
         rng: draws the shares.
@@ -96,7 +96,7 @@ def taught_at(
         plain_codes: how many codes, the last of the codebook, show plain background.
     """
     hidden, on_object = tokens == mask_id, targets < mask_id - plain_codes
-    known = np.where(tokens != targets, 1.0, np.where(on_object, _KNOWN, _KNOWN_BACKGROUND))
+    known = np.where(on_object, _KNOWN, _KNOWN_BACKGROUND)
     counted = rng.random(tokens.shape) < np.where(hidden, np.where(on_object, 1.0, _BACKGROUND), known)
     counted[np.arange(len(tokens)), hidden.argmax(1)] = True  # never an empty selection
     return counted
