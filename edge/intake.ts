@@ -41,7 +41,8 @@ export async function takeIn(
   const { env } = c
   const { caller, trace } = c.var
   const config = parseEnv(env)
-  await checkContent(config, complete.parameters.prompt, caller.tenant)
+  const { prompt, model } = complete.parameters
+  await checkContent(config, { prompt, model, tenant: caller.tenant })
   let degraded: Degraded | undefined
   const submit = async (): Promise<JobSnapshot> => {
     const { lane, parameters } = complete

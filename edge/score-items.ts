@@ -45,7 +45,7 @@ export async function completeScores(
     field: isSingle ? '' : `items.${index}.`,
   }))
   requireShortPrompts(asked)
-  const judge = contentJudge(parseEnv(env), tenant)
+  const judge = contentJudge(parseEnv(env), card.id, tenant)
   const read = await Promise.all(
     asked.map(async (item): Promise<(Read & { prompt: string }) | AppError> => {
       try {
@@ -99,10 +99,10 @@ function requireShortPrompts(asked: readonly { prompt: string }[]): void {
 }
 
 /** Asks once about each prompt, however many items have it. */
-function contentJudge(config: Config, tenant: string): (prompt: string, field: string) => Promise<void> {
+function contentJudge(config: Config, model: string, tenant: string): (prompt: string, field: string) => Promise<void> {
   const verdicts = new Map<string, Promise<void>>()
   return async (prompt, field) => {
-    const verdict = verdicts.get(prompt) ?? checkContent(config, prompt, tenant)
+    const verdict = verdicts.get(prompt) ?? checkContent(config, { prompt, model, tenant })
     verdicts.set(prompt, verdict)
     try {
       await verdict

@@ -46,8 +46,9 @@ export class CacheEntry extends DurableObject<Env> {
   /** Answers `spec` from the kept result, joins the open job, or, if it may, opens `spec` as a new one. */
   async resolve(spec: JobSpec, mayOpen = true): Promise<ResolveReply> {
     for (;;) {
-      // Its failure is its own caller's; this request tries again by itself.
-      await this.#opening?.catch(() => undefined)
+      // Its failure is its own caller's; this request tries again by itself. All who waited go on in one turn, so the first of
+      // them may be opening already when the next one looks.
+      while (this.#opening) await this.#opening.catch(() => undefined)
       const state = this.#read()
       switch (state.phase) {
         case 'empty':

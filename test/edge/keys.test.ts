@@ -1,5 +1,6 @@
 import { reset, runInDurableObject } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { sha256Hex } from '../../edge/bytes.ts'
 import { Problem } from '../../edge/response-schema.ts'
 import { ApiKey, TenantAccount } from '../../shared/api-key.ts'
 import { JobList, JobRecord } from '../../shared/job-record.ts'
@@ -58,6 +59,50 @@ describe('an edge that asks for keys', () => {
       }
     },
   )
+
+  // Ids of keys are no secrets: they stand in refusals and lists.
+  it.each([
+    ['one digit is another', (key: string) => key.slice(0, -1) + (key.endsWith('0') ? '1' : '0')],
+    ['all digits are 0', (key: string) => key.slice(0, -40) + '0'.repeat(40)],
+    [
+      'it is the secret of another key of the tenant',
+      (key: string, other: string) => key.slice(0, -40) + other.slice(-40),
+    ],
+    ['it is the secret of another tenant', (key: string) => key.replace('pk_acme_', 'pk_other_')],
+  ])('refuses a key of the right id whose secret is wrong: %s', async (_, forge) => {
+    const { key } = await makeKey(edge, 'acme')
+    const other = await makeKey(edge, 'acme')
+    await makeKey(edge, 'other')
+    const { id } = await accepted(await ask(key))
+    const headers = bearer(forge(key, other.key))
+    expect(headers).not.toEqual(bearer(key))
+    const picture = { prompt: 'a spoon' }
+    const answers = await Promise.all([
+      edge('/v1/jobs', asJson(picture, headers)),
+      edge('/v1/images/generations', asJson(picture, headers)),
+      edge('/v1/scores', asJson({ ...picture, image: '0'.repeat(64) }, headers)),
+      edge('/v1/jobs', { headers }),
+      edge(`/v1/jobs/${id}`, { headers }),
+      edge(`/v1/jobs/${id}/events`, { headers }),
+      edge(`/v1/jobs/${id}/images`, { headers }),
+      edge(`/v1/jobs/${id}`, { method: 'DELETE', headers }),
+      edge('/v1/webhook-secret', { headers }),
+      edge(tenantRoute('acme'), { headers }),
+    ])
+    expect(await Promise.all(answers.map(refusal))).toEqual(answers.map(() => '401 unauthorized'))
+  })
+
+  it('refuses an operator whose key is another, or the hash of the right one', async () => {
+    await makeKey(edge, 'acme')
+    for (const key of [
+      `${OPERATOR_KEY}x`,
+      OPERATOR_KEY.slice(0, -1),
+      await sha256Hex(new TextEncoder().encode(OPERATOR_KEY)),
+    ]) {
+      expect(await refusal(await edge(tenantRoute('acme'), { headers: bearer(key) }))).toBe('401 unauthorized')
+    }
+    expect((await edge(tenantRoute('acme'), { headers: operator })).status).toBe(200)
+  })
 
   it('leaves nothing behind in an object that a forged key names', async () => {
     await ask(`pk_nobody_0123abcd_${'0'.repeat(40)}`)

@@ -413,3 +413,20 @@ it('leaves no work unpaid and pays for none twice, whatever happens in which ord
   )
   log.mockRestore()
 }, 240_000)
+
+describe('identical requests at once', () => {
+  it.each([1, 3])('make one job, although %i of them that came first could not pay for it', async (refused) => {
+    const poor = await tenantOf('poor', 1)
+    const rich = await tenantOf('rich', 100 * MOST, { concurrentJobs: 100 })
+    const keys = [...Array<string>(refused).fill(poor), ...Array<string>(7).fill(rich)]
+    const answers = await Promise.all(keys.map((key) => send(key, WORK)))
+    const told = answers.map(async (answer) =>
+      answer.ok ? JobRecord.parse(await answer.json()).cache : await refusal(answer),
+    )
+    expect(await Promise.all(told)).toEqual([
+      ...Array(refused).fill('429 budget_exhausted'),
+      'miss',
+      ...Array(6).fill('collapsed'),
+    ])
+  })
+})
