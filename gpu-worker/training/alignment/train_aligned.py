@@ -44,7 +44,8 @@ class AlignedTraining(TrainingSettings):
     Attributes:
         rehearsal: share of a batch, 0..1, that is ordinary training on composed scenes.
         mended: of `imitation`, share of the other examples, 0..1, that are wrong pictures with what should have come of them.
-        first_step: the first step of a path that is learned from. Before it a path has hardly begun, and what comes of it is chance.
+        first_step: the first step of a path that is learned from. Before it a path has hardly begun, and what comes of it is
+            chance.
         objective: constants of the losses.
         guidance: how strongly a verifier guides, where one does.
     """
