@@ -15,17 +15,26 @@ export async function callbackKey(secret: string, jobId: string): Promise<string
   return base64url(await callbackKeyBytes(secret, jobId))
 }
 
+/** Who calls, and what was signed beside the headers. */
+export interface SignedCall {
+  /** That the worker speaks for. */
+  readonly jobId: string
+  /** Of the body, which is still to be read and compared. */
+  readonly bodySha256: string
+}
+
 /**
- * Checks a worker's signature over method, path with query, timestamp and body.
+ * Checks a worker's signature over method, path with query, timestamp and the body's hash. Nothing is read of the body: who is no
+ * worker could fill the isolate with it.
  *
- * @returns the job id the worker speaks for
  * @throws AppError `signature_invalid`; the message never says which byte was wrong
  */
-export async function verifyCallback(request: Request, body: Uint8Array, secret: string): Promise<string> {
+export async function verifyCallback(request: Request, secret: string): Promise<SignedCall> {
   const jobId = request.headers.get(SIGNATURE_HEADERS.job) ?? ''
   const timestamp = request.headers.get(SIGNATURE_HEADERS.timestamp) ?? ''
+  const bodySha256 = request.headers.get(SIGNATURE_HEADERS.contentSha256) ?? ''
   const signature = fromHex(request.headers.get(SIGNATURE_HEADERS.signature) ?? '')
-  if (!/^\d{1,15}$/.test(timestamp) || !signature) {
+  if (!/^\d{1,15}$/.test(timestamp) || !/^[0-9a-f]{64}$/.test(bodySha256) || !signature) {
     const headers = Object.values(SIGNATURE_HEADERS).join(', ')
     throw new AppError('signature_invalid', `The call is not signed; expected the headers ${headers}`)
   }
@@ -34,12 +43,18 @@ export async function verifyCallback(request: Request, body: Uint8Array, secret:
     throw new AppError('signature_invalid', message)
   }
   const { pathname, search } = new URL(request.url)
-  const signed = signingString(request.method, pathname + search, timestamp, await sha256Hex(body))
+  const signed = signingString(request.method, pathname + search, timestamp, bodySha256)
   const key = await crypto.subtle.importKey('raw', await callbackKeyBytes(secret, jobId), HMAC, false, ['verify'])
   // subtle.verify compares in constant time.
   const valid = await crypto.subtle.verify('HMAC', key, signature, encoder.encode(signed))
   if (!valid) throw new AppError('signature_invalid', 'The signature does not fit the job, the path and the body')
-  return jobId
+  return { jobId, bodySha256 }
+}
+
+/** @throws AppError `signature_invalid`  where it is another body than the one that was signed for */
+export async function requireSignedBody({ bodySha256 }: SignedCall, body: Uint8Array): Promise<void> {
+  if ((await sha256Hex(body)) === bodySha256) return
+  throw new AppError('signature_invalid', 'The body is another one than the one that was signed for')
 }
 
 async function callbackKeyBytes(secret: string, jobId: string): Promise<Uint8Array> {

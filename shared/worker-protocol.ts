@@ -9,7 +9,7 @@ import { LIMITS } from './limits.ts'
  *   POST /internal/v1/jobs/:id/claim    ClaimRequest -> ClaimReply
  *   POST /internal/v1/jobs/:id/events   EventBatch   -> ControlReply
  *   GET  /internal/v1/jobs/:id/control  WebSocket: a ControlReply now and at every change
- *   PUT  /internal/v1/images/:sha256    PNG bytes    -> 201 stored, 200 already there
+ *   PUT  /internal/v1/images/:sha256?attempt=N  PNG bytes of the live attempt's one picture -> 201 stored, 200 already there
  *   GET  /internal/v1/images/:sha256    a picture that the job is to score -> its bytes
  * Requests and replies may have members that only a later release knows: they are ignored, so that edge and workers of two releases
  * work together while one of them is being replaced.
@@ -19,6 +19,8 @@ export const SIGNATURE_HEADERS = {
   job: 'parm-job',
   /** Milliseconds since the epoch, decimal. */
   timestamp: 'parm-timestamp',
+  /** Lower-case hex SHA-256 of the body, so that nothing need be read of a body whose sender is not known. */
+  contentSha256: 'parm-content-sha256',
   signature: 'parm-signature',
 } as const
 
@@ -34,6 +36,9 @@ export const claimPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/
 export const eventsPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/events`
 export const controlPath = (jobId: string): string => `/internal/v1/jobs/${jobId}/control`
 export const imagePath = (sha256: string): string => `/internal/v1/images/${sha256}`
+export const ATTEMPT_PARAMETER = 'attempt'
+export const storePath = (sha256: string, attempt: number): string =>
+  `${imagePath(sha256)}?${ATTEMPT_PARAMETER}=${attempt}`
 
 export const ClaimRequest = z.object({
   worker: z.string().min(1).max(200),

@@ -32,6 +32,8 @@ export type JobState =
       rowSteps?: number
       /** Of the claim that this attempt began with. */
       claimId?: string
+      /** Hash of the picture that this attempt has stored, or is about to. */
+      picture?: string
     }
   | { phase: 'succeeded'; attempt: number; startedAt: number; finishedAt: number; result: WorkResult }
   | { phase: 'failed'; attempt: number; startedAt: number; finishedAt: number; error: JobFailure }

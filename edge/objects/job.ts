@@ -60,10 +60,11 @@ export interface KeptResult {
   tenant: string
 }
 
-export type ReportReply =
-  | { outcome: 'taken'; reply: ControlReply }
-  | { outcome: 'refused'; code: ErrorCode; message: string }
-  | { outcome: 'unknown' }
+type Refused = { outcome: 'refused'; code: ErrorCode; message: string }
+
+export type Admission = { outcome: 'admitted' } | Refused | { outcome: 'unknown' }
+
+export type ReportReply = { outcome: 'taken'; reply: ControlReply } | Refused | { outcome: 'unknown' }
 
 /**
  * One piece of work and everything that is known about it; the states are in job-state.ts.
@@ -255,6 +256,20 @@ export class Job extends DurableObject<Env> {
     return { outcome: 'taken', reply: this.#control() }
   }
 
+  /** Whether the live attempt may store a picture; it has one, which it may store again. */
+  admitPicture(id: string, attempt: number, sha256: string): Admission {
+    if (!this.#reader.ticket(id)) return { outcome: 'unknown' }
+    const state = this.#store.state()
+    if (state.phase !== 'running' || isReleased(state) || state.attempt !== attempt) {
+      return superseded(`attempt ${attempt} is not the live one, ${attemptOf(state) || 'none'}`)
+    }
+    if ((state.picture ?? sha256) !== sha256) {
+      return invalid(`attempt ${attempt} has stored another picture; permitted: one`)
+    }
+    this.#store.setState({ ...state, picture: sha256 })
+    return { outcome: 'admitted' }
+  }
+
   /**
    * Subscribes a WebSocket to the log: `?id=JOB_ID&after=EVENT_ID`; with `&only=end`, to its terminal event; with
    * `&reader=TENANT`, only if the job is that tenant's. 204 when nothing can follow. `?id=JOB_ID&control` is a worker's line.
@@ -432,11 +447,11 @@ export class Job extends DurableObject<Env> {
   }
 }
 
-function invalid(message: string): ReportReply {
+function invalid(message: string): Refused {
   return { outcome: 'refused', code: 'invalid_request', message }
 }
 
-function superseded(message: string): ReportReply {
+function superseded(message: string): Refused {
   return { outcome: 'refused', code: 'attempt_superseded', message }
 }
 

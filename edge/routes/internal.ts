@@ -1,11 +1,9 @@
 import { type Context, Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
-import { Sha256Hex } from '../../shared/job.ts'
 import { LIMITS } from '../../shared/limits.ts'
-import { ClaimRequest, EventBatch } from '../../shared/worker-protocol.ts'
+import { ATTEMPT_PARAMETER, ClaimRequest, EventBatch } from '../../shared/worker-protocol.ts'
 import type { AppEnv } from '../app-env.ts'
-import { sha256Hex } from '../bytes.ts'
-import { verifyCallback } from '../callback-signature.ts'
+import { requireSignedBody, verifyCallback } from '../callback-signature.ts'
 import { parseEnv } from '../env.ts'
 import { invalidRequest } from '../field-problems.ts'
 import { jobObjectName } from '../job-id.ts'
@@ -57,13 +55,17 @@ internal.get('/jobs/:id/control', async (c) => {
 })
 
 internal.put('/images/:sha256', async (c) => {
-  const bytes = await readBytes(c.req.raw, LIMITS.imageBytes)
-  await verifyCallback(c.req.raw, bytes, parseEnv(c.env).callbackSecret)
+  const signed = await verifyCallback(c.req.raw, parseEnv(c.env).callbackSecret)
+  c.set('jobId', signed.jobId)
   const sha256 = c.req.param('sha256')
-  if (!Sha256Hex.safeParse(sha256).success || (await sha256Hex(bytes)) !== sha256) {
+  if (signed.bodySha256 !== sha256) {
     const problem = 'is not the SHA-256 of the body'
     throw invalidRequest([{ field: 'sha256', problem, permitted: 'the lower-case hex SHA-256 of the bytes sent' }])
   }
+  // Before anything is read: a job's key is good for its pictures, not for a place to keep things.
+  await requireAdmission(c, signed.jobId, sha256)
+  const bytes = await readBytes(c.req.raw, LIMITS.imageBytes)
+  await requireSignedBody(signed, bytes)
   if (!isPng(bytes)) {
     throw invalidRequest([{ field: '', problem: 'is not a PNG file', permitted: 'the bytes of one PNG image' }])
   }
@@ -73,7 +75,7 @@ internal.put('/images/:sha256', async (c) => {
 })
 
 internal.get('/images/:sha256', async (c) => {
-  const signer = await verifyCallback(c.req.raw, new Uint8Array(0), parseEnv(c.env).callbackSecret)
+  const { jobId: signer } = await verifyCallback(c.req.raw, parseEnv(c.env).callbackSecret)
   c.set('jobId', signer)
   const sha256 = c.req.param('sha256')
   // A job's key opens the pictures that the job is about, and no other caller's.
@@ -85,13 +87,36 @@ internal.get('/images/:sha256', async (c) => {
 
 /** @returns the job id of the path and the body, once the signature was found to cover both */
 async function signedForJob(c: Context<AppEnv>, maxBytes: number): Promise<{ id: string; bytes: Uint8Array }> {
-  const bytes = await readBytes(c.req.raw, maxBytes)
-  const signer = await verifyCallback(c.req.raw, bytes, parseEnv(c.env).callbackSecret)
+  const signed = await verifyCallback(c.req.raw, parseEnv(c.env).callbackSecret)
   const id = c.req.param('id') ?? ''
-  if (signer !== id)
+  if (signed.jobId !== id)
     throw new AppError('signature_invalid', 'The call is signed for another job than the one in its path')
   c.set('jobId', id)
+  const bytes = await readBytes(c.req.raw, maxBytes)
+  await requireSignedBody(signed, bytes)
   return { id, bytes }
+}
+
+/** Of the live attempt, and no other picture than the first that it stored. */
+async function requireAdmission(c: Context<AppEnv>, jobId: string, sha256: string): Promise<void> {
+  const attempt = c.req.query(ATTEMPT_PARAMETER) ?? ''
+  if (!/^[1-9]\d{0,8}$/.test(attempt)) {
+    const problem = attempt === '' ? 'is missing' : `is ${JSON.stringify(attempt.slice(0, 40))}`
+    throw invalidRequest([{ field: ATTEMPT_PARAMETER, problem, permitted: 'the number of the attempt that stores it' }])
+  }
+  const admission = await c.env.JOB.getByName(jobObjectName(jobId)).admitPicture(jobId, Number(attempt), sha256)
+  switch (admission.outcome) {
+    case 'admitted':
+      return
+    case 'refused':
+      throw new AppError(admission.code, admission.message)
+    case 'unknown':
+      throw notFound(jobId)
+    default: {
+      const never: never = admission
+      throw never
+    }
+  }
 }
 
 /** A job must not succeed with a picture that nobody can fetch. */

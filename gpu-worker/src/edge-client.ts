@@ -13,6 +13,7 @@ import {
   imagePath,
   SIGNATURE_HEADERS,
   signingString,
+  storePath,
 } from '../../shared/worker-protocol.ts'
 import { listenToControl } from './control-listener.ts'
 
@@ -33,8 +34,8 @@ export interface Patience {
 export interface EdgeClient {
   claim(request: ClaimRequest, patience: Patience): Promise<ClaimReply>
   report(batch: EventBatch, patience: Patience): Promise<ControlReply>
-  /** Stores bytes under their own hash; storing them twice is harmless. */
-  putImage(sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
+  /** Stores the attempt's one picture under its own hash; storing it twice is harmless. */
+  putImage(attempt: number, sha256: string, png: Uint8Array<ArrayBuffer>, patience: Patience): Promise<void>
   /** A picture that the job is to score. Also throws `image_not_found`. */
   getImage(sha256: string, patience: Patience): Promise<Uint8Array>
   /**
@@ -85,6 +86,7 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     return {
       [SIGNATURE_HEADERS.job]: jobId,
       [SIGNATURE_HEADERS.timestamp]: timestamp,
+      [SIGNATURE_HEADERS.contentSha256]: bodySha256,
       [SIGNATURE_HEADERS.signature]: signature,
     }
   }
@@ -155,8 +157,9 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   return {
     claim: (request, patience) => callJson('claim', claimPath(jobId), request, ClaimReply, patience),
     report: (batch, patience) => callJson('report', eventsPath(jobId), batch, ControlReply, patience),
-    async putImage(sha256, png, patience) {
-      const response = await call('store image', 'PUT', imagePath(sha256), { bytes: png, type: 'image/png' }, patience)
+    async putImage(attempt, sha256, png, patience) {
+      const path = storePath(sha256, attempt)
+      const response = await call('store image', 'PUT', path, { bytes: png, type: 'image/png' }, patience)
       if (!response.ok) throw await refusal(response)
     },
     async getImage(sha256, patience) {

@@ -106,7 +106,8 @@ async function report(
       const { pixels, candidate, alignment, reason, memory } = outcome
       const { rowStepsReused, ...work } = outcome.cost
       const cost = rowStepsReused > 0 ? { ...work, rowStepsReused } : work
-      const image = await storeImage(pixels, generator.imageSize, attempt.edge, attempt.patience())
+      const { edge, number } = attempt
+      const image = await storeImage(pixels, generator.imageSize, { edge, number, patience: attempt.patience() })
       const judged = alignment === undefined ? {} : { alignment }
       const result: JobResult = { image, candidate, ...judged, reason, cost, warnings }
       const remembered = memory && encodeMemory(memory, generator)

@@ -6,6 +6,13 @@ import type { EdgeClient, Patience } from './edge-client.ts'
 import type { Pixels } from './engine/ports.ts'
 import { encodePng } from './png.ts'
 
+/** Of which attempt, by which line, and for how long it may be tried. */
+interface Storing {
+  readonly edge: EdgeClient
+  readonly number: number
+  readonly patience: Patience
+}
+
 /**
  * Encodes a finished picture and stores it at the edge under the hash of its bytes. When this resolves the picture can
  * be fetched, so a `succeeded` event that names it never points to nothing.
@@ -16,8 +23,7 @@ import { encodePng } from './png.ts'
 export async function storeImage(
   pixels: Pixels,
   imageSize: readonly [number, number],
-  edge: EdgeClient,
-  patience: Patience,
+  { edge, number, patience }: Storing,
 ): Promise<ImageRef> {
   const [height, width] = imageSize
   const png = encodePng(pixels, width, height)
@@ -28,6 +34,6 @@ export async function storeImage(
     )
   }
   const sha256 = createHash('sha256').update(png).digest('hex')
-  await edge.putImage(sha256, png, patience)
+  await edge.putImage(number, sha256, png, patience)
   return { sha256, bytes: png.length, width, height, contentType: 'image/png' }
 }

@@ -40,7 +40,7 @@ export class PlayedWorker {
   async succeed(): Promise<void> {
     const png = encodePng(picture(), SIDE, SIDE)
     const sha256 = createHash('sha256').update(png).digest('hex')
-    await this.#edge.putImage(sha256, new Uint8Array(png), patience())
+    await this.#edge.putImage(this.#attempt, sha256, new Uint8Array(png), patience())
     const { candidates } = this.#message.parameters
     const steps = pathSteps(this.#message.parameters)
     const verifier = this.#message.parameters.verifier

@@ -69,6 +69,7 @@ describe('a call to the edge', () => {
     expect(sent).toMatchObject([{ url: `https://edge.example${path}`, method: 'POST' }])
     expect(sent[0]?.headers.get(SIGNATURE_HEADERS.signature)).toBe(signature)
     expect(sent[0]?.headers.get(SIGNATURE_HEADERS.job)).toBe(JOB)
+    expect(sent[0]?.headers.get(SIGNATURE_HEADERS.contentSha256)).toBe(bodyHash)
     expect(sent[0]?.headers.has('traceparent')).toBe(false)
   })
 
@@ -164,9 +165,15 @@ describe('a call to the edge', () => {
 describe('storeImage', () => {
   it('puts the picture under the hash of its bytes', async () => {
     answers = [new Response('{}', { status: 201 })]
-    const ref = await storeImage(new Uint8Array(2 * 3 * 3).fill(9), [2, 3], client(), patience())
+    const ref = await storeImage(new Uint8Array(2 * 3 * 3).fill(9), [2, 3], {
+      edge: client(),
+      number: 4,
+      patience: patience(),
+    })
     expect(ref).toMatchObject({ width: 3, height: 2, contentType: 'image/png' })
-    expect(sent).toMatchObject([{ method: 'PUT', url: `https://edge.example/internal/v1/images/${ref.sha256}` }])
+    expect(sent).toMatchObject([
+      { method: 'PUT', url: `https://edge.example/internal/v1/images/${ref.sha256}?attempt=4` },
+    ])
     expect(
       createHash('sha256')
         .update(sent[0]?.body ?? '')

@@ -161,7 +161,7 @@ export class ScriptedEdge {
     // Heartbeats have to do: what is pushed is tested against the real edge.
     if (path === controlPath(job.id)) return refuse(426, 'invalid_request')
     job.traces.push(request.headers.traceparent)
-    const image = /^\/internal\/v1\/images\/([0-9a-f]{64})$/.exec(path)?.[1]
+    const image = /^\/internal\/v1\/images\/([0-9a-f]{64})(?:\?attempt=[1-9]\d*)?$/.exec(path)?.[1]
     if (method === 'GET' && image) {
       const bytes = this.images.get(image)
       return bytes ? { status: 200, body: bytes } : refuse(404, 'image_not_found')
@@ -212,5 +212,7 @@ function isSigned(request: IncomingMessage, job: HeardJob, body: Buffer): boolea
   const text = signingString(request.method ?? '', request.url ?? '', timestamp, bodySha256)
   const key = Buffer.from(job.message.callbackKey, 'base64url')
   const expected = createHmac('sha256', key).update(text).digest('hex')
-  return Math.abs(Date.now() - Number(timestamp)) < 60_000 && request.headers[SIGNATURE_HEADERS.signature] === expected
+  const { signature, contentSha256 } = SIGNATURE_HEADERS
+  const isTimely = Math.abs(Date.now() - Number(timestamp)) < 60_000
+  return isTimely && request.headers[contentSha256] === bodySha256 && request.headers[signature] === expected
 }

@@ -7,9 +7,9 @@ import {
   type ControlReply,
   claimPath,
   eventsPath,
-  imagePath,
   SIGNATURE_HEADERS,
   signingString,
+  storePath,
 } from '../../../shared/worker-protocol.ts'
 import { bindings, call, ORIGIN } from './api.ts'
 
@@ -84,6 +84,7 @@ export interface SignOptions {
   timestamp?: number
   signedPath?: string
   signedBody?: BodyInit
+  contentSha256?: string
 }
 
 /** Plays the GPU worker of one message: every call is signed as shared/worker-protocol.ts says. */
@@ -118,6 +119,7 @@ export class ScriptedWorker {
         'content-type': 'application/json',
         [SIGNATURE_HEADERS.job]: this.message.jobId,
         [SIGNATURE_HEADERS.timestamp]: timestamp,
+        [SIGNATURE_HEADERS.contentSha256]: changes.contentSha256 ?? bodyHash,
         [SIGNATURE_HEADERS.signature]: signature,
         ...headers,
       },
@@ -160,8 +162,8 @@ export class ScriptedWorker {
     return { type: 'started', attempt: this.attempt, worker: 'scripted', warnings }
   }
 
-  putImage(png: Uint8Array, sha256: string): Promise<Response> {
-    return this.send('PUT', imagePath(sha256), png)
+  putImage(png: Uint8Array, sha256: string, attempt = this.attempt): Promise<Response> {
+    return this.send('PUT', storePath(sha256, attempt), png)
   }
 
   /** Claims, tells of two candidates (one pruned), uploads a picture and succeeds. */
