@@ -42,5 +42,8 @@ export function pauseBeforeExtra({ extra }: Pick<Holding, 'extra'>): number | un
   return extra < MOST_EXTRA ? extra * PAUSE_MS : undefined
 }
 
-/** Until asking by rule 3 again where nothing lay in the queue. */
-export const EMPTY_PAUSE_MS = 100
+/**
+ * Until asking by rule 3 again where nothing lay in the queue: half of it is what a newcomer waits while every worker is full.
+ * Nobody waits for a batch job so closely.
+ */
+export const EMPTY_PAUSE_MS: Readonly<Record<Lane, number>> = { interactive: 50, batch: 500 }

@@ -44,6 +44,8 @@ interface Poller {
   receiving: boolean
   /** Whether the last answer was empty, or none came. */
   quiet: boolean
+  /** When the last answer came, or none did; by `performance.now()`. */
+  answeredAtMs: number
   /** Receives that failed since one succeeded. */
   failures: number
   /** Known once the queues were checked; undefined where there is none. */
@@ -72,6 +74,7 @@ export class Consumer {
       ...queue,
       receiving: false,
       quiet: false,
+      answeredAtMs: Number.NEGATIVE_INFINITY,
       failures: 0,
       deadLetterUrl: undefined,
     }))
@@ -167,10 +170,15 @@ export class Consumer {
       await this.#change(stopping)
       return false
     }
+    // Counted from the last answer, whatever changes meanwhile: a busy engine changes more often than a pause lasts.
+    const atMs = poller.answeredAtMs + (poller.quiet ? Math.max(pauseMs, EMPTY_PAUSE_MS[poller.lane]) : pauseMs)
+    const leftMs = atMs - performance.now()
+    if (leftMs <= 0) return !stopping.aborted
     const over = new AbortController()
-    const change = this.#change(AbortSignal.any([stopping, over.signal])).then(() => false)
-    const pause = delay(poller.quiet ? Math.max(pauseMs, EMPTY_PAUSE_MS) : pauseMs, true, { signal: stopping })
-    const isTime = await Promise.race([change, pause.catch(() => false)])
+    const signal = AbortSignal.any([stopping, over.signal])
+    const change = this.#change(signal).then(() => false)
+    const pause = delay(leftMs, true, { signal }).catch(() => false)
+    const isTime = await Promise.race([change, pause])
     over.abort()
     return isTime && !stopping.aborted
   }
@@ -194,6 +202,7 @@ export class Consumer {
     } finally {
       stopping.removeEventListener('abort', onStopping)
       poller.receiving = false
+      poller.answeredAtMs = performance.now()
       this.wake()
     }
   }

@@ -93,6 +93,38 @@ describe('room', () => {
     await eventually(() => stand.inQueue(), EMPTY)
   })
 
+  // Issue 17: the pause began anew with every change, and a busy engine changes more often than it lasts.
+  it('without any, a message is asked for in time however often something changes meanwhile', async () => {
+    let receives = 0
+    const consumer = new Consumer({
+      client: {
+        ...NO_QUEUE,
+        receive: async () => {
+          receives += 1
+          return []
+        },
+      },
+      queues: [{ lane: 'interactive', url: 'http://127.0.0.1/parm-interactive' }],
+      visibilitySeconds: 10,
+      heartbeatSeconds: 3,
+      pollSeconds: 1,
+      room: () => 0,
+      pauseBeforeExtra: () => 0,
+      handle: async () => undefined,
+      log: createLog({ format: 'json', level: 'error', write: () => undefined, now: Date.now }),
+    })
+    const end = new AbortController()
+    const changes = setInterval(() => consumer.wake(), 5)
+    const running = consumer.run(end.signal)
+    try {
+      await eventually(() => receives >= 3, true)
+    } finally {
+      clearInterval(changes)
+      end.abort()
+      await running
+    }
+  })
+
   it('is promised to a message that waits for the process to be protected', async () => {
     const isProtected = Promise.withResolvers<void>()
     const whileBusy = async (work: () => Promise<void>) => {
@@ -226,6 +258,15 @@ describe('the queue', () => {
     })
   })
 })
+
+const NO_QUEUE: ConstructorParameters<typeof Consumer>[0]['client'] = {
+  deadLetterUrl: async () => undefined,
+  receive: async () => [],
+  delete: async () => undefined,
+  setVisibility: async () => undefined,
+  extend: async () => [],
+  send: async () => undefined,
+}
 
 const heldReceipt = (): string | undefined =>
   stand.queue.server.inspectQueue(queueName('interactive'))?.messages.inflight[0]?.receiptHandle

@@ -103,7 +103,7 @@ export class TenantSimulation {
         const pauseMs = pauseBeforeExtra({ extra: extra.size })
         if (pauseMs === undefined || worker.askAtMs > nowMs) return
         // What is asked for during a tick is there when the next one begins.
-        worker.askAtMs = Math.max(worker.askAtMs, nowMs) + (lies ? pauseMs : EMPTY_PAUSE_MS)
+        worker.askAtMs = Math.max(worker.askAtMs, nowMs) + (lies ? pauseMs : EMPTY_PAUSE_MS[LANE])
       }
       if (!lies) return
       this.#queue.shift()
