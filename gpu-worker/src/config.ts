@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { AppError, type FieldProblem } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
 import { otlpHeaders } from '../../shared/otlp.ts'
+import { DEFAULT_MOST_EXTRA } from './admission.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 import { PROVIDERS, type Provider } from './models/providers.ts'
 
@@ -31,6 +32,8 @@ export interface WorkerConfig {
   readonly graceSeconds: number
   /** Attempts at one job, ours and other workers' together, before it is failed for good. */
   readonly maxAttempts: number
+  /** Jobs of a lane to hold although all slots are wanted (`admission.ts`). */
+  readonly mostExtra: number
   readonly health: { readonly host: string; readonly port: number }
   /** CloudWatch namespace of the fleet's metrics; undefined: none are written to the log. */
   readonly metricsNamespace: string | undefined
@@ -57,6 +60,7 @@ const VARIABLES = {
   PARM_STALL_SECONDS: 'an integer from 5 to 3600',
   PARM_GRACE_SECONDS: 'an integer from 0 to 600',
   PARM_MAX_ATTEMPTS: 'an integer from 1 to 100',
+  PARM_EXTRA_JOBS: 'an integer from 0 to 10000',
   PARM_HEALTH_HOST: 'an address to listen on',
   PARM_HEALTH_PORT: 'an integer from 0 to 65535; 0 takes any free port',
   PARM_METRICS_NAMESPACE: 'a CloudWatch namespace of at most 255 characters, or nothing to publish no metrics',
@@ -106,6 +110,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
     stallSeconds: reader.number('PARM_STALL_SECONDS', { min: 5, max: 3600, fallback: 120 }),
     graceSeconds: reader.number('PARM_GRACE_SECONDS', { min: 0, max: 600, fallback: 25 }),
     maxAttempts: reader.number('PARM_MAX_ATTEMPTS', { min: 1, max: 100, fallback: 5 }),
+    mostExtra: reader.number('PARM_EXTRA_JOBS', { min: 0, max: 10_000, fallback: DEFAULT_MOST_EXTRA }),
     health: {
       host: reader.text('PARM_HEALTH_HOST', '127.0.0.1', 255),
       port: reader.number('PARM_HEALTH_PORT', { min: 0, max: 65_535, fallback: 8788 }),

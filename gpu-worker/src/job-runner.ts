@@ -33,6 +33,8 @@ export interface JobRunnerOptions {
   readonly model: ServedModel
   readonly workerName: string
   readonly maxAttempts: number
+  /** Jobs of a lane to hold although all slots are wanted (`admission.ts`). */
+  readonly mostExtra: number
   /** Origins that a message may name as its edge; undefined: any. */
   readonly edgeOrigins?: readonly string[] | undefined
   /** Told which edges can be reached; nothing is received while it is closed. */
@@ -95,7 +97,7 @@ export class JobRunner {
   pauseBeforeExtra(lane: Lane): number | undefined {
     if (!this.#options.gate.isOpen) return undefined
     const extra = [...this.#extra].filter((lease) => lease.lane === lane).length
-    return pauseBeforeExtra({ extra })
+    return pauseBeforeExtra({ extra, mostExtra: this.#options.mostExtra })
   }
 
   /**

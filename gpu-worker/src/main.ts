@@ -147,7 +147,7 @@ class WorkerProcess {
   }
 
   async #open(): Promise<Serving> {
-    const { bundleDir, providers, threads, workerName, maxAttempts } = this.#config
+    const { bundleDir, providers, threads, workerName, maxAttempts, mostExtra } = this.#config
     const bundle = await openBundle(bundleDir, { providers, threads })
     const slots = this.#config.slots ?? slotsFor(bundle)
     const meter = new ModelMeter(this.#metrics, performance)
@@ -172,6 +172,7 @@ class WorkerProcess {
       model: servedModel(bundle, meter),
       workerName,
       maxAttempts,
+      mostExtra,
       edgeOrigins: this.#config.edgeOrigins,
       gate: this.#gate,
       onRoom: () => consumer.wake(),

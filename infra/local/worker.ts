@@ -50,6 +50,9 @@ const LOCAL_SETTINGS = {
   PARM_VISIBILITY_SECONDS: '20',
   // The emulator answers a poll even when its client has gone, and the message is hidden then for nothing.
   PARM_POLL_SECONDS: '1',
+  // Its queue is first in, first out, so that a newcomer is reached only when all that came before it is held; and no worker
+  // is added later, who would lack what others hold.
+  PARM_EXTRA_JOBS: '100',
 }
 
 /**

@@ -78,6 +78,7 @@ describe('parseConfig', () => {
     ['PARM_GRACE_SECONDS', '0', '-1'],
     ['PARM_HEALTH_PORT', '65535', '65536'],
     ['PARM_MAX_ATTEMPTS', '1', '0'],
+    ['PARM_EXTRA_JOBS', '0', '-1'],
     ['PARM_PROVIDERS', 'cuda, cpu', 'cuda,cuda'],
     ['PARM_PROVIDERS', 'webgpu', 'gpu'],
     ['PARM_LOG_LEVEL', 'debug', 'DEBUG'],

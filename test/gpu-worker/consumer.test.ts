@@ -1,6 +1,5 @@
 import { ChangeMessageVisibilityCommand, DeleteQueueCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { describe, expect, it } from 'vitest'
-import { MOST_EXTRA } from '../../gpu-worker/src/admission.ts'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
@@ -80,13 +79,14 @@ describe('a lease', () => {
 describe('room', () => {
   // Issue 17: a tenant waited in the queue for as long as another's heavy job wanted all slots.
   it('is not waited for: while the slots are full a few more jobs are held, and no more than those', async () => {
-    const worker = stand.worker({ slots: 4, lanes: ['interactive'] })
-    const jobs = Array.from({ length: MOST_EXTRA + 3 }, () => stand.edge.openJob())
+    const mostExtra = 6
+    const worker = stand.worker({ slots: 4, lanes: ['interactive'], mostExtra })
+    const jobs = Array.from({ length: mostExtra + 3 }, () => stand.edge.openJob())
     for (const job of jobs) stand.send(job)
     const held = []
-    for (let count = 0; count < 1 + MOST_EXTRA; count++) held.push(await worker.engine.nextJob())
+    for (let count = 0; count < 1 + mostExtra; count++) held.push(await worker.engine.nextJob())
     expect(worker.runner.pauseBeforeExtra('interactive')).toBeUndefined()
-    expect(stand.inQueue()).toEqual({ ready: 2, inflight: 1 + MOST_EXTRA })
+    expect(stand.inQueue()).toEqual({ ready: 2, inflight: 1 + mostExtra })
     for (const job of held) job.succeed()
     for (let count = 0; count < 2; count++) (await worker.engine.nextJob()).succeed()
     await Promise.all(jobs.map((job) => stand.edge.terminal(job)))

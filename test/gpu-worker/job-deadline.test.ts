@@ -40,6 +40,7 @@ async function serve(openJob: (startedAt: number) => HeardJob) {
     },
     workerName: 'test-worker',
     maxAttempts: 5,
+    mostExtra: 0,
     gate: new EdgeGate({ onOpen: () => {}, log }),
     onRoom: () => {},
     log,

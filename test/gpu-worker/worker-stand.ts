@@ -1,5 +1,6 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, expect } from 'vitest'
+import { DEFAULT_MOST_EXTRA } from '../../gpu-worker/src/admission.ts'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
 import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
@@ -26,6 +27,7 @@ export interface WorkerOptions {
   visibilitySeconds?: number
   heartbeatSeconds?: number
   maxAttempts?: number
+  mostExtra?: number
   edgeOrigins?: string[]
   whileBusy?: (work: () => Promise<void>) => Promise<void>
 }
@@ -50,6 +52,7 @@ export class TestWorker {
       model: this.model,
       workerName: 'test-worker',
       maxAttempts: options.maxAttempts ?? 5,
+      mostExtra: options.mostExtra ?? DEFAULT_MOST_EXTRA,
       gate: this.gate,
       edgeOrigins: options.edgeOrigins,
       onRoom: () => consumer.wake(),

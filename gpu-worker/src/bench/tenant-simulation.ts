@@ -22,6 +22,8 @@ export interface Served extends Sent {
 export interface SimulationParts {
   readonly workers: number
   readonly slots: number
+  /** As a worker's `PARM_EXTRA_JOBS`. */
+  readonly mostExtra: number
   readonly generator: Generator
   /** Told whose clock calls of the models move from now on. */
   readonly useClock: (clock: VirtualClock) => void
@@ -97,13 +99,16 @@ export class TenantSimulation {
     let promised = 0
     for (;;) {
       const [first] = this.#queue
-      const lies = first !== undefined && first.sentMs <= nowMs
       const isFree = roomFor(LANE, { freeSlots: engine.freeSlots - promised, lanes: [...held].map(() => LANE) }) >= 1
+      if (isFree) worker.askAtMs = nowMs
+      const lies = first !== undefined && first.sentMs <= worker.askAtMs
       if (!isFree) {
-        const pauseMs = pauseBeforeExtra({ extra: extra.size })
+        const pauseMs = pauseBeforeExtra({ extra: extra.size, mostExtra: this.#parts.mostExtra })
+        if (pauseMs === undefined) worker.askAtMs = nowMs
         if (pauseMs === undefined || worker.askAtMs > nowMs) return
         // What is asked for during a tick is there when the next one begins.
-        worker.askAtMs = Math.max(worker.askAtMs, nowMs) + (lies ? pauseMs : EMPTY_PAUSE_MS[LANE])
+        worker.askAtMs += lies ? pauseMs : EMPTY_PAUSE_MS[LANE]
+        if (!lies) continue
       }
       if (!lies) return
       this.#queue.shift()
