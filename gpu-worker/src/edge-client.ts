@@ -1,7 +1,8 @@
 import { createHash, createHmac } from 'node:crypto'
 import { setTimeout as timer } from 'node:timers/promises'
 import type { z } from 'zod'
-import { AppError, ERROR_CODES, type ErrorCode } from '../../shared/error-code.ts'
+import { AppError, ERROR_CODES } from '../../shared/error-code.ts'
+import { LIMITS } from '../../shared/limits.ts'
 import {
   ClaimReply,
   type ClaimRequest,
@@ -62,6 +63,8 @@ export interface EdgeClientOptions {
   readonly key: string
   /** Begins a call's span; `name` is what the call is for. Default: calls belong to no trace. */
   readonly startCall?: (name: string) => CallSpan
+  /** Told of the headers of every answer. */
+  readonly onAnswer?: (headers: Headers) => void
   readonly fetch?: typeof fetch
   /** Milliseconds since the epoch. */
   readonly now?: () => number
@@ -74,7 +77,7 @@ const BACKOFF_MS = { min: 200, max: 5_000 }
 
 export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   const { origin, jobId, fetch: send = fetch, now = Date.now, delay = realDelay } = options
-  const { startCall = () => UNTRACED } = options
+  const { startCall = () => UNTRACED, onAnswer } = options
   const key = Buffer.from(options.key, 'base64url')
 
   /** Signed anew at every try, because the edge refuses an old time stamp. */
@@ -123,8 +126,9 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
           redirect: 'manual',
           signal: AbortSignal.any([patience.signal, AbortSignal.timeout(TRY_TIMEOUT_MS)]),
         })
+        onAnswer?.(response.headers)
         // Read here, so that a cut connection counts as a failed try.
-        return new Response(await response.arrayBuffer(), { status: response.status, headers: response.headers })
+        return new Response(await readAnswer(response), { status: response.status, headers: response.headers })
       })
       if (attempt.outcome === 'answered') return attempt.response
       patience.signal.throwIfAborted()
@@ -175,6 +179,19 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   }
 }
 
+/** Whatever answers at that address: an edge sends no more than a picture. */
+async function readAnswer({ body }: Response): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (body === null) return null
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.byteLength
+    if (length > LIMITS.imageBytes) throw new RangeError(`an answer of more than ${LIMITS.imageBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return new Uint8Array(Buffer.concat(chunks))
+}
+
 const UNTRACED: CallSpan = { traceparent: undefined, end: () => {} }
 
 const realDelay = (ms: number, signal: AbortSignal): Promise<void> => timer(ms, undefined, { signal })
@@ -215,20 +232,18 @@ function backoffMs(failures: number): number {
   return Math.round(ceiling * (0.5 + Math.random() / 2))
 }
 
-/** What to make of an answer without a readable error body. */
-const CODE_OF_STATUS: Record<number, ErrorCode> = {
-  401: 'signature_invalid',
-  404: 'job_not_found',
-  409: 'attempt_superseded',
-}
-
-/** The edge's own error, as far as its body can be read. */
+/**
+ * The edge's own error, by the code in its own body. Anything else that answers at its address, with whatever status, is no edge: a
+ * 404 of a proxy must not delete a message.
+ */
 async function refusal(response: Response): Promise<AppError> {
   const body = (await response.json().catch(() => undefined)) as
     | { error?: { code?: unknown; message?: unknown } }
     | undefined
-  const named = ERROR_CODES.find((code) => code === body?.error?.code)
-  const code = named ?? CODE_OF_STATUS[response.status] ?? (response.status >= 500 ? 'edge_unavailable' : 'internal')
+  const named = body?.error?.code
+  // A code that only a later release knows is an edge's all the same.
+  const unknown = typeof named === 'string' && response.status < 500 ? 'internal' : 'edge_unavailable'
+  const code = ERROR_CODES.find((known) => known === named) ?? unknown
   const text = typeof body?.error?.message === 'string' ? body.error.message : 'no readable error body'
   return new AppError(code, `the edge answered ${response.status}: ${text}`)
 }

@@ -73,9 +73,8 @@ export class EdgeGate {
       await Promise.all(
         [...this.#edges.keys()].map(async (origin) => {
           const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS)
-          const answer = await request(`${origin}/healthz`, { signal }).catch(() => undefined)
-          await answer?.body?.cancel()
-          if (answer !== undefined && answer.status < 500) this.reached(origin)
+          const answer = await request(`${origin}/healthz`, { signal, redirect: 'manual' }).catch(() => undefined)
+          if (answer !== undefined && (await isEdge(answer))) this.reached(origin)
         }),
       )
     }
@@ -89,6 +88,12 @@ export class EdgeGate {
     this.#options.log.info('an edge answers again', { origin, closedMs })
     this.#options.onOpen()
   }
+}
+
+/** Whether an answer to `/healthz` is an edge's that works; anything may answer at its address while it is away. */
+async function isEdge(answer: Response): Promise<boolean> {
+  const body = (await answer.json().catch(() => undefined)) as { status?: unknown; access?: unknown } | undefined
+  return answer.ok && body?.status === 'ok' && typeof body.access === 'string'
 }
 
 const realDelay = (ms: number): Promise<unknown> => timer(ms, undefined, { ref: false })

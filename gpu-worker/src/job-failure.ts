@@ -14,6 +14,10 @@ export const isEdgeTrouble = (error: unknown): boolean => error instanceof AppEr
 
 export const isUnavailable = (error: unknown): boolean => error instanceof AppError && error.code === 'edge_unavailable'
 
+/** The edge does not take us for who may speak for the job. */
+export const isRefused = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'signature_invalid'
+
 /** @param problem  what is wrong with the message, in words */
 export const messageInvalid = (problem: string): JobFailure => ({
   code: 'message_invalid',

@@ -16,15 +16,16 @@ import { createEdgeClient } from './edge-client.ts'
 import type { EdgeGate } from './edge-gate.ts'
 import type { Engine } from './engine/ports.ts'
 import { EventReporter } from './event-reporter.ts'
-import { isUnavailable, messageInvalid } from './job-failure.ts'
+import type { IntakePause } from './intake-pause.ts'
+import { isRefused, isUnavailable, messageInvalid } from './job-failure.ts'
 import { type Envelope, type ReadMessage, readJobMessage } from './job-message.ts'
 import type { Lease } from './lease.ts'
-import { RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
+import { otherBundleSeconds, RELEASE_SECONDS, settleAfterTrouble } from './lease-settlement.ts'
 import type { Log } from './log.ts'
 import { runPicture } from './picture-runner.ts'
 import { encodePng } from './png.ts'
 import { scorePictures } from './score-runner.ts'
-import { bundleMismatch, type ServedModel } from './served-model.ts'
+import { bundleMismatch, otherBundle, type ServedModel } from './served-model.ts'
 import { type JobTrace, Tracing } from './tracing/job-trace.ts'
 import type { WorkParts } from './work-parts.ts'
 
@@ -39,6 +40,10 @@ export interface JobRunnerOptions {
   readonly edgeOrigins?: readonly string[] | undefined
   /** Told which edges can be reached; nothing is received while it is closed. */
   readonly gate: Pick<EdgeGate, 'isOpen' | 'reached' | 'unreachable'>
+  /** Told what this worker could do with its messages; says how many it may take. */
+  readonly intake: Pick<IntakePause, 'most' | 'granted' | 'refused'>
+  /** Told of every answer of an edge. */
+  readonly onAnswer?: (headers: Headers) => void
   /** Slots may have become free, or the mix of lanes has changed. */
   onRoom(): void
   /** Runs the work on one job, when the process may be kept alive for it. Default: at once. */
@@ -68,6 +73,8 @@ export class JobRunner {
   /** Slots that messages between receipt and submission will ask for. */
   readonly #promised = new Map<Lease, number>()
   readonly #attempts = new Map<Lease, Attempt>()
+  /** Received, and not known yet whether this worker may work on it. */
+  readonly #unclaimed = new Set<Lease>()
   /** What was received although there was no room for it. */
   readonly #extra = new Set<Lease>()
   readonly #givingBack = new AbortController()
@@ -86,16 +93,21 @@ export class JobRunner {
 
   /** Messages to ask for at once (`admission.ts`). None while no edge can be reached. */
   room(lane: Lane): number {
-    if (!this.#options.gate.isOpen) return 0
+    const { gate, intake, engine } = this.#options
+    if (!gate.isOpen) return 0
     let promised = 0
     for (const slots of this.#promised.values()) promised += slots
     const lanes = [...this.#promised.keys(), ...this.#attempts.keys()].map((lease) => lease.lane)
-    return roomFor(lane, { freeSlots: this.#options.engine.freeSlots - promised, lanes })
+    return Math.min(
+      roomFor(lane, { freeSlots: engine.freeSlots - promised, lanes }),
+      intake.most - this.#unclaimed.size,
+    )
   }
 
   /** Milliseconds until one message is to be asked for although there is no room; undefined where none is. */
   pauseBeforeExtra(lane: Lane): number | undefined {
-    if (!this.#options.gate.isOpen) return undefined
+    const { gate, intake } = this.#options
+    if (!gate.isOpen || intake.most - this.#unclaimed.size < 1) return undefined
     const extra = [...this.#extra].filter((lease) => lease.lane === lane).length
     return pauseBeforeExtra({ extra, mostExtra: this.#options.mostExtra })
   }
@@ -126,6 +138,14 @@ export class JobRunner {
       await lease.fail()
       return
     }
+    const other = read.kind === 'valid' && otherBundle(read.message.parameters, this.#options.model)
+    // Before any claim, because an attempt is counted. What is past its deadline is claimed by anybody: the edge says that it is over.
+    if (other && read.message.deadline > this.#now()) {
+      log.warn('message given back', { why: other, jobId: read.message.jobId, receives: lease.receiveCount })
+      this.#options.intake.refused(other)
+      await lease.release(otherBundleSeconds(lease.receiveCount, read.message.deadline - this.#now()))
+      return
+    }
     const envelope: Envelope = read.kind === 'valid' ? read.message : read.envelope
     if (this.room(lease.lane) < 1) this.#extra.add(lease)
     this.#promised.set(lease, read.kind === 'valid' ? slotsFor(read.message) : 0)
@@ -151,20 +171,32 @@ export class JobRunner {
   async #claim(lease: Lease, envelope: Envelope, trace: JobTrace, log: Log): Promise<Attempt | undefined> {
     const { jobId, callbackUrl, callbackKey } = envelope
     const startCall = (name: string) => trace.startCall(name)
-    const edge = this.#connect({ origin: callbackUrl, jobId, key: callbackKey, startCall })
+    const { onAnswer } = this.#options
+    const edge = this.#connect({
+      origin: callbackUrl,
+      jobId,
+      key: callbackKey,
+      startCall,
+      ...(onAnswer && { onAnswer }),
+    })
     const signal = AbortSignal.any([lease.lost, this.#givingBack.signal])
-    const { workerName, gate } = this.#options
+    const { workerName, gate, intake } = this.#options
+    this.#unclaimed.add(lease)
     try {
       const patience = { until: this.#now() + CLAIM_PATIENCE_MS, signal }
       const attempt = await claimJob(lease, { jobId, edge, workerName, patience, now: this.#now, trace, log })
       gate.reached(callbackUrl)
+      intake.granted()
       return attempt
     } catch (error) {
       if (error instanceof InvariantError) throw error
       trace.note({ 'parm.status': 'trouble' })
       if (isUnavailable(error)) gate.unreachable(callbackUrl)
+      if (isRefused(error)) intake.refused(`the edge refuses our signature (${error.message})`)
       await this.#settleAfterTrouble(lease, log, error)
       return undefined
+    } finally {
+      this.#unclaimed.delete(lease)
     }
   }
 

@@ -4,7 +4,7 @@ import type { Lease } from './lease.ts'
 import type { Log } from './log.ts'
 
 /** Visibility of messages given back, seconds. Not 0: some emulators of SQS lose a message at 0. */
-export const RELEASE_SECONDS = { atOnce: 1, trouble: 5, signatureTrouble: 30 }
+export const RELEASE_SECONDS = { atOnce: 1, trouble: 5, signatureTrouble: 2 }
 /** No job lives longer, so nothing given back for longer would be worth anything. */
 const MAX_RELEASE_SECONDS = LIMITS.deadlineMs.max / 1000
 
@@ -14,6 +14,21 @@ const MAX_RELEASE_SECONDS = LIMITS.deadlineMs.max / 1000
  */
 export const busySeconds = (retryAfterMs: number, receiveCount: number): number =>
   Math.min(MAX_RELEASE_SECONDS, Math.max(1, Math.ceil(retryAfterMs / 1000)) * receiveCount)
+
+/** Up to this receipt of a message a worker with the right bundle is thought to be near. */
+const SOON_RECEIPTS = 4
+/** One less than the queue allows: no message ends among the dead letters because workers have another bundle. */
+const MOST_RECEIPTS = 7
+
+/**
+ * Until a message is seen again for whose bundle this worker has not: a few seconds at first, then so long that it is not received too
+ * often before its deadline.
+ */
+export function otherBundleSeconds(receiveCount: number, remainingMs: number): number {
+  if (receiveCount <= SOON_RECEIPTS) return 2 ** (receiveCount - 1)
+  const seconds = remainingMs / 1000 / Math.max(1, MOST_RECEIPTS - receiveCount)
+  return Math.min(MAX_RELEASE_SECONDS, Math.max(1, Math.ceil(seconds)))
+}
 
 /** The one table from what the edge refused to what becomes of the message. */
 export async function settleAfterTrouble(lease: Lease, log: Log, error: unknown): Promise<void> {

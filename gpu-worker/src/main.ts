@@ -2,10 +2,12 @@ import { AppError, errorGroup } from '../../shared/error-code.ts'
 import { parseConfig, type WorkerConfig } from './config.ts'
 import { Consumer } from './consumer.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { EdgeClock } from './edge-clock.ts'
 import { EdgeGate } from './edge-gate.ts'
 import { createEngine } from './engine/engine.ts'
 import type { Engine } from './engine/ports.ts'
 import { type HealthServer, healthState, startHealthServer, type WorkerHealth } from './health-server.ts'
+import { IntakePause } from './intake-pause.ts'
 import { JobRunner } from './job-runner.ts'
 import { LineOutput } from './line-output.ts'
 import { createLog, type Log } from './log.ts'
@@ -72,6 +74,8 @@ class WorkerProcess {
   readonly #spans: SpanExporter | undefined
   readonly #output: LineOutput
   readonly #gate: EdgeGate
+  readonly #intake: IntakePause
+  readonly #clock = new EdgeClock()
   #tickedAt = 0
   #serving: Serving | undefined
 
@@ -80,6 +84,7 @@ class WorkerProcess {
     this.#log = log
     this.#output = output
     this.#gate = new EdgeGate({ onOpen: () => this.#serving?.consumer.wake(), log })
+    this.#intake = new IntakePause({ onOver: () => this.#serving?.consumer.wake(), log })
     this.#spans = spanExporter(config, log)
     this.#lifecycle = new WorkerLifecycle((transition) => log.info('worker state', { ...transition }))
     this.#metrics.watchSlots(() => {
@@ -175,6 +180,8 @@ class WorkerProcess {
       mostExtra,
       edgeOrigins: this.#config.edgeOrigins,
       gate: this.#gate,
+      intake: this.#intake,
+      onAnswer: (headers) => this.#clock.note(headers.get('date')),
       onRoom: () => consumer.wake(),
       whileBusy: (work) => protection.whileBusy(work),
       log: this.#log,
@@ -264,6 +271,7 @@ class WorkerProcess {
     const lanes = this.#serving?.consumer.unreachableLanes ?? []
     return [
       ...(this.#gate.isOpen ? [] : ['no edge can be reached']),
+      ...[this.#intake.problem, this.#clock.problem].filter((problem) => problem !== undefined),
       ...lanes.map((lane) => `the ${lane} queue cannot be reached`),
     ]
   }

@@ -13,12 +13,20 @@ export interface ServedModel {
   readonly verifiers: ReadonlyMap<string, Verifier>
 }
 
+/** @returns that `model` is another bundle than the job asks for, in words that name both, or undefined */
+export function otherBundle(
+  parameters: WorkParameters,
+  model: Pick<ServedModel, 'id' | 'revision'>,
+): string | undefined {
+  if (parameters.model === model.id && parameters.revision === model.revision) return undefined
+  return `the job asks for ${name(parameters.model, parameters.revision)}, this worker has ${name(model.id, model.revision)}`
+}
+
 /** @returns why `model` cannot draw, or score, what the job asks for, in words that name both sides, or undefined. */
 export function bundleMismatch(parameters: WorkParameters, model: ServedModel): string | undefined {
   const { verifiers, maxSteps, generator } = model
-  if (parameters.model !== model.id || parameters.revision !== model.revision) {
-    return `the job asks for ${name(parameters.model, parameters.revision)}, this worker has ${name(model.id, model.revision)}`
-  }
+  const other = otherBundle(parameters, model)
+  if (other !== undefined) return other
   const asked = isScoring(parameters) ? parameters.verifiers : [parameters.verifier]
   const missing = asked.find((verifier) => !verifiers.has(verifier))
   if (missing !== undefined) {

@@ -2,6 +2,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createEdgeClient, type EdgeClientOptions, type Patience } from '../../gpu-worker/src/edge-client.ts'
 import { storeImage } from '../../gpu-worker/src/result-store.ts'
+import { LIMITS } from '../../shared/limits.ts'
 import { SIGNATURE_HEADERS, signingString } from '../../shared/worker-protocol.ts'
 
 const JOB = `job_${'0'.repeat(26)}`
@@ -128,8 +129,10 @@ describe('a call to the edge', () => {
 
   it.each([
     [409, 'attempt_superseded', 'attempt_superseded'],
-    [409, undefined, 'attempt_superseded'],
-    [401, undefined, 'signature_invalid'],
+    // Whatever else answers at its address is not obeyed: it could delete every message.
+    [409, undefined, 'edge_unavailable'],
+    [401, undefined, 'edge_unavailable'],
+    [404, undefined, 'edge_unavailable'],
     [404, 'job_not_found', 'job_not_found'],
     [400, 'invalid_request', 'invalid_request'],
     [418, 'no_code_of_ours', 'internal'],
@@ -150,8 +153,20 @@ describe('a call to the edge', () => {
 
   it('follows nobody elsewhere: what it signed is for its edge alone', async () => {
     answers = [new Response(null, { status: 307, headers: { location: 'http://169.254.169.254/' } })]
-    await expect(client().claim(CLAIM, patience())).rejects.toMatchObject({ code: 'internal' })
+    await expect(client().claim(CLAIM, patience())).rejects.toMatchObject({ code: 'edge_unavailable' })
     expect(sent).toMatchObject([{ redirect: 'manual' }])
+  })
+
+  it('does not read more than a picture of whatever answers', async () => {
+    const endless = () => new Response(new Uint8Array(LIMITS.imageBytes + 1))
+    const options = {
+      origin: 'https://edge.example',
+      jobId: JOB,
+      key: KEY.toString('base64url'),
+      fetch: async () => endless(),
+    }
+    const image = createEdgeClient(options).getImage('a'.repeat(64), patience(1))
+    await expect(image).rejects.toMatchObject({ code: 'edge_unavailable', cause: { name: 'RangeError' } })
   })
 
   it('does not take an answer that breaks the contract', async () => {

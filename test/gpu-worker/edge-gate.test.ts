@@ -36,10 +36,12 @@ function gateOf(answers: (origin: string) => Response | undefined) {
   return { gate, waits, asked, probe, opened: () => opened }
 }
 
+const healthy = () => Response.json({ status: 'ok', access: 'open', models: [] })
+
 describe('the gate', () => {
   it('closes when no edge can be reached, and opens when one answers', async () => {
     let isBack = false
-    const { gate, probe, asked, opened } = gateOf(() => (isBack ? new Response('ok') : undefined))
+    const { gate, probe, asked, opened } = gateOf(() => (isBack ? healthy() : undefined))
     gate.unreachable('http://edge')
     expect(gate.isOpen).toBe(false)
     await probe()
@@ -49,6 +51,20 @@ describe('the gate', () => {
     expect(gate.isOpen).toBe(true)
     expect(opened()).toBe(1)
     expect(asked).toEqual(['http://edge/healthz', 'http://edge/healthz'])
+  })
+
+  it.each([
+    ['a page', () => new Response('<html>ok</html>')],
+    ['a 404', () => new Response('', { status: 404 })],
+    ['another service', () => Response.json({ status: 'ok' })],
+    ['an edge whose settings are wrong', () => Response.json({ status: 'ok', access: 'open' }, { status: 500 })],
+    ['an address to go to', () => new Response(null, { status: 302, headers: { location: 'http://other/' } })],
+  ])('stays closed while %s answers in the place of an edge', async (_, answer) => {
+    const { gate, probe } = gateOf(answer)
+    gate.unreachable('http://edge')
+    await probe()
+    await probe()
+    expect(gate.isOpen).toBe(false)
   })
 
   it('waits longer between probes, within bounds and with jitter', async () => {
@@ -83,7 +99,6 @@ describe('a worker whose edge is gone', () => {
     worker.gate.unreachable(stand.edge.origin)
     const job = stand.edge.openJob()
     stand.send(job)
-    // The scripted edge answers a probe with 404 at first, and any answer of its own opens the gate.
     ;(await worker.engine.nextJob()).succeed()
     expect(await stand.edge.terminal(job)).toMatchObject({ type: 'succeeded' })
     expect(worker.lines.join()).toContain('an edge answers again')

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
 import { createEngine } from '../../gpu-worker/src/engine/engine.ts'
+import { IntakePause } from '../../gpu-worker/src/intake-pause.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
 import { HeldLease } from '../../gpu-worker/src/lease.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
@@ -42,6 +43,7 @@ async function serve(openJob: (startedAt: number) => HeardJob) {
     maxAttempts: 5,
     mostExtra: 0,
     gate: new EdgeGate({ onOpen: () => {}, log }),
+    intake: new IntakePause({ onOver: () => {}, log }),
     onRoom: () => {},
     log,
     now: () => startedAt + clock.now(),

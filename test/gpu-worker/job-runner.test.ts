@@ -271,6 +271,21 @@ describe('a claim', () => {
     await other.stop()
   })
 
+  it.each([404, 409, 401])(
+    'keeps its message when something else answers %i at the address of its edge',
+    async (status) => {
+      const job = stand.edge.openJob()
+      const usual = job.onClaim
+      job.onClaim = (claims) => (claims < 2 ? { status, body: Buffer.from('<html>') } : usual(claims))
+      const worker = stand.worker()
+      stand.send(job)
+      ;(await worker.engine.nextJob()).succeed()
+      expect(await stand.edge.terminal(job)).toMatchObject({ type: 'succeeded' })
+      expect(job.claims).toBe(2)
+      await eventually(() => stand.inQueue(), EMPTY)
+    },
+  )
+
   it('with a wrong key gives the message back', async () => {
     const job = stand.edge.openJob()
     const worker = stand.worker()
@@ -283,8 +298,6 @@ describe('a claim', () => {
 
 describe('a job this worker cannot run', () => {
   it.each([
-    ['another revision', { revision: 'c'.repeat(64) }, /revision cccccccccccc.*has fake-model revision bbbbbbbbbbbb/],
-    ['another model', { model: 'show-o' }, /asks for show-o/],
     ['an unknown verifier', { verifier: 'llava' }, /no verifier llava, only parm/],
     ['too many steps', { steps: 50 }, /at most 40 steps, the job asks for 50/],
     ['corrections of a model that makes none', { corrections: 3 }, /makes no corrections, the job asks for 3/],
@@ -297,6 +310,29 @@ describe('a job this worker cannot run', () => {
       error: { code: 'bundle_mismatch', message: expect.stringMatching(message) },
     })
     await eventually(() => stand.inQueue(), EMPTY)
+  })
+
+  it.each([
+    ['another revision', { revision: 'c'.repeat(64) }, /revision cccccccccccc.*has fake-model revision bbbbbbbbbbbb/],
+    ['another model', { model: 'show-o' }, /asks for show-o/],
+  ])('is left to another worker where it asks for %s, and no attempt of it is counted', async (_, parameters, why) => {
+    const job = stand.edge.openJob(parameters)
+    const worker = stand.worker()
+    stand.send(job)
+    await expect.poll(() => worker.lines.join()).toContain('message given back')
+    expect(worker.lines.join()).toMatch(why)
+    expect(job.claims).toBe(0)
+    expect(stand.deadLetters()).toEqual([])
+    const { ready, inflight } = stand.inQueue()
+    expect(ready + inflight).toBe(1)
+  })
+
+  it('is claimed where its deadline has passed, so that the edge says that it is over', async () => {
+    const job = stand.edge.openJob({ model: 'show-o' }, { deadline: Date.now() - 1 })
+    job.onClaim = () => ({ decision: 'done' })
+    stand.worker()
+    stand.send(job)
+    await eventually(() => [job.claims, stand.inQueue()], [1, EMPTY])
   })
 
   it('fails as message_invalid when its message can be answered but not read', async () => {
@@ -341,7 +377,7 @@ describe('what a message may make a worker do', () => {
 
   it('does not include writing its key into the log, whatever goes wrong', async () => {
     const worker = stand.worker()
-    const jobs = [stand.edge.openJob(), stand.edge.openJob(), stand.edge.openJob({ model: 'show-o' })]
+    const jobs = [stand.edge.openJob(), stand.edge.openJob(), stand.edge.openJob({ verifier: 'llava' })]
     const [refused, failing] = jobs
     if (!refused || !failing) throw new Error('there are three')
     refused.onClaim = () => refuse(401, 'signature_invalid')

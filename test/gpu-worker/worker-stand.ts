@@ -2,7 +2,10 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { DEFAULT_MOST_EXTRA } from '../../gpu-worker/src/admission.ts'
 import { Consumer } from '../../gpu-worker/src/consumer.ts'
+import type { createEdgeClient } from '../../gpu-worker/src/edge-client.ts'
+import { EdgeClock } from '../../gpu-worker/src/edge-clock.ts'
 import { EdgeGate } from '../../gpu-worker/src/edge-gate.ts'
+import { IntakePause } from '../../gpu-worker/src/intake-pause.ts'
 import { JobRunner } from '../../gpu-worker/src/job-runner.ts'
 import { createLog } from '../../gpu-worker/src/log.ts'
 import { QueueClient } from '../../gpu-worker/src/queue-client.ts'
@@ -29,6 +32,9 @@ export interface WorkerOptions {
   maxAttempts?: number
   mostExtra?: number
   edgeOrigins?: string[]
+  revision?: string
+  now?: () => number
+  connect?: typeof createEdgeClient
   whileBusy?: (work: () => Promise<void>) => Promise<void>
 }
 
@@ -36,17 +42,21 @@ export interface WorkerOptions {
 export class TestWorker {
   readonly engine: FakeEngine
   readonly runner: JobRunner
-  readonly model = fakeModel()
+  readonly model: ReturnType<typeof fakeModel>
   readonly lines: string[] = []
   readonly received: { lane: Lane; ageMs: number }[] = []
   readonly #draining = new AbortController()
   readonly run: Promise<void>
   readonly gate: EdgeGate
+  readonly intake: IntakePause
+  readonly clock = new EdgeClock()
 
   constructor(queue: LocalQueue, options: WorkerOptions) {
     this.engine = new FakeEngine(options.slots)
+    this.model = { ...fakeModel(), ...(options.revision && { revision: options.revision }) }
     const log = createLog({ format: 'pretty', level: 'debug', write: (line) => this.lines.push(line), now: Date.now })
     this.gate = new EdgeGate({ onOpen: () => consumer.wake(), log })
+    this.intake = new IntakePause({ onOver: () => consumer.wake(), log })
     this.runner = new JobRunner({
       engine: this.engine,
       model: this.model,
@@ -54,6 +64,10 @@ export class TestWorker {
       maxAttempts: options.maxAttempts ?? 5,
       mostExtra: options.mostExtra ?? DEFAULT_MOST_EXTRA,
       gate: this.gate,
+      intake: this.intake,
+      onAnswer: (headers) => this.clock.note(headers.get('date')),
+      ...(options.now && { now: options.now }),
+      ...(options.connect && { connect: options.connect }),
       edgeOrigins: options.edgeOrigins,
       onRoom: () => consumer.wake(),
       ...(options.whileBusy && { whileBusy: options.whileBusy }),

@@ -152,6 +152,7 @@ export class ScriptedEdge {
 
   #answer(request: IncomingMessage, body: Buffer): Answer {
     const { method = '', url: path = '' } = request
+    if (path === '/healthz') return { status: 200, body: { status: 'ok', access: 'open', models: [] } }
     const job = this.#jobs.get(String(request.headers[SIGNATURE_HEADERS.job]))
     if (!job) return refuse(404, 'job_not_found')
     if (!isSigned(request, job, body)) {
