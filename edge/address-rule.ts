@@ -10,7 +10,11 @@ import { errorResponse } from './error-response.ts'
  * a service that asks for no key on somebody's own machine must not answer to whatever page is open beside it.
  */
 export const addressRule: MiddlewareHandler<AppEnv> = async (c, next) => {
-  const { permittedHosts, permittedOrigins, publicUrl } = parseEnv(c.env)
+  const { permittedHosts, permittedOrigins, publicUrl, callbackUrl } = parseEnv(c.env)
+  // Where workers have an address of their own, something else that we know nothing of may stand before us and speak https.
+  if (publicUrl?.startsWith('https:') && callbackUrl === undefined && c.req.url.startsWith('http:')) {
+    return toHttps(c, publicUrl)
+  }
   if (permittedHosts.includes('*') && permittedOrigins.includes('*')) return next()
   const url = new URL(c.req.url)
   const ofPublic = publicUrl === undefined ? [] : [new URL(publicUrl).hostname]
@@ -23,6 +27,14 @@ export const addressRule: MiddlewareHandler<AppEnv> = async (c, next) => {
     return refuse(c, `This service does not answer to pages of ${origin}; its operator may permit them`)
   }
   return next()
+}
+
+/** Keys and prompts were sent in the clear; a body is not to be sent a second time without anybody noticing. */
+function toHttps(c: Context<AppEnv>, publicUrl: string): Response {
+  const { method, url } = c.req
+  if (method !== 'GET' && method !== 'HEAD') return refuse(c, `This service speaks https only: ${publicUrl}`)
+  const { pathname, search } = new URL(url)
+  return c.redirect(publicUrl + pathname + search, 308)
 }
 
 function refuse(c: Context<AppEnv>, message: string): Response {

@@ -78,6 +78,12 @@ const Settings = z
     AWS_ACCESS_KEY_ID: z.string().min(1, 'expected an AWS access key id'),
     AWS_SECRET_ACCESS_KEY: z.string().min(1, 'expected an AWS secret access key'),
   })
+  .superRefine(({ ACCESS, PUBLIC_URL }, context) => {
+    if (ACCESS === 'open' || isSafeOrigin(PUBLIC_URL)) return
+    // Else whoever opens a job by another name, or over http, decides where its worker calls and where links lead, for all who join.
+    const message = 'expected the https origin of this edge, because ACCESS is keys: https://api.example.com'
+    context.addIssue({ code: 'custom', path: ['PUBLIC_URL'], message })
+  })
   .superRefine(({ MODELS, MODEL_ALIASES }, context) => {
     const ids = MODELS.map(({ id }) => id)
     const wrong = (message: string) => context.addIssue({ code: 'custom', path: ['MODEL_ALIASES'], message })
@@ -87,6 +93,10 @@ const Settings = z
         wrong(`${JSON.stringify(alias)} leads to ${JSON.stringify(id)}, expected one of ${ids.join(', ')}`)
     }
   })
+
+/** https, or http on this very machine. */
+const isSafeOrigin = (origin: string): boolean =>
+  origin.startsWith('https://') || /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(origin)
 
 export interface Config {
   /** Model cards by id, the default first. */

@@ -27,6 +27,9 @@ const EXPOSED_HEADERS = [
   ...RATE_LIMIT_HEADERS,
 ].join()
 
+/** A year, as preload lists ask; of this host alone, because others of the domain may be somebody else's. */
+const HSTS = 'max-age=31536000'
+
 /** Beside the API itself, what a page of another origin reads to find its way. */
 export const OPEN_DOCUMENTS = ['/openapi.json', '/healthz', '/readyz']
 
@@ -51,6 +54,7 @@ export function envelope(metrics: EdgeMetrics, log: RequestLog): MiddlewareHandl
     const { headers } = c.res
     headers.set('x-request-id', c.get('requestId'))
     headers.set('x-content-type-options', 'nosniff')
+    if (c.req.url.startsWith('https:')) headers.set('strict-transport-security', HSTS)
     if (c.req.path.startsWith('/v1/') || OPEN_DOCUMENTS.includes(c.req.path)) {
       // Open to any origin: callers are known by API key, never by cookie. Preflight requests are answered by hono's `cors`.
       headers.set('access-control-allow-origin', '*')

@@ -77,7 +77,7 @@ export async function submitWork(
     ...(webhook === undefined ? {} : { webhook }),
     ...(memory ? { memory } : {}),
     reuse,
-    callbackUrl: parseEnv(env).callbackUrl ?? linkOrigin(env, url),
+    callbackUrl: new URL(url).origin,
     traceparent: traceparentOf(trace),
   }
   const reply = await env.CACHE_ENTRY.getByName(entry).resolve(spec, mayOpen)

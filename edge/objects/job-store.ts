@@ -37,6 +37,7 @@ export interface JobSpec {
   memory?: { key: string; mayRecall: boolean }
   /** How far it may be answered from cache. */
   reuse: Reuse
+  /** Origin that the opener's request was sent to: for workers and links where the edge has no address of its own (`PUBLIC_URL`). */
   callbackUrl: string
   traceparent?: string
 }

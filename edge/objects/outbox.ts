@@ -155,15 +155,17 @@ export class Outbox {
   }
 
   async #message(spec: JobSpec, traceparent: string | undefined): Promise<WorkMessage> {
-    const { id, parameters, lane, tenant, callbackUrl } = spec
+    const { id, parameters, lane, tenant } = spec
+    const { callbackUrl, publicUrl, callbackSecret } = parseEnv(this.#env)
     const common = {
       version: 1 as const,
       jobId: id,
       lane,
       tenant,
       deadline: latestDeadline(this.#store),
-      callbackUrl,
-      callbackKey: await callbackKey(parseEnv(this.#env).callbackSecret, id),
+      // Our own setting before what the opener's request was sent to: who joins must not depend on who came first.
+      callbackUrl: callbackUrl ?? publicUrl ?? spec.callbackUrl,
+      callbackKey: await callbackKey(callbackSecret, id),
       ...(traceparent === undefined ? {} : { traceparent }),
     }
     return isScoring(parameters) ? { ...common, parameters } : { ...common, parameters }

@@ -52,5 +52,17 @@ export const DEPLOYMENTS: Readonly<Record<DeploymentName, Deployment>> = {
   },
 }
 
+/**
+ * A deployment whose workers call the edge of its own environment and nobody else: `PUBLIC_URL` of its variables.
+ *
+ * @param toml  text of wrangler.toml
+ * @returns     the deployment as it was where it says so itself, or nothing is set there yet
+ */
+export function withOwnEdge(deployment: Deployment, toml: string): Deployment {
+  const [, variables = ''] = toml.split(`[env.${deployment.name}.vars]\n`)
+  const url = /^PUBLIC_URL = "(.*)"$/m.exec(variables)?.[1] ?? ''
+  return url === '' || deployment.edgeOrigins !== undefined ? deployment : { ...deployment, edgeOrigins: [url] }
+}
+
 /** CloudWatch namespace of what the workers of a deployment publish. */
 export const metricsNamespace = (deployment: Deployment): string => `ParmEdge/${deployment.name}`

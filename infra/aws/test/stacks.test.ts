@@ -7,7 +7,7 @@ import { Queue } from 'aws-cdk-lib/aws-sqs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LIMITS } from '../../../shared/limits.ts'
 import { SCALE_IN, shareWanted, wantedTasks } from '../../scaling-policy.ts'
-import { DEPLOYMENTS } from '../deployment.ts'
+import { DEPLOYMENTS, withOwnEdge } from '../deployment.ts'
 import { checkedApp, parmEdgeApp } from '../parm-edge-app.ts'
 
 const { production } = DEPLOYMENTS
@@ -168,6 +168,16 @@ describe('the fleet', () => {
     const names = task?.ContainerDefinitions[0]?.Environment.map(({ Name }) => Name) ?? []
     expect(names).toContain('PARM_QUEUE_URL_INTERACTIVE')
     expect(names.filter((name) => name.startsWith('PARM_') && !config.includes(`  ${name}: `))).toEqual([])
+  })
+
+  it('lets its workers call the edge that its environment in wrangler.toml names, and no other', () => {
+    const toml =
+      '[env.staging.vars]\nPUBLIC_URL = "https://s.example.com"\n[env.production.vars]\nPUBLIC_URL = "https://p.example.com"\n'
+    expect(withOwnEdge(production, toml).edgeOrigins).toEqual(['https://p.example.com'])
+    expect(withOwnEdge({ ...production, edgeOrigins: ['https://own.example.com'] }, toml).edgeOrigins).toEqual([
+      'https://own.example.com',
+    ])
+    expect(withOwnEdge(production, toml.replaceAll(/https.*com/g, '')).edgeOrigins).toBeUndefined()
   })
 
   it('tells its workers where spans go and which edges they may call, where a deployment says so', () => {

@@ -10,7 +10,7 @@ export const OPERATOR_KEY = 'operator_of_this_test'
 /** An edge that asks for keys, with the same objects behind it as the test's own. */
 export async function closedEdge(): Promise<(path: string, init?: RequestInit) => Promise<Response>> {
   const hash = await sha256Hex(new TextEncoder().encode(OPERATOR_KEY))
-  const env: Env = { ...bindings, ACCESS: 'keys', ADMIN_KEY_SHA256: hash }
+  const env: Env = { ...bindings, ACCESS: 'keys', PUBLIC_URL: ORIGIN, ADMIN_KEY_SHA256: hash }
   const app = createApp()
   return async (path, init = {}) => app.request(ORIGIN + path, init, env)
 }
