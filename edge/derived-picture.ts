@@ -4,6 +4,7 @@ import { CONTENT_TYPES, type PictureType, sizeText } from '../shared/picture-for
 import { sha256Hex } from './bytes.ts'
 import type { Env } from './env.ts'
 import { encodePicture, type PictureTarget } from './picture-codec.ts'
+import { isTakenDown } from './taken-down.ts'
 
 /** A stored picture in any format, under the hash of its own bytes. */
 export interface PictureRef extends Omit<ImageRef, 'contentType'> {
@@ -38,6 +39,6 @@ export async function derivedPicture(env: Env, image: ImageRef, target: PictureT
 /** @throws AppError image_not_found */
 export async function storedBytes(env: Env, { sha256 }: Pick<PictureRef, 'sha256'>): Promise<Uint8Array<ArrayBuffer>> {
   const stored = await env.IMAGES.get(sha256)
-  if (!stored) throw new AppError('image_not_found', `The image ${sha256} is no longer stored`)
+  if (!stored || isTakenDown(stored)) throw new AppError('image_not_found', `The image ${sha256} is no longer stored`)
   return new Uint8Array(await stored.arrayBuffer())
 }

@@ -28,7 +28,7 @@ const backlog = new Backlog()
  * The way of every checked request to its job: content policy, Idempotency-Key, backlog, submission.
  *
  * @param asked  everything the request asks for, route included
- * @param keySuffix  tells apart the several jobs of one request with an Idempotency-Key
+ * @param keySuffix  tells apart the several jobs of one request with an Idempotency-Key; begins with what no key may hold
  * @throws AppError what these four refuse
  */
 export async function takeIn(

@@ -21,6 +21,7 @@ import { sizesOf } from './picture-codec.ts'
 import { ImageRequest, JobRequest, ParmOptions } from './request-schema.ts'
 import {
   CachePurge,
+  ErasedTenant,
   GenerationSummary,
   Health,
   ImageDatum,
@@ -33,6 +34,7 @@ import {
   Readiness,
   RevisionPurge,
   StreamFailure,
+  TakenDown,
   Usage,
   WebhookSecret,
 } from './response-schema.ts'
@@ -99,6 +101,8 @@ const SCHEMAS = {
   KeyRequest,
   BudgetRequest,
   CachePurge,
+  ErasedTenant,
+  TakenDown,
   RevisionPurge,
   ApiKey,
   KeyLimits,

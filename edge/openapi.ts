@@ -516,6 +516,22 @@ export function openApiDocument(models: readonly ModelCard[], aliases: readonly 
             ...failures('tenant_not_found', 'unauthorized'),
           },
         },
+        delete: {
+          operationId: 'eraseTenant',
+          summary: 'Forgets a tenant: keys, budget, requests and their prompts. What is under way is given up.',
+          security: OPERATOR,
+          parameters: [tenantParameter],
+          responses: { 200: ok('Done.', json('ErasedTenant')), ...failures('tenant_not_found', 'unauthorized') },
+        },
+      },
+      '/admin/v1/images/{sha256}': {
+        delete: {
+          operationId: 'takeDownImage',
+          summary: 'Removes a picture and what was made of it, and keeps it from being stored again.',
+          security: OPERATOR,
+          parameters: [inPath('sha256', Sha256Hex, "The picture's hash.")],
+          responses: { 200: ok('Done.', json('TakenDown')), ...failures('image_not_found', 'unauthorized') },
+        },
       },
       '/admin/v1/tenants/{tenant}/budget': {
         put: {

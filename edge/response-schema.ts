@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { ACCESS_MODES } from '../shared/api-key.ts'
+import { ACCESS_MODES, TenantName } from '../shared/api-key.ts'
 import { ERROR_CODES } from '../shared/error-code.ts'
 import { JobId, Sha256Hex, WIN_REASONS } from '../shared/job.ts'
 import { Degraded, JobRecord, JobSnapshot } from '../shared/job-record.ts'
@@ -147,6 +147,20 @@ export const CachePurge = z.strictObject({
   purged: z.boolean().meta({ description: 'false: nothing was kept.' }),
 })
 export type CachePurge = z.infer<typeof CachePurge>
+
+export const ErasedTenant = z.strictObject({
+  tenant: TenantName,
+  /** Requests that were under way. */
+  canceledJobs: z.int().min(0),
+})
+export type ErasedTenant = z.infer<typeof ErasedTenant>
+
+export const TakenDown = z.strictObject({
+  sha256: Sha256Hex,
+  /** Objects that were removed: the picture and what was made of it. */
+  removed: z.int().min(0),
+})
+export type TakenDown = z.infer<typeof TakenDown>
 
 export const RevisionPurge = z.strictObject({
   revision: Sha256Hex,

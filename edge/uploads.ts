@@ -1,3 +1,5 @@
+import { isTakenDown } from './taken-down.ts'
+
 /**
  * Pictures that callers send to have them scored. They lie in the bucket of the images, by the hash of their bytes too, but
  * under a name of their own, so that nobody can have files served from here; a lifecycle rule of the bucket drops them after
@@ -16,11 +18,14 @@ export async function storeUpload(bucket: R2Bucket, sha256: string, bytes: Uint8
 
 /** @returns an upload, or a picture made here */
 export async function findPicture(bucket: R2Bucket, sha256: string): Promise<R2ObjectBody | undefined> {
-  return (await bucket.get(uploadOf(sha256))) ?? (await bucket.get(sha256)) ?? undefined
+  const upload = await bucket.get(uploadOf(sha256))
+  if (upload) return upload
+  const made = await bucket.get(sha256)
+  return made === null || isTakenDown(made) ? undefined : made
 }
 
 /** The first bytes of a picture made here, where a file says what it is. */
 export async function headOfPicture(bucket: R2Bucket, sha256: string, length: number): Promise<Uint8Array | undefined> {
   const stored = await bucket.get(sha256, { range: { offset: 0, length } })
-  return stored ? new Uint8Array(await stored.arrayBuffer()) : undefined
+  return stored && !isTakenDown(stored) ? new Uint8Array(await stored.arrayBuffer()) : undefined
 }

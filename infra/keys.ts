@@ -13,6 +13,7 @@ const USAGE = `npm run keys -- COMMAND
   create TENANT [--scopes generate,read] [--note TEXT] [--requests 60] [--window 60] [--jobs 8]
                                         makes an API key; it is printed once and kept as a hash
   show TENANT                           keys, budget and spending
+  erase TENANT                          forgets keys, budget, requests and their prompts; what is under way is given up
   revoke TENANT KEY_ID                  the key opens nothing from now on
   budget TENANT ROW_STEPS [--window 86400]
                                         bounds the row-steps of new work in each window; "none" takes the bound away
@@ -85,6 +86,11 @@ async function obey(
       for (const line of accountLines(await edge.account(name))) console.log(line)
       return
     }
+    case 'erase': {
+      const { tenant, canceledJobs } = await edge.erase(name)
+      console.log(`tenant ${tenant} is forgotten; ${canceledJobs} requests under way were given up`)
+      return
+    }
     case 'revoke': {
       const { id, revokedAt = 0 } = await edge.revokeKey(name, named('KEY_ID', KeyId, subject))
       console.log(`key ${id} opens nothing since ${new Date(revokedAt).toISOString()}`)
@@ -103,7 +109,7 @@ async function obey(
       return
     }
     default:
-      throw wrong(`expected one of operator, create, show, revoke, budget, got ${JSON.stringify(command)}`)
+      throw wrong(`expected one of operator, create, show, erase, revoke, budget, got ${JSON.stringify(command)}`)
   }
 }
 

@@ -13,6 +13,7 @@ export const jobEventsRoute = (id: string): string => `${jobRoute(id)}/events`
 export const scoreRoute = (id: string): string => `/v1/scores/${segment(id)}`
 
 export const tenantRoute = (tenant: string): string => `/admin/v1/tenants/${segment(tenant)}`
+export const adminImageRoute = (sha256: string): string => `/admin/v1/images/${segment(sha256)}`
 export const tenantBudgetRoute = (tenant: string): string => `${tenantRoute(tenant)}/budget`
 export const tenantKeysRoute = (tenant: string): string => `${tenantRoute(tenant)}/keys`
 export const tenantKeyRoute = (tenant: string, keyId: string): string => `${tenantKeysRoute(tenant)}/${segment(keyId)}`

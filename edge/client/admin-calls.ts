@@ -1,6 +1,13 @@
 import type { ApiKey, CreatedApiKey, TenantAccount } from '../../shared/api-key.ts'
-import { tenantBudgetRoute, tenantKeyRoute, tenantKeysRoute, tenantRoute } from '../../shared/routes.ts'
+import {
+  adminImageRoute,
+  tenantBudgetRoute,
+  tenantKeyRoute,
+  tenantKeysRoute,
+  tenantRoute,
+} from '../../shared/routes.ts'
 import type { BudgetRequest, KeyRequest } from '../admin-schema.ts'
+import type { ErasedTenant, TakenDown } from '../response-schema.ts'
 import { named } from './names.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -26,6 +33,18 @@ export class AdminCalls {
   async account(tenant: string, options: CallOptions = {}): Promise<TenantAccount> {
     const path = tenantRoute(named('tenant', tenant))
     return this.#transport.json('TenantAccount', { method: 'GET', path, ...options })
+  }
+
+  /** Keys, budget, requests and their prompts; what is under way is given up. */
+  async erase(tenant: string, options: CallOptions = {}): Promise<ErasedTenant> {
+    const path = tenantRoute(named('tenant', tenant))
+    return this.#transport.json('ErasedTenant', { method: 'DELETE', path, ...options })
+  }
+
+  /** Removes a picture, by its hash, and keeps it from being stored again. */
+  async takeDown(sha256: string, options: CallOptions = {}): Promise<TakenDown> {
+    const path = adminImageRoute(named('sha256', sha256))
+    return this.#transport.json('TakenDown', { method: 'DELETE', path, ...options })
   }
 
   async setBudget(tenant: string, request: BudgetRequest, options: CallOptions = {}): Promise<TenantAccount> {

@@ -3,7 +3,16 @@ import { ApiKey, CreatedApiKey, TenantAccount } from '../../shared/api-key.ts'
 import { JobEvent } from '../../shared/job-event.ts'
 import { CandidateList, JobImages, JobList, JobRecord, VerdictLedger } from '../../shared/job-record.ts'
 import { ScoreRecord } from '../../shared/score-record.ts'
-import { Health, ImageResponse, ImageStreamEvent, ModelList, Readiness, WebhookSecret } from '../response-schema.ts'
+import {
+  ErasedTenant,
+  Health,
+  ImageResponse,
+  ImageStreamEvent,
+  ModelList,
+  Readiness,
+  TakenDown,
+  WebhookSecret,
+} from '../response-schema.ts'
 import type { AnswerName } from './transport.ts'
 
 /** Apart from the client, so that a page which trusts its own service need not load the schemas. */
@@ -24,6 +33,8 @@ const SCHEMAS: Readonly<Record<AnswerName, z.ZodType>> = {
   ApiKey,
   CreatedApiKey,
   TenantAccount,
+  ErasedTenant,
+  TakenDown,
 }
 
 /**

@@ -36,6 +36,8 @@ export type AnswerName =
   | 'ApiKey'
   | 'CreatedApiKey'
   | 'TenantAccount'
+  | 'ErasedTenant'
+  | 'TakenDown'
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined

@@ -2,6 +2,7 @@ import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
 import { jobObjectName, siblingJobId } from '../job-id.ts'
 import { revisionPurgedAt } from '../purged-revisions.ts'
+import { isTakenDown } from '../taken-down.ts'
 import type { JoinReply, KeptResult } from './job.ts'
 import { asHit, isOfScores, type WorkSnapshot } from './job-snapshot.ts'
 import type { JobSpec, Reuse } from './job-store.ts'
@@ -202,7 +203,9 @@ export class CacheEntry extends DurableObject<Env> {
     if (now - this.#foundGoodAt < KEPT_CHECK_MS) return true
     const [isStored, purgedAt = 0] = await Promise.all([
       // Scores are whole without the pictures.
-      'image' in result ? this.env.IMAGES.head(result.image.sha256).then((stored) => stored !== null) : true,
+      'image' in result
+        ? this.env.IMAGES.head(result.image.sha256).then((stored) => stored !== null && !isTakenDown(stored))
+        : true,
       revisionPurgedAt(this.env.IMAGES, parameters.revision),
     ])
     if (!isStored || finishedAt <= purgedAt) return false

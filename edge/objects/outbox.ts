@@ -69,7 +69,7 @@ export class Outbox {
       await this.#send(delivery)
       this.#store.removeDelivery(id)
     } catch (error) {
-      console.warn(JSON.stringify({ at: 'outbox', jobId, kind, subject, tries, error: String(error) }))
+      console.warn(JSON.stringify({ at: 'outbox', jobId, kind, subject, tries, error: wordsOf(error) }))
       if (kind === 'webhook' && tries > WEBHOOK_WAITS_MINUTES.length) this.#store.removeDelivery(id)
     } finally {
       this.#underWay.delete(id)
@@ -170,6 +170,15 @@ export class Outbox {
     }
     return isScoring(parameters) ? { ...common, parameters } : { ...common, parameters }
   }
+}
+
+/** With what lies behind it: "SQS cannot be reached" alone says nothing of why. */
+function wordsOf(error: unknown): string {
+  const causes: string[] = []
+  for (let one = error; one !== undefined && causes.length < 5; one = one instanceof Error ? one.cause : undefined) {
+    causes.push(String(one))
+  }
+  return causes.join('; because ')
 }
 
 /** @returns how long to wait after the `tries`-th try, 1, 2, 3 … */

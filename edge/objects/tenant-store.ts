@@ -136,6 +136,20 @@ export class TenantStore {
     this.#isReady = true
   }
 
+  /** After all tables were dropped. */
+  forget(): void {
+    this.#isReady = false
+  }
+
+  /** Of requests that have not ended, at most `most`, the oldest first. */
+  openJobs(most: number): string[] {
+    const rows = this.#sql.exec<{ id: string }>(
+      "SELECT id FROM job WHERE status = 'open' ORDER BY created_at LIMIT ?",
+      most,
+    )
+    return rows.toArray().map(({ id }) => id)
+  }
+
   #hasTable(name: string): boolean {
     return this.#sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', name).toArray().length > 0
   }

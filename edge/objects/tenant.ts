@@ -54,6 +54,11 @@ export type IdempotencyReply =
   | { outcome: 'repeat'; jobId: string; cache: CacheOutcome | null }
   | { outcome: 'refused'; refusal: Refusal }
 
+/** When the tenant was erased, milliseconds since the epoch: all that is kept of one that was. */
+const ERASED_AT = 'erasedAt'
+/** Requests under way that are ended when their tenant is erased; more than any key may have. */
+const MOST_ERASED = 10_000
+
 /**
  * The books of one tenant: its keys, what they may do and have done, its budget, and the list of its jobs. The object's
  * name is the tenant. Being one object per tenant it counts exactly, whichever of Cloudflare's places a request enters by.
@@ -142,7 +147,10 @@ export class Tenant extends DurableObject<Env> {
   }
 
   /** What became of requests; told at least once, again when they end, and again when more is known of the `rowSteps` that they owe. */
-  async record(records: readonly { entry: JobEntry; rowSteps: number }[]): Promise<void> {
+  async record(told: readonly { entry: JobEntry; rowSteps: number }[]): Promise<void> {
+    const erasedAt = (await this.ctx.storage.get<number>(ERASED_AT)) ?? 0
+    const records = told.filter(({ entry }) => entry.createdAt > erasedAt)
+    if (records.length === 0) return
     this.#store.create()
     await this.#setPruning()
     this.ctx.storage.transactionSync(() => {
@@ -155,6 +163,23 @@ export class Tenant extends DurableObject<Env> {
     })
     // Only now, when it is certain.
     for (const { entry } of records) if (entry.ended) this.#underWay?.remove(entry.id)
+  }
+
+  /**
+   * Forgets the tenant: keys, budget, requests with their prompts. What is told of requests from before is not kept any more.
+   *
+   * @returns those that were under way, which are the caller's to end; undefined for a tenant that is not known
+   */
+  async erase(): Promise<string[] | undefined> {
+    if (!this.#store.exists()) return undefined
+    const open = this.#store.openJobs(MOST_ERASED)
+    await this.ctx.storage.deleteAlarm()
+    await this.ctx.storage.deleteAll()
+    this.#store.forget()
+    this.#underWay = undefined
+    this.#isPruningSet = false
+    await this.ctx.storage.put(ERASED_AT, Date.now())
+    return open
   }
 
   list(query: JobQuery): JobPage {

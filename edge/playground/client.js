@@ -10,6 +10,7 @@ var jobImagesRoute = (id) => `${jobRoute(id)}/images`;
 var jobEventsRoute = (id) => `${jobRoute(id)}/events`;
 var scoreRoute = (id) => `/v1/scores/${segment(id)}`;
 var tenantRoute = (tenant) => `/admin/v1/tenants/${segment(tenant)}`;
+var adminImageRoute = (sha256) => `/admin/v1/images/${segment(sha256)}`;
 var tenantBudgetRoute = (tenant) => `${tenantRoute(tenant)}/budget`;
 var tenantKeysRoute = (tenant) => `${tenantRoute(tenant)}/keys`;
 var tenantKeyRoute = (tenant, keyId) => `${tenantKeysRoute(tenant)}/${segment(keyId)}`;
@@ -111,6 +112,16 @@ var AdminCalls = class {
   async account(tenant, options = {}) {
     const path = tenantRoute(named("tenant", tenant));
     return this.#transport.json("TenantAccount", { method: "GET", path, ...options });
+  }
+  /** Keys, budget, requests and their prompts; what is under way is given up. */
+  async erase(tenant, options = {}) {
+    const path = tenantRoute(named("tenant", tenant));
+    return this.#transport.json("ErasedTenant", { method: "DELETE", path, ...options });
+  }
+  /** Removes a picture, by its hash, and keeps it from being stored again. */
+  async takeDown(sha256, options = {}) {
+    const path = adminImageRoute(named("sha256", sha256));
+    return this.#transport.json("TakenDown", { method: "DELETE", path, ...options });
   }
   async setBudget(tenant, request, options = {}) {
     const path = tenantBudgetRoute(named("tenant", tenant));

@@ -6,8 +6,10 @@ import { BudgetRequest, KeyRequest } from '../admin-schema.ts'
 import { apiKeyHash, newApiKey } from '../api-key.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateOperator } from '../auth.ts'
+import { jobObjectName } from '../job-id.ts'
 import type { Tenant } from '../objects/tenant.ts'
 import { readJson } from '../request-body.ts'
+import type { ErasedTenant } from '../response-schema.ts'
 
 /** `/admin/v1/tenants`: the operator's routes about keys and budgets. A key's secret is in the answer that creates it and nowhere else. */
 export const admin = new Hono<AppEnv>()
@@ -19,6 +21,14 @@ admin.get('/:tenant', async (c) => {
   const account = await books.account(tenant)
   if (!account) throw unknownTenant(tenant)
   return c.json(account)
+})
+
+admin.delete('/:tenant', async (c) => {
+  const { tenant, books } = tenantOf(c)
+  const open = await books.erase()
+  if (open === undefined) throw unknownTenant(tenant)
+  for (const id of open) await c.env.JOB.getByName(jobObjectName(id)).cancel(id, tenant)
+  return c.json({ tenant, canceledJobs: open.length } satisfies ErasedTenant)
 })
 
 admin.put('/:tenant/budget', async (c) => {

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { AppError } from '../../shared/error-code.ts'
 import { JobId, ScoreId, Sha256Hex } from '../../shared/job.ts'
+import { imageRoute } from '../../shared/routes.ts'
 import type { AppEnv } from '../app-env.ts'
 import { authenticateOperator } from '../auth.ts'
 import { invalidRequest } from '../field-problems.ts'
@@ -8,7 +9,8 @@ import type { HitMemory } from '../hit-memory.ts'
 import { jobObjectName } from '../job-id.ts'
 import { forgetMemory } from '../job-memories.ts'
 import { purgeRevision } from '../purged-revisions.ts'
-import type { CachePurge, RevisionPurge } from '../response-schema.ts'
+import type { CachePurge, RevisionPurge, TakenDown } from '../response-schema.ts'
+import { takeDown } from '../taken-down.ts'
 
 /** `/admin/v1`: makes the cache forget; jobs and images stay. */
 export function cachePurgeRoute(hitMemory: HitMemory): Hono<AppEnv> {
@@ -40,6 +42,17 @@ export function cachePurgeRoute(hitMemory: HitMemory): Hono<AppEnv> {
     if (memoryKey !== undefined) await forgetMemory(c.env.IMAGES, memoryKey)
     hitMemory.forgetAll()
     return c.json({ cacheKey, purged } satisfies CachePurge)
+  })
+  route.delete('/images/:sha256', async (c) => {
+    const sha256 = c.req.param('sha256')
+    const removed = Sha256Hex.safeParse(sha256).success ? await takeDown(c.env.IMAGES, sha256) : undefined
+    if (removed === undefined) {
+      throw new AppError('image_not_found', `There is no image ${JSON.stringify(sha256.slice(0, 80))}`)
+    }
+    // Of this place; `infra/guides/content-and-load.md` says how to empty the caches of all others.
+    await caches.default.delete(new URL(imageRoute({ sha256 }), c.req.url).href)
+    hitMemory.forgetAll()
+    return c.json({ sha256, removed } satisfies TakenDown)
   })
   return route
 }

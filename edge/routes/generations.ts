@@ -159,7 +159,7 @@ async function severalJobs(
   })
   await requireRoom(c, asked, terms)
   const settled = await Promise.allSettled(
-    asked.map((one, index) => giveUpOnLeaving(c, takeIn(c, { generations: request, index }, one, terms, `/${index}`))),
+    asked.map((one, index) => giveUpOnLeaving(c, takeIn(c, { generations: request, index }, one, terms, `\n${index}`))),
   )
   const taken = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const refused = settled.find((outcome) => outcome.status === 'rejected')

@@ -6,14 +6,16 @@ import { CONTENT_TYPES } from '../../shared/picture-format.ts'
 import type { AppEnv } from '../app-env.ts'
 import { byteRange } from '../byte-range.ts'
 import { errorResponse } from '../error-response.ts'
+import { isTakenDown } from '../taken-down.ts'
 
 /**
- * `/v1/images/:sha256`: content-addressed, so an answer never goes stale and is kept by whatever cache lies on its way. The first
+ * `/v1/images/:sha256`: content-addressed, so an answer never goes stale, unless it is taken down, and is kept by whatever cache lies on its way. The first
  * is Cloudflare's own at the place where the caller is; out of it come parts, 304 and HEAD as well.
  */
 export const images = new Hono<AppEnv>()
 
-const CACHE_CONTROL = 'public, max-age=31536000, immutable'
+/** Of a day, because a picture may be taken down; who has it asks again by its tag, which costs a few bytes. */
+const CACHE_CONTROL = 'public, max-age=86400'
 
 /** Neighbours that answer POST alone. */
 const POST_ONLY = ['generations', 'edits', 'variations']
@@ -70,7 +72,7 @@ async function lookUp(c: Context<AppEnv>, sha256: string): Promise<Kept> {
     return keptIn(cached)
   }
   const stored = await c.env.IMAGES.head(sha256)
-  if (!stored) throw notFound(sha256)
+  if (!stored || isTakenDown(stored)) throw notFound(sha256)
   return { size: stored.size, type: typeOf(stored) }
 }
 
@@ -79,7 +81,7 @@ async function open(c: Context<AppEnv>, sha256: string): Promise<Kept & { body: 
   const cached = await caches.default.match(addressOf(c))
   if (cached?.body) return { ...keptIn(cached), body: cached.body }
   const stored = await c.env.IMAGES.get(sha256)
-  if (!stored) throw notFound(sha256)
+  if (!stored || isTakenDown(stored)) throw notFound(sha256)
   const kept = { size: stored.size, type: typeOf(stored) }
   const headers = { 'cache-control': CACHE_CONTROL, ...bodyHeaders(sha256, kept.type, kept.size) }
   const [body, copy] = stored.body.tee()

@@ -9,6 +9,7 @@ import { invalidRequest } from '../field-problems.ts'
 import { jobObjectName } from '../job-id.ts'
 import { CONTROL } from '../objects/control-line.ts'
 import { decode, parseJson, readBytes } from '../request-body.ts'
+import { requirePermitted } from '../taken-down.ts'
 import { findPicture } from '../uploads.ts'
 
 /** `/internal/v1`: what workers call, every call signed with its job's own key. See shared/worker-protocol.ts. */
@@ -69,7 +70,9 @@ internal.put('/images/:sha256', async (c) => {
   if (!isPng(bytes)) {
     throw invalidRequest([{ field: '', problem: 'is not a PNG file', permitted: 'the bytes of one PNG image' }])
   }
-  if (await c.env.IMAGES.head(sha256)) return c.json({ sha256 }, 200)
+  const stored = await c.env.IMAGES.head(sha256)
+  requirePermitted(stored)
+  if (stored) return c.json({ sha256 }, 200)
   await c.env.IMAGES.put(sha256, bytes, { sha256, httpMetadata: { contentType: 'image/png' } })
   return c.json({ sha256 }, 201)
 })

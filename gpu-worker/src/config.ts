@@ -1,4 +1,5 @@
-import { availableParallelism, hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { AppError, type FieldProblem } from '../../shared/error-code.ts'
 import type { Lane } from '../../shared/job.ts'
@@ -8,7 +9,7 @@ import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts
 import { PROVIDERS, type Provider } from './models/providers.ts'
 
 export interface WorkerConfig {
-  /** Named in `started` events, claims and logs. */
+  /** Named in claims, logs and `started` events, which callers see: no name of a machine unless its operator gives it one. */
   readonly workerName: string
   /** In the order in which they are served. */
   readonly queues: readonly { readonly lane: Lane; readonly url: string }[]
@@ -39,12 +40,22 @@ export interface WorkerConfig {
   readonly metricsNamespace: string | undefined
   /** Where spans are sent; undefined: nowhere. */
   readonly traces: { readonly endpoint: string; readonly headers: Readonly<Record<string, string>> } | undefined
-  readonly log: { readonly format: LogFormat; readonly level: LogLevel }
+  readonly log: {
+    readonly format: LogFormat
+    readonly level: LogLevel
+    /** Whether prompts stand in it; they are their callers', so else only their hashes do. */
+    readonly hasPrompts: boolean
+  }
 }
 
+/** Of this process, and of no machine. */
+const DEFAULT_NAME = `worker-${randomBytes(4).toString('hex')}`
 const DEFAULT_BUNDLE = resolve(import.meta.dirname, '../bundles/emoji-96')
 
+const LOG_PROMPTS = ['no', 'yes'] as const
+
 /** Every name this worker reads, with what it expects; the SDK reads its own AWS_* names beside them. */
+
 const VARIABLES = {
   PARM_QUEUE_URL_INTERACTIVE: 'the URL of the interactive SQS queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME',
   PARM_QUEUE_URL_BATCH: 'the URL of the batch SQS queue, or nothing to serve the interactive queue alone',
@@ -69,6 +80,7 @@ const VARIABLES = {
   PARM_WORKER_NAME: '1 to 200 characters',
   PARM_LOG_FORMAT: LOG_FORMATS.join(' or '),
   PARM_LOG_LEVEL: LOG_LEVELS.join(', '),
+  PARM_LOG_PROMPTS: LOG_PROMPTS.join(' or '),
 } as const
 type Variable = keyof typeof VARIABLES
 /** What an operator's commands read (keys, doctor), often in the shell in which a worker or `redrive` is started. */
@@ -88,7 +100,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
   const batch = reader.queueUrl('PARM_QUEUE_URL_BATCH', false)
   const visibilitySeconds = reader.number('PARM_VISIBILITY_SECONDS', { min: 2, max: 900, fallback: 60 })
   const config: WorkerConfig = {
-    workerName: reader.text('PARM_WORKER_NAME', `${hostname()}-${process.pid}`, 200),
+    workerName: reader.text('PARM_WORKER_NAME', DEFAULT_NAME, 200),
     queues: [
       ...(interactive ? [{ lane: 'interactive' as const, url: interactive }] : []),
       ...(batch ? [{ lane: 'batch' as const, url: batch }] : []),
@@ -120,6 +132,7 @@ export function parseConfig(environment: Environment, isTerminal = false): Worke
     log: {
       format: reader.choice('PARM_LOG_FORMAT', LOG_FORMATS, isTerminal ? 'pretty' : 'json'),
       level: reader.choice('PARM_LOG_LEVEL', LOG_LEVELS, 'info'),
+      hasPrompts: reader.choice('PARM_LOG_PROMPTS', LOG_PROMPTS, 'no') === 'yes',
     },
   }
   checkRelations(config, reader)

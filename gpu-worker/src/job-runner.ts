@@ -33,6 +33,8 @@ export interface JobRunnerOptions {
   readonly engine: Engine
   readonly model: ServedModel
   readonly workerName: string
+  /** Whether the log may say what is asked for. Default: only its hash. */
+  readonly logsPrompts?: boolean
   readonly maxAttempts: number
   /** Jobs of a lane to hold although all slots are wanted (`admission.ts`). */
   readonly mostExtra: number
@@ -247,11 +249,12 @@ export class JobRunner {
   }
 
   #begin(lease: Lease, attempt: Attempt, reporter: EventReporter, message: WorkMessage): Promise<void> {
-    const { engine, model, workerName, onRoom } = this.#options
+    const { engine, model, workerName, logsPrompts = false, onRoom } = this.#options
     const parts: WorkParts = {
       engine,
       model,
       workerName,
+      logsPrompts,
       lane: lease.lane,
       tracing: this.#tracing,
       now: this.#now,

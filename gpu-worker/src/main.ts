@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { AppError, errorGroup } from '../../shared/error-code.ts'
 import { parseConfig, type WorkerConfig } from './config.ts'
 import { Consumer } from './consumer.ts'
@@ -101,7 +102,8 @@ class WorkerProcess {
     try {
       const metrics = (): string => this.#metrics.registry.text()
       health = await startHealthServer(this.#config.health, () => this.#health(), metrics)
-      this.#log.info('health server listening', { port: health.port })
+      const process = { host: hostname(), pid: globalThis.process.pid }
+      this.#log.info('health server listening', { port: health.port, ...process })
       await this.#serve()
       this.#lifecycle.stop()
       return EXIT.stopped
@@ -176,6 +178,7 @@ class WorkerProcess {
       engine,
       model: servedModel(bundle, meter),
       workerName,
+      logsPrompts: this.#config.log.hasPrompts,
       maxAttempts,
       mostExtra,
       edgeOrigins: this.#config.edgeOrigins,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { InvariantError } from '../../shared/error-code.ts'
 import type { JobFailure, JobMessage, JobParameters, JobResult } from '../../shared/job.ts'
@@ -33,8 +34,8 @@ export async function runPicture(
   const startedAt = now()
   const taken = takeOver(attempt, parameters, model)
   const resumedAt = taken && { resumedAt: taken.saved.spent.rowSteps }
-  const { prompt: text } = parameters
-  attempt.log.info('job started', { attempt: attempt.number, prompt: text, ...sizes(parameters), ...resumedAt })
+  const asked = parts.logsPrompts ? { prompt: parameters.prompt } : { promptSha256: shortHash(parameters.prompt) }
+  attempt.log.info('job started', { attempt: attempt.number, ...asked, ...sizes(parameters), ...resumedAt })
   // Held until the job ends, so that the engine's own preparation finds the prompt's prefix computed.
   const prompt = await attempt.trace.timed('prepare', () => model.generator.prepare(parameters.prompt))
   try {
@@ -151,6 +152,9 @@ function verifierOf(model: ServedModel, parameters: JobParameters): Verifier {
   if (verifier === undefined) throw new InvariantError(`verifier ${parameters.verifier} was accepted but is not there`)
   return verifier
 }
+
+/** Enough to find the jobs of one prompt by. */
+const shortHash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
 const sizes = ({ candidates, steps, corrections, strategy, accept }: JobParameters) => ({
   candidates,

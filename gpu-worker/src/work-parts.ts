@@ -8,6 +8,8 @@ export interface WorkParts {
   readonly engine: Engine
   readonly model: ServedModel
   readonly workerName: string
+  /** Whether the log may say what is asked for. */
+  readonly logsPrompts: boolean
   readonly lane: Lane
   readonly tracing: Pick<Tracing, 'follow' | 'forget'>
   /** Milliseconds since the epoch. */

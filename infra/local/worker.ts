@@ -44,6 +44,8 @@ export interface LocalWorker {
 const LOCAL_SETTINGS = {
   PARM_HEALTH_PORT: '0',
   PARM_LOG_FORMAT: 'json',
+  // Whoever started it asks for the pictures.
+  PARM_LOG_PROMPTS: 'yes',
   // The embedded bundle is made for processors; looking for a GPU would only print what a driver misses.
   PARM_PROVIDERS: 'cpu',
   PARM_GRACE_SECONDS: '5',

@@ -32,7 +32,9 @@ describe('the OpenAPI document', () => {
     )
     expect(operations.sort()).toEqual([
       'DELETE /admin/v1/cache/{jobId}',
+      'DELETE /admin/v1/images/{sha256}',
       'DELETE /admin/v1/revisions/{revision}/cache',
+      'DELETE /admin/v1/tenants/{tenant}',
       'DELETE /admin/v1/tenants/{tenant}/budget',
       'DELETE /admin/v1/tenants/{tenant}/keys/{keyId}',
       'DELETE /v1/jobs/{id}',

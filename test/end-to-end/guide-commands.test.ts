@@ -53,9 +53,11 @@ describe('an operator who follows the guides', () => {
     const [create = ''] = typed(/^npm run keys -- create acme/)
     const key = (await type(`${create} 2>&1`)).match(/pk_acme_\S+/)?.[0] ?? ''
     const id = await finishedJob(key)
-    const names: Record<string, string> = { JOB_ID: id, TENANT: 'acme', ROW_STEPS: '1000', ID: key.split('_')[2] ?? '' }
+    const { result } = await new ParmClient({ baseUrl: stack.url, apiKey: key }).jobs.get(id)
+    const ofKey = { TENANT: 'acme', ROW_STEPS: '1000', ID: key.split('_')[2] ?? '' }
+    const names: Record<string, string> = { JOB_ID: id, SHA256: result?.image.sha256 ?? '', ...ofKey }
     const filledIn = (command: string) =>
-      command.replaceAll(/\b(JOB_ID|TENANT|ROW_STEPS|ID)\b/g, (name) => names[name] ?? name)
+      command.replaceAll(/\b(JOB_ID|SHA256|TENANT|ROW_STEPS|ID)\b/g, (name) => names[name] ?? name)
 
     const expected: [RegExp, RegExp][] = [
       [/^npm run keys -- create TENANT/, /pk_acme_/],
@@ -64,6 +66,7 @@ describe('an operator who follows the guides', () => {
       [/^npm run keys -- show/, /the shop/],
       [/^curl/, /./],
       [/^npm run keys -- revoke/, /opens nothing since/],
+      [/^npm run keys -- erase/, /is forgotten/],
       [/^npm run redrive -- list/, /\d+ found/],
       [/^npm run redrive -- move/, /\d+ moved/],
     ]

@@ -375,6 +375,23 @@ describe('what a message may make a worker do', () => {
     await stranger.stop()
   })
 
+  it.each([
+    [false, 'promptSha256'],
+    [true, 'a red zyzzyva'],
+  ])(
+    'does not include writing what is asked for into the log, unless its operator says so: %s',
+    async (logsPrompts, words) => {
+      const job = stand.edge.openJob({ prompt: 'a red zyzzyva' })
+      const worker = stand.worker({ logsPrompts })
+      stand.send(job)
+      ;(await worker.engine.nextJob()).succeed()
+      await stand.edge.terminal(job)
+      const log = worker.lines.join()
+      expect(log).toContain(words)
+      expect(log.includes('a red zyzzyva')).toBe(logsPrompts)
+    },
+  )
+
   it('does not include writing its key into the log, whatever goes wrong', async () => {
     const worker = stand.worker()
     const jobs = [stand.edge.openJob(), stand.edge.openJob(), stand.edge.openJob({ verifier: 'llava' })]

@@ -33,6 +33,7 @@ export interface WorkerOptions {
   mostExtra?: number
   edgeOrigins?: string[]
   revision?: string
+  logsPrompts?: boolean
   now?: () => number
   connect?: typeof createEdgeClient
   whileBusy?: (work: () => Promise<void>) => Promise<void>
@@ -66,6 +67,7 @@ export class TestWorker {
       gate: this.gate,
       intake: this.intake,
       onAnswer: (headers) => this.clock.note(headers.get('date')),
+      logsPrompts: options.logsPrompts ?? false,
       ...(options.now && { now: options.now }),
       ...(options.connect && { connect: options.connect }),
       edgeOrigins: options.edgeOrigins,

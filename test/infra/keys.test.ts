@@ -110,7 +110,7 @@ describe('npm run keys', { timeout: TIMEOUT_MS }, () => {
 
   it.each([
     [['create'], 'expected TENANT, got nothing'],
-    [['sell', 'acme'], 'expected one of operator, create, show, revoke, budget, got "sell"'],
+    [['sell', 'acme'], 'expected one of operator, create, show, erase, revoke, budget, got "sell"'],
     [['budget', 'acme', 'lots'], 'rowSteps: expected a whole number, got "lots"'],
     [['revoke', 'acme', 'a', 'b'], 'expected nothing after "a", got "b"'],
     // These made a key of tenant "victim", and revoked one of tenant "tenant-a".

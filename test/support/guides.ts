@@ -31,7 +31,10 @@ export const COMMANDS: readonly { readonly is: RegExp; readonly runs: 'account' 
       is: /^aws |^npx aws-cdk|^docker |docker login|^npx wrangler (r2|secret|deployments|rollback|deploy out)/,
       runs: 'account',
     },
-    { is: /^(TAG|REGISTRY|KEY)=|^echo "\$KEY"|^unset KEY|^npm run doctor -- --env/, runs: 'account' },
+    {
+      is: /^(TAG|REGISTRY|KEY)=|^echo "\$KEY"|^unset KEY|^npm run doctor -- --env|^curl -X POST -H "Authorization: Bearer \$CF_TOKEN"|^"https:\/\/api\.cloudflare/,
+      runs: 'account',
+    },
     { is: /^npm run synth$/, runs: 'aws' },
     {
       is: /^npx wrangler deploy --dry-run --env production$|^npm run simulate -- --traces burst --out out\/burst$/,
@@ -39,7 +42,7 @@ export const COMMANDS: readonly { readonly is: RegExp; readonly runs: 'account' 
     },
     { is: /^npm run (models:sync -- --check|geneval -- --help|keys -- operator)$/, runs: 'here' },
     {
-      is: /^npm run keys -- (create|budget|show|revoke)|^curl -X DELETE|^npm run redrive -- (list|move)$/,
+      is: /^npm run keys -- (create|budget|show|erase|revoke)|^curl -X DELETE|^npm run redrive -- (list|move)$/,
       runs: 'stack',
     },
     // test/infra/release.test.ts, models-variable.test.ts, simulate.test.ts and gpu-worker/bench/bench-engine.test.ts.
