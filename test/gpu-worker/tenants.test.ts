@@ -7,13 +7,20 @@ import { requestOf } from './engine/harness.ts'
 
 /** Of a processor, where a row takes its time; milliseconds. */
 const COST = { call: 3, row: 12, picture: 8 }
+const HEAVY_PROMPT = 'blue cars'
 const UNTIL_MS = 60_000
 
 const heavy = (index: number, sentMs: number): Sent => ({
   tenant: 'flood',
   sentMs,
   slots: 32,
-  job: requestOf(`heavy-${index}`, { candidates: 32, steps: 50, strategy: 'prm', accept: 'best' }),
+  job: requestOf(`heavy-${index}`, {
+    prompt: HEAVY_PROMPT,
+    candidates: 32,
+    steps: 50,
+    strategy: 'prm',
+    accept: 'best',
+  }),
 })
 
 const light = (tenant: number, index: number): Sent => ({
@@ -28,11 +35,14 @@ async function serve(
   workers: number,
   tenants: number,
   flood: number,
-  mostExtra = DEFAULT_MOST_EXTRA,
+  { mostExtra = DEFAULT_MOST_EXTRA, heavyRow = COST.row } = {},
 ): Promise<Served[]> {
   let clock = new VirtualClock()
   const generator = new FakeGenerator()
-  generator.beforeStep = ({ owners }) => clock.advance(COST.call + COST.row * owners.length)
+  generator.beforeStep = ({ prompts }) => {
+    const rows = prompts.map((prompt) => (prompt === HEAVY_PROMPT ? heavyRow : COST.row))
+    clock.advance(rows.reduce((sum, ms) => sum + ms, COST.call))
+  }
   generator.beforeDecode = (codes) => clock.advance(COST.picture * codes.length)
   const served: Served[] = []
   let floods = flood
@@ -77,6 +87,16 @@ describe.each([
   })
 })
 
+it('others are slowed no further where rows of the flood are dearer than theirs, once a tick of theirs alone has shown it', async () => {
+  const heavyRow = 5 * COST.row
+  const [alone, beside] = [await serve(1, 1, 0), await serve(1, 1, 8, { heavyRow })]
+  expect(ofLight(beside)).toHaveLength(ofLight(alone).length)
+  const [, ...later] = ofLight(beside)
+  // Whoever comes waits until the tick under way has ended.
+  const tickOfFlood = COST.call + 8 * (heavyRow + COST.picture)
+  expect(longest(later) - tickOfFlood).toBeLessThanOrEqual(1.25 * longest(alone))
+})
+
 it('the flooding tenant loses no more than what is done for the others, and the job that was under way', async () => {
   const [alone, beside] = [await serve(1, 0, 8), await serve(1, 9, 8)]
   const oneJob = rowSteps(alone) / alone.length
@@ -87,10 +107,10 @@ it('the flooding tenant loses no more than what is done for the others, and the 
 describe('a queue that is first in, first out', () => {
   it('has others behind a flood until it is held, so more is held than one tenant may have under way', async () => {
     const alone = await serve(1, 1, 0)
-    const held = await serve(1, 1, 40, 50)
+    const held = await serve(1, 1, 40, { mostExtra: 50 })
     expect(ofLight(held)).toHaveLength(ofLight(alone).length)
     expect(longest(held)).toBeLessThanOrEqual(2.2 * longest(alone))
-    expect(ofLight(await serve(1, 1, 40, 16))).toEqual([])
+    expect(ofLight(await serve(1, 1, 40, { mostExtra: 16 }))).toEqual([])
   })
 })
 

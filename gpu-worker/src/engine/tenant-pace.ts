@@ -8,6 +8,12 @@ type Lanes = Readonly<Record<Occupied['lane'], LaneQueue>>
 /** How many times slower than alone those are who may run ahead of their share, all together: others still get on a little. */
 const SPRINT = 1.25
 
+/** So many ticks in a row may have others in them, before one shows again what a tick of the slowed tenant alone takes. */
+const MOST_TICKS_BESIDE = 16
+
+/** Weight of what the last such tick took, 0..1. */
+const ALONE_WEIGHT = 0.2
+
 /** What a tenant has, and how many times slower than alone the others may make it. */
 export interface TenantSlowdown extends TenantSlots {
   readonly slower: number
@@ -18,14 +24,19 @@ export interface TenantSlowdown extends TenantSlots {
  * time, and not even so far while it has credit, because it left its share to others before (`sprint-credit.ts`).
  *
  * Slots are shared out by steps, and a tick takes as long as all that is in it: besides its steps the verdicts of others,
- * who may be judged at every one. So what a tick took beyond `n` times what its step would take with the rows of that
- * tenant alone, where it may be slowed `n` times, is kept as an overrun. As long as one is there the others sit out, and
- * ticks of that tenant alone work it off.
+ * who may be judged at every one. So what a tick took beyond `n` times what it would take with the rows of that tenant
+ * alone, where it may be slowed `n` times, is kept as an overrun. As long as one is there the others sit out, and ticks of
+ * that tenant alone work it off. They also show what such a tick takes: steps of calls with others in them may be dearer,
+ * because previews of theirs are made and sent beside them.
  */
 export class TenantPace {
   readonly #measurements: Pick<Measurements, 'stepMsOf'>
   readonly #lanes: Lanes
   readonly #credit = new SprintCredit()
+  /** Ticks of one tenant alone: what they took over what the cost of a row says of their steps; undefined before the first. */
+  #aloneOverStep: number | undefined
+  /** Since the last of those. */
+  #ticksBeside = MOST_TICKS_BESIDE
   #overrunMs = 0
   #slowed: { readonly name: string; readonly times: number } | undefined
 
@@ -58,18 +69,33 @@ export class TenantPace {
     }
     const rows = paid.filter((one) => nameOf(one) === this.#slowed?.name).length
     const stepMs = this.#measurements.stepMsOf(rows)
-    if (this.#slowed === undefined || rows === 0 || stepMs === undefined) this.#overrunMs = 0
-    else this.#overrunMs = Math.max(0, this.#overrunMs + ms - this.#slowed.times * stepMs)
+    if (this.#slowed === undefined || rows === 0 || stepMs === undefined) {
+      this.#overrunMs = 0
+      return
+    }
+    if (rows < paid.length) this.#ticksBeside += 1
+    else this.#noteAlone(ms, stepMs)
+    // What its own verdicts take is not the others' either, but they are the ones who can wait.
+    const aloneMs = stepMs * Math.min(1, this.#aloneOverStep ?? 1)
+    this.#overrunMs = Math.max(0, this.#overrunMs + ms - this.#slowed.times * aloneMs)
   }
 
   /** Whether nobody but the tenant that is slowed too far may get a slot for the next tick; it has one. */
   isOverrun(paid: readonly Occupied[]): boolean {
-    return this.#overrunMs > 0 && paid.some((one) => nameOf(one) === this.#slowed?.name)
+    const isDue = this.#overrunMs > 0 || this.#ticksBeside >= MOST_TICKS_BESIDE
+    return isDue && paid.some((one) => nameOf(one) === this.#slowed?.name)
   }
 
   /** Of what runs, whatever should sit the next tick out. */
   sittingOut(paid: readonly Occupied[]): readonly Occupied[] {
     return this.isOverrun(paid) ? paid.filter((one) => nameOf(one) !== this.#slowed?.name) : []
+  }
+
+  #noteAlone(ms: number, stepMs: number): void {
+    this.#ticksBeside = 0
+    if (stepMs === 0) return
+    const before = this.#aloneOverStep ?? ms / stepMs
+    this.#aloneOverStep = before + ALONE_WEIGHT * (ms / stepMs - before)
   }
 
   #useCredit(shares: readonly TenantSlots[], ms: number): void {
