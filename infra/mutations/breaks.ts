@@ -268,7 +268,7 @@ const SEARCH: readonly Break[] = [
     file: `${ENGINE}/halving.ts`,
     from: 'Math.min(Math.floor(clear.length / 2)',
     to: 'Math.min(Math.ceil(clear.length / 2)',
-    tests: [`${ENGINE_TESTS}/search.test.ts`, `${ENGINE_TESTS}/strategies.test.ts`],
+    tests: [`${ENGINE_TESTS}/halving.test.ts`],
   },
   {
     what: 'halving ends the better half',

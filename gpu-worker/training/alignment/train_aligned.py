@@ -252,6 +252,18 @@ def build_stage(
     return AlignedStage(model, kind, settings, recorded, scenes, len(codes.config.tints), guiding)
 
 
+def read_aligned(config: Path) -> AlignedTraining:
+    """All tables of `configs/aligned.toml`."""
+    objective = read_settings(config, Objective, "objective")
+    guidance = read_settings(config, GuidanceSettings, "guidance")
+    return read_settings(config, AlignedTraining, "training", objective=objective, guidance=guidance)
+
+
+def released_guide(kind: str | None, weights: Path = WEIGHTS) -> tuple[str, Path] | None:
+    """The released verifier that guides as `kind`, one of `guidance.GUIDES`; none for None."""
+    return None if kind is None else (kind, weights / {"orm": "orm-ft.pt", "parm": "parm.pt"}[kind])
+
+
 def main() -> None:
     parser = stage_parser("Aligns a generator with the verdicts on its own pictures.", "aligned", minutes=20.0)
     parser.add_argument("--kind", choices=KINDS, required=True)
@@ -262,14 +274,10 @@ def main() -> None:
     parser.add_argument("--verifier", type=Path, help="its weights (weights/orm-ft.pt, weights/parm.pt)")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
-    objective = read_settings(arguments.config, Objective, "objective")
-    guidance = read_settings(arguments.config, GuidanceSettings, "guidance")
-    known = {"objective": objective, "guidance": guidance}
-    settings = overridden(read_settings(arguments.config, AlignedTraining, "training", **known), arguments)
-    guide = None
-    if arguments.guide:
-        released = {"orm": "orm-ft", "parm": "parm"}[arguments.guide]
-        guide = (arguments.guide, arguments.verifier or WEIGHTS / f"{released}.pt")
+    settings = overridden(read_aligned(arguments.config), arguments)
+    guide = released_guide(arguments.guide)
+    if guide and arguments.verifier:
+        guide = (guide[0], arguments.verifier)
     stage = build_stage(
         arguments.generator, arguments.kind, settings, arguments.rollouts, arguments.quantizer, arguments.world, guide
     )

@@ -57,3 +57,14 @@ test('is empty when all have left', () => {
   ring.leave(only)
   expect(ring.next(() => 1)).toBeUndefined()
 })
+
+test('what is given back for work that was not done is never worth more than two turns', () => {
+  const ring = new DeficitRing<Sized>()
+  ring.fit(4)
+  const [lucky, other] = [flow('lucky', 4), flow('other', 4)]
+  for (const one of [lucky, other]) ring.join(one)
+  ring.charge(lucky, -1000)
+  expect(lucky.deficit).toBe(8)
+  // Its own turn on top, and then the other's.
+  expect(serve(ring, 4)).toEqual(['lucky', 'lucky', 'lucky', 'other'])
+})
