@@ -6,9 +6,18 @@ const field = (...potentials: (number | undefined)[]) =>
 const indices = (kept: readonly { readonly index: number }[]) => kept.map(({ index }) => index)
 
 test.each([
-  [[0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4], [1, 3, 5, 6]],
-  [[0.1, 0.9, 0.2, 0.8, 0.3, 0.7], [1, 3, 5]],
-  [[0.5, 0.5, 0.5, 0.5, 0.5], [0, 1, 2]],
+  [
+    [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4],
+    [1, 3, 5, 6],
+  ],
+  [
+    [0.1, 0.9, 0.2, 0.8, 0.3, 0.7],
+    [1, 3, 5],
+  ],
+  [
+    [0.5, 0.5, 0.5, 0.5, 0.5],
+    [0, 1, 2],
+  ],
 ])('of %j the better half goes on, rounded up, of equals the lower index', (potentials, kept) => {
   const halved = halve(field(...potentials))
   expect(indices(halved.kept)).toEqual(kept)
