@@ -41,6 +41,15 @@ describe('a callback is refused with 401 when', () => {
     expect(await codeOf(response)).toBe('401 signature_invalid')
   })
 
+  it('its query is another than was signed', async () => {
+    const scripted = await painter()
+    const sha256 = await sha256Hex(TINY_PNG)
+    for (const signedPath of [storePath(sha256, 2), imagePath(sha256)]) {
+      const response = await scripted.send('PUT', storePath(sha256, 1), TINY_PNG, { signedPath })
+      expect(await codeOf(response)).toBe('401 signature_invalid')
+    }
+  })
+
   it('it was signed with the key of another job', async () => {
     const mine = await worker()
     const { id } = await submit({ prompt: 'a table' })

@@ -201,6 +201,17 @@ describe('batches of events', () => {
     expect((await look(id)).verdicts).toEqual([])
   })
 
+  it.each([-1, 1])('are refused when they name a picture of %i bytes more than is stored', async (more) => {
+    const { id } = await submit({ prompt: 'a dog' })
+    const worker = await workerFor(id)
+    await worker.claim()
+    const result = await worker.upload()
+    const image = { ...result.image, bytes: result.image.bytes + more }
+    const response = await worker.report([{ type: 'succeeded', result: { ...result, image } }])
+    expect(await codeOf(response)).toBe('400 invalid_request')
+    expect((await look(id)).status).toBe('running')
+  })
+
   it('are refused when they name an image that was not uploaded', async () => {
     const { id } = await submit({ prompt: 'a dog' })
     const worker = await workerFor(id)

@@ -264,6 +264,12 @@ describe('tenants', () => {
     expect(await refusal(await edge(`/v1/jobs/${two.id}/events${token}`))).toBe('401 unauthorized')
     expect(await refusal(await edge(`/v1/jobs/${one.id}/events?token=x`))).toBe('401 unauthorized')
     expect((await edge(`/v1/jobs/${one.id}${token}`)).status).toBe(200)
+    // The same work under a name of another's.
+    const { key: theirs } = await makeKey(edge, 'other')
+    const joined = await accepted(await ask(theirs, { prompt: 'a fork' }))
+    expect(joined.cache).toBe('collapsed')
+    const ofTwo = new URL(two.eventsUrl).search
+    expect(await refusal(await edge(`/v1/jobs/${joined.id}/events${ofTwo}`))).toBe('401 unauthorized')
     const cancel = await edge(`/v1/jobs/${two.id}${new URL(two.eventsUrl).search}`, { method: 'DELETE' })
     expect(await refusal(cancel)).toBe('401 unauthorized')
   })
