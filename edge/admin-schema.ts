@@ -19,6 +19,10 @@ export const KeyRequest = z
       `a string of at most ${LIMITS.keyNoteChars} characters`,
       "The operator's own words. Default: none.",
     ).optional(),
+    expiresInDays: integer(
+      LIMITS.keyDays,
+      'Days until the key opens nothing any more. Default: it never expires.',
+    ).optional(),
     requests: integer(
       LIMITS.keyRequests,
       `Requests for pictures in one window; the bucket holds as many. Default: ${LIMITS.keyRequests.default}.`,

@@ -11,6 +11,7 @@ const USAGE = `npm run keys -- COMMAND
 
   operator                              makes an operator's key and prints what wrangler.toml must hold of it
   create TENANT [--scopes generate,read] [--note TEXT] [--requests 60] [--window 60] [--jobs 8]
+         [--expires DAYS]
                                         makes an API key; it is printed once and kept as a hash
   show TENANT                           keys, budget and spending
   erase TENANT                          forgets keys, budget, requests and their prompts; what is under way is given up
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
       requests: text,
       window: text,
       jobs: text,
+      expires: text,
       help: { type: 'boolean' },
     },
   })
@@ -62,6 +64,7 @@ interface Limits {
   readonly requests?: string
   readonly window?: string
   readonly jobs?: string
+  readonly expires?: string
 }
 
 async function obey(
@@ -77,6 +80,7 @@ async function obey(
         ...integer('requests', values.requests),
         ...integer('windowSeconds', values.window),
         ...integer('concurrentJobs', values.jobs),
+        ...integer('expiresInDays', values.expires),
       })
       console.error(`Key ${created.id} of ${created.tenant}: ${created.scopes.join(', ')}. It is not shown again:`)
       console.log(created.key)

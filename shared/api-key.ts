@@ -37,6 +37,8 @@ export const ApiKey = z.strictObject({
   note: z.string().max(LIMITS.keyNoteChars),
   limits: KeyLimits,
   createdAt: Instant,
+  /** From when on it opens nothing; absent: never. */
+  expiresAt: Instant.optional(),
   /** Present once it opens nothing any more. */
   revokedAt: Instant.optional(),
 })

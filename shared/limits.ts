@@ -46,6 +46,7 @@ export const LIMITS = {
   attemptLeaseMs: 15_000,
   /** An API key's token bucket: how many requests, in how long. A day is the longest anybody calls a rate. */
   keyRequests: { min: 1, max: 1_000_000, default: 60 },
+  keyDays: { min: 1, max: 3650 },
   keyWindowSeconds: { min: 1, max: 86_400, default: 60 },
   /** Jobs of one key under way at once. */
   keyConcurrentJobs: { min: 1, max: 10_000, default: 8 },

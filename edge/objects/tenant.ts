@@ -90,6 +90,10 @@ export class Tenant extends DurableObject<Env> {
       return refused({ code: 'unauthorized', message: `The API key ${why}; send one as \`Authorization: Bearer KEY\`` })
     }
     const { key, bucket } = known
+    if (key.expiresAt !== undefined && key.expiresAt <= Date.now()) {
+      const message = `The API key ${key.id} has expired; send another one as \`Authorization: Bearer KEY\``
+      return refused({ code: 'unauthorized', message })
+    }
     if (!key.scopes.includes(scope)) {
       const message = `The API key ${key.id} has no scope ${scope}; it has ${key.scopes.join(', ')}`
       return refused({ code: 'forbidden', message })

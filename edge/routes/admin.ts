@@ -11,6 +11,8 @@ import type { Tenant } from '../objects/tenant.ts'
 import { readJson } from '../request-body.ts'
 import type { ErasedTenant } from '../response-schema.ts'
 
+const DAY_MS = 86_400_000
+
 /** `/admin/v1/tenants`: the operator's routes about keys and budgets. A key's secret is in the answer that creates it and nowhere else. */
 export const admin = new Hono<AppEnv>()
 
@@ -47,6 +49,7 @@ admin.post('/:tenant/keys', async (c) => {
   const { tenant, books } = tenantOf(c)
   const request = await readJson(c.req.raw, KeyRequest, LIMITS.requestBodyBytes)
   const { keyId, key } = newApiKey(tenant)
+  const now = Date.now()
   const record: ApiKey = {
     id: keyId,
     tenant,
@@ -57,7 +60,8 @@ admin.post('/:tenant/keys', async (c) => {
       windowSeconds: request.windowSeconds ?? LIMITS.keyWindowSeconds.default,
       concurrentJobs: request.concurrentJobs ?? LIMITS.keyConcurrentJobs.default,
     },
-    createdAt: Date.now(),
+    createdAt: now,
+    ...(request.expiresInDays === undefined ? {} : { expiresAt: now + request.expiresInDays * DAY_MS }),
   }
   await books.addKey(record, await apiKeyHash(key))
   c.header('cache-control', 'no-store')

@@ -16,9 +16,10 @@ export function accountLines({
   return [`${tenant}: ${bound}; ${held}`, ...keys.map(keyLine)]
 }
 
-function keyLine({ id, scopes, note, limits, createdAt, revokedAt }: ApiKey): string {
+function keyLine({ id, scopes, note, limits, createdAt, expiresAt, revokedAt }: ApiKey): string {
   const { requests, windowSeconds, concurrentJobs } = limits
-  const state = revokedAt === undefined ? '' : `  revoked ${day(revokedAt)}`
+  const expiry = expiresAt === undefined ? '' : `  expires ${day(expiresAt)}`
+  const state = revokedAt === undefined ? expiry : `  revoked ${day(revokedAt)}`
   const what = `${scopes.join(',')}  ${requests}/${windowSeconds} s  ${concurrentJobs} jobs`
   return `  ${id}  made ${day(createdAt)}  ${what}${state}${note === '' ? '' : `  ${note}`}`
 }

@@ -147,6 +147,21 @@ describe('a key', () => {
     expect(same.status).toBe('queued')
   })
 
+  it('opens nothing once it has expired', async () => {
+    const { key, expiresAt = 0, createdAt } = await makeKey(edge, 'acme', { expiresInDays: 2 })
+    expect(expiresAt - createdAt).toBe(2 * 86_400_000)
+    expect((await ask(key)).status).toBe(202)
+    vi.spyOn(Date, 'now').mockReturnValue(expiresAt)
+    const response = await ask(key)
+    expect(await response.clone().text()).toContain('has expired')
+    expect(await refusal(response)).toBe('401 unauthorized')
+    vi.restoreAllMocks()
+    for (const expiresInDays of [0, 1.5, 3651]) {
+      const asked = edge(tenantKeysRoute('acme'), asJson({ expiresInDays }, operator))
+      expect(await refusal(await asked)).toBe('400 invalid_request')
+    }
+  })
+
   it('with the scope read may look and nothing else', async () => {
     const writer = await makeKey(edge, 'acme', { scopes: ['generate'] })
     const reader = await makeKey(edge, 'acme', { scopes: ['read'] })
@@ -234,6 +249,8 @@ describe('tenants', () => {
     expect(hit).toMatchObject({ cache: 'hit', status: 'succeeded', result: { cost: { rowSteps: 0 } } })
     expect(hit.id).not.toBe(first.id)
     expect(hit.labels).toBeUndefined()
+    // Nor are they those of a later request of the same tenant.
+    expect((await accepted(await ask(mine.key))).labels).toBeUndefined()
     const again = await accepted(await ask(theirs.key))
     expect(again.id).toBe(hit.id)
     const look = (id: string) => edge(`/v1/jobs/${id}`, { headers: bearer(theirs.key) })
@@ -244,10 +261,11 @@ describe('tenants', () => {
   it.each(['constructor', '__proto__', 'toString'])('may be called %s and be answered from cache', async (name) => {
     const mine = await makeKey(edge, 'acme')
     const theirs = await makeKey(edge, name)
-    const first = await accepted(await ask(mine.key))
+    const first = await accepted(await ask(mine.key, { prompt: 'a spoon', labels: { customer: 'secret' } }))
     await (await workerFor(first.id)).finish()
     const hit = await accepted(await ask(theirs.key))
     expect(hit).toMatchObject({ cache: 'hit', status: 'succeeded' })
+    expect(JSON.stringify(hit)).not.toContain('secret')
     expect((await accepted(await ask(theirs.key))).id).toBe(hit.id)
     expect((await accepted(await ask(mine.key))).id).toBe(first.id)
   })
