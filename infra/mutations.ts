@@ -11,7 +11,7 @@ import { broken } from './mutations/broken.ts'
 const USAGE = `npm run mutations -- [--only WORDS]
 
 Applies each deliberate break of infra/mutations/breaks.ts to a copy of the code and runs the tests that should notice. Prints
-who did; ends with 1 where nobody noticed.
+who did; ends with 1 where nobody noticed and nothing explains why.
   --only  those whose description holds these words`
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -46,13 +46,14 @@ async function main(): Promise<number> {
     const unnoticed: string[] = []
     for (const one of chosen) {
       const by = await noticedBy(copy, one)
-      console.log(
-        `${by === undefined ? 'NOT NOTICED' : 'noticed    '}  ${one.what}${by === undefined ? '' : `  (${by})`}`,
-      )
-      if (by === undefined) unnoticed.push(one.what)
+      const { what, explanation } = one
+      const why = explanation === undefined ? '' : `: ${explanation}`
+      console.log(by === undefined ? `NOT NOTICED  ${what}${why}` : `noticed      ${what}  (${by})`)
+      if (by === undefined) unnoticed.push(what)
     }
     console.log(JSON.stringify({ breaks: chosen.length, noticed: chosen.length - unnoticed.length, unnoticed }))
-    return unnoticed.length === 0 ? 0 : 1
+    const explained = new Set(chosen.filter(({ explanation }) => explanation).map(({ what }) => what))
+    return unnoticed.every((what) => explained.has(what)) ? 0 : 1
   } finally {
     await rm(copy, { recursive: true })
   }
