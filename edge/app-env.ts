@@ -18,6 +18,8 @@ export interface AppEnv {
     requestId: string
     /** The request's span; set by `traceRequest`. */
     trace: TraceContext
+    /** Whether its caller asks for it to be recorded. */
+    isTraceAsked: boolean
     /** Who asks for work; set by `authenticate`. */
     caller: Caller
     /** Where the caller's key stands; undefined where none was shown. */

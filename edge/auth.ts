@@ -6,6 +6,7 @@ import type { AppEnv, Caller } from './app-env.ts'
 import { parseEnv } from './env.ts'
 import { isReadToken, READ_TOKEN_PARAMETER } from './read-token.ts'
 import { refusalError } from './refusal.ts'
+import { recordAsAsked } from './tracing.ts'
 
 /** Tenant of everybody while no keys are asked for. */
 export const OPEN_TENANT = 'anonymous'
@@ -84,6 +85,7 @@ async function callerOf(c: Context<AppEnv>, demand: Demand): Promise<Caller> {
   const reply = await c.env.TENANT.getByName(key.tenant).enter(key.keyId, await apiKeyHash(token), demand)
   if (reply.allowance) c.set('allowance', reply.allowance)
   if (reply.outcome === 'refused') throw refusalError(reply.refusal)
+  recordAsAsked(c)
   return key
 }
 

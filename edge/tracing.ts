@@ -8,15 +8,21 @@ import { type Env, traceSettings } from './env.ts'
 
 /**
  * Sets `c.var.trace`: the request's own span, in the trace that its `traceparent` names or in a new one. So every log line and
- * every job has a trace id; what is recorded of it is decided once, by who began it.
+ * every job has a trace id; what is recorded of it is decided once, by who began it. Where keys are asked for, only a caller with one
+ * has its word (`recordAsAsked`): else anybody could have every request of theirs recorded, and pay nothing for it.
  *
  * @returns ends the span, when the answer begins
  */
 export function traceRequest(c: Context<AppEnv>, startMs: number): () => void {
   const parent = readTraceparent(c.req.raw.headers.get('traceparent'))
-  const context = parent ? childOf(parent) : newTrace(traceSettings(c.env).share)
-  c.set('trace', context)
+  const { share } = traceSettings(c.env)
+  const isAsked = parent?.isSampled === true
+  const isKnown = c.env.ACCESS === 'open'
+  const own = parent ? childOf(parent) : newTrace(share)
+  c.set('trace', isAsked && !isKnown ? { ...own, isSampled: Math.random() < share } : own)
+  c.set('isTraceAsked', isAsked)
   return () => {
+    const context = c.get('trace')
     if (!context.isSampled) return
     const { method } = c.req
     const { requestId, jobId, cache } = c.var
@@ -40,6 +46,11 @@ export function traceRequest(c: Context<AppEnv>, startMs: number): () => void {
       hasFailed: status >= 500,
     })
   }
+}
+
+/** The caller has shown a key: what it asked to have recorded is. */
+export function recordAsAsked(c: Context<AppEnv>): void {
+  if (c.get('isTraceAsked')) c.set('trace', { ...c.get('trace'), isSampled: true })
 }
 
 /**

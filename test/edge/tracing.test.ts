@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../../edge/app.ts'
+import { sha256Hex } from '../../edge/bytes.ts'
 import type { Env } from '../../edge/env.ts'
 import { withSpan } from '../../edge/tracing.ts'
 import { readTraceparent } from '../../shared/trace-context.ts'
 import { bindings } from './support/api.ts'
+import { asJson, bearer } from './support/keys.ts'
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
 const CALLER = '00f067aa0ba902b7'
@@ -73,6 +75,28 @@ describe('a request', () => {
       ]),
     )
     expect(JSON.stringify(call?.span)).not.toContain('secret')
+  })
+
+  it('is recorded because its caller says so only where the caller has a key, if keys are asked for', async () => {
+    const operatorKey = 'operator_of_this_trace'
+    const closed = edge({
+      ACCESS: 'keys',
+      PUBLIC_URL: 'https://edge.test',
+      ADMIN_KEY_SHA256: await sha256Hex(new TextEncoder().encode(operatorKey)),
+      OTEL_TRACES_SAMPLER_ARG: '0',
+    })
+    for (const path of ['/v1/jobs', '/nowhere', '/healthz']) await ask(path, closed, { traceparent: SAMPLED })
+    expect(calls).toEqual([])
+    const made = await createApp().request(
+      'https://edge.test/admin/v1/tenants/traced/keys',
+      asJson({}, bearer(operatorKey)),
+      closed,
+    )
+    const { key } = (await made.json()) as { key: string }
+    await ask('/v1/jobs', closed, { ...bearer(key), traceparent: SAMPLED })
+    expect(calls.map(({ span }) => [span.traceId, span.parentSpanId, span.name])).toEqual([
+      [TRACE_ID, CALLER, 'GET /v1/jobs'],
+    ])
   })
 
   it('without a trace begins one, of which the share that is asked for is recorded', async () => {
