@@ -183,7 +183,10 @@ export class CacheEntry extends DurableObject<Env> {
   async #hitFor(spec: JobSpec, state: KeptState): Promise<WorkSnapshot | undefined> {
     // A tenant may have the name of what every object inherits.
     const known = Object.hasOwn(state.ids, spec.tenant) ? state.ids[spec.tenant] : undefined
-    if (known !== undefined && !wantsOwnTicket(spec)) return asHit(state.snapshot, known)
+    if (known !== undefined && !wantsOwnTicket(spec)) {
+      const { createdAt, deadline, lane } = spec
+      return asHit(state.snapshot, known, { createdAt, deadline, lane })
+    }
     const own = await this.env.JOB.getByName(jobObjectName(state.snapshot.id)).adopt(spec)
     const current = this.#read()
     if (own && known === undefined && current.phase === 'kept' && isSame(current, state)) {
