@@ -20,9 +20,10 @@ const TOO_MUCH: [string, string, number, string][] = [
   ['POST', '/v1/images/generations', 4 * MiB, '413 body_too_large'],
   ['POST', '/v1/jobs', 4 * MiB, '413 body_too_large'],
   ['POST', '/v1/scores', 16 * MiB, '413 body_too_large'],
-  ['POST', '/internal/v1/jobs/job_none/claim', 4 * MiB, '413 body_too_large'],
-  ['POST', '/internal/v1/jobs/job_none/events', 4 * MiB, '413 body_too_large'],
-  ['PUT', `/internal/v1/images/${SHA256}`, 16 * MiB, '413 body_too_large'],
+  // Nobody signed them, so nothing is kept of their bodies, whatever they are.
+  ['POST', '/internal/v1/jobs/job_none/claim', 4 * MiB, '401 signature_invalid'],
+  ['POST', '/internal/v1/jobs/job_none/events', 4 * MiB, '401 signature_invalid'],
+  ['PUT', `/internal/v1/images/${SHA256}`, 16 * MiB, '401 signature_invalid'],
   ['PUT', '/admin/v1/tenants/acme/budget', 4 * MiB, '401 unauthorized'],
   ['POST', '/admin/v1/tenants/acme/keys', 4 * MiB, '401 unauthorized'],
   ['POST', '/v1/images/edits', 4 * MiB, '400 operation_unsupported'],
