@@ -184,8 +184,10 @@ export class CacheEntry extends DurableObject<Env> {
     // A tenant may have the name of what every object inherits.
     const known = Object.hasOwn(state.ids, spec.tenant) ? state.ids[spec.tenant] : undefined
     if (known !== undefined && !wantsOwnTicket(spec)) {
-      const { createdAt, deadline, lane } = spec
-      return asHit(state.snapshot, known, { createdAt, deadline, lane })
+      if (known === state.snapshot.id) return asHit(state.snapshot, known)
+      // When another tenant asked is nobody's business; the job knows when this one did.
+      const asked = await this.env.JOB.getByName(jobObjectName(known)).work(known, spec.tenant)
+      if (asked) return asked
     }
     const own = await this.env.JOB.getByName(jobObjectName(state.snapshot.id)).adopt(spec)
     const current = this.#read()

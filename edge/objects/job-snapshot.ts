@@ -103,15 +103,10 @@ const withoutCost = (result: WorkResult): WorkResult =>
 /**
  * The record of a finished job as the answer to a later request.
  *
- * @param id     under which that request's tenant may ask for it
- * @param asked  when and how it asked: when the opener did is nobody's business; default: as the record says
+ * @param id  under which that request's tenant may ask for it
  */
-export function asHit(
-  snapshot: WorkSnapshot,
-  id: string,
-  asked: Partial<Pick<WorkSnapshot, 'createdAt' | 'deadline' | 'lane'>> = {},
-): WorkSnapshot {
-  const common = { id, cache: 'hit' as const, ...asked }
+export function asHit(snapshot: WorkSnapshot, id: string): WorkSnapshot {
+  const common = { id, cache: 'hit' as const }
   const { result } = snapshot
   if (isOfScores(snapshot)) {
     return { ...snapshot, ...common, ...(result ? { result: scoresIn(withoutCost(result)) } : {}) }

@@ -251,12 +251,10 @@ describe('tenants', () => {
     expect(hit.labels).toBeUndefined()
     // Nor are they those of a later request of the same tenant.
     expect((await accepted(await ask(mine.key))).labels).toBeUndefined()
-    const again = await accepted(await ask(theirs.key, { prompt: 'a spoon', priority: 'batch', deadlineMs: 33_000 }))
-    expect(again.id).toBe(hit.id)
-    // When and how somebody else asked for it is nobody's business.
-    expect(again).toMatchObject({ lane: 'batch' })
-    expect(again.createdAt).toBeGreaterThanOrEqual(hit.createdAt)
-    expect(again.deadline - again.createdAt).toBe(33_000)
+    const again = await accepted(await ask(theirs.key))
+    // Also when this caller asked for it, and not when another did, which is nobody's business.
+    expect(again).toEqual(hit)
+    expect(hit.createdAt).toBeGreaterThan(first.createdAt)
     const look = (id: string) => edge(`/v1/jobs/${id}`, { headers: bearer(theirs.key) })
     expect(await accepted(await look(hit.id))).toMatchObject({ cache: 'hit', result: { cost: { rowSteps: 0 } } })
     expect(await refusal(await look(first.id))).toBe('404 job_not_found')
