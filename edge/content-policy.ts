@@ -1,6 +1,7 @@
 import { AppError } from '../shared/error-code.ts'
 import type { Config } from './config.ts'
 import KNOWN_WORDS from './playground/words.json' with { type: 'json' }
+import STYLE_WORDS from './style-words.json' with { type: 'json' }
 
 /** How long a moderation service may take; without its word nothing is drawn. */
 const MODERATION_MS = 3000
@@ -20,7 +21,10 @@ export interface Asked {
  *
  * @throws AppError `content_refused`; `moderation_unavailable` where the service does not answer as it should
  */
-export async function checkContent({ policy }: Config, { prompt, model, tenant }: Asked): Promise<void> {
+export async function checkContent(
+  { policy }: Pick<Config, 'policy'>,
+  { prompt, model, tenant }: Asked,
+): Promise<void> {
   // The phrase is not told: a list that answers questions about itself is soon known.
   if (policy.blockedPhrases.some((phrase) => says(prompt, phrase, model))) {
     throw refusal('it contains what this service does not draw')
@@ -32,43 +36,60 @@ export async function checkContent({ policy }: Config, { prompt, model, tenant }
 
 /**
  * Whether a prompt says a phrase to people or to the model. A model that knows whole words reads on past what it does not know,
- * so to it "blue xyzzy cat" is a blue cat.
+ * so to it "blue xyzzy cat" is a blue cat; and it takes out what it knows as a style, so to it "blue mint cat" is one, too.
  */
 function says(prompt: string, phrase: string, model: string): boolean {
-  const vocabulary = vocabularyOf(model)
+  const known = wordsOfModel(KNOWN_WORDS, model)
+  const styles = wordsOfModel(STYLE_WORDS, model) ?? []
   return READINGS.some((read) => {
     const wanted = read(phrase)
     if (wanted.length === 0) return false
     const words = read(prompt)
     if (holds(words, wanted)) return true
-    const isKnown = (word: string) => vocabulary?.has(word) === true
-    return wanted.every(isKnown) && holds(words.filter(isKnown), wanted)
+    if (known === undefined || !wanted.every((word) => known.includes(word))) return false
+    const left = words.filter((word) => known.includes(word))
+    return holds(left, wanted) || holds(without(left, styles), wanted)
   })
 }
 
 /**
- * Words whatever their case, their letters' encoding and what stands between them. Marks on letters are read in three ways:
- * as part of the word, as nothing, and as what ends it, which is how the embedded tokenizer reads them.
+ * Words whatever their case, their letters' encoding and what stands between them. Marks on letters are read in three ways: as
+ * part of the word, as nothing, and as what ends it. The last is how the embedded tokenizer reads, whose normaliser it follows to
+ * the letter: a capital may become a letter and a mark.
  */
 const READINGS: readonly ((text: string) => string[])[] = [
-  (text) => wordsOf(text.normalize('NFKC')),
-  (text) => wordsOf(text.normalize('NFKD').replace(/\p{M}+/gu, '')),
-  (text) => wordsOf(text.normalize('NFKC').replace(/\p{M}+/gu, ' ')),
+  (text) => wordsIn(text.normalize('NFKC').toLowerCase(), /[^\p{L}\p{N}\p{M}]+/u),
+  (text) =>
+    wordsIn(
+      text
+        .normalize('NFKD')
+        .replace(/\p{M}+/gu, '')
+        .toLowerCase(),
+      /[^\p{L}\p{N}\p{M}]+/u,
+    ),
+  (text) => wordsIn(text.normalize('NFKC').toLowerCase(), /[^\p{L}\p{N}]+/u),
 ]
 
-const wordsOf = (text: string): string[] =>
-  text
-    .toLowerCase()
-    .split(/[^\p{L}\p{N}\p{M}]+/u)
-    .filter(Boolean)
+const wordsIn = (text: string, between: RegExp): string[] => text.split(between).filter(Boolean)
 
 const holds = (words: readonly string[], wanted: readonly string[]): boolean =>
   ` ${words.join(' ')} `.includes(` ${wanted.join(' ')} `)
 
+/** Longest first, as the worker takes styles out: none hides another whose words begin with its own. */
+function without(words: readonly string[], styles: readonly (readonly string[])[]): string[] {
+  const longestFirst = styles.toSorted((a, b) => b.length - a.length)
+  const left: string[] = []
+  for (let place = 0; place < words.length; ) {
+    const style = longestFirst.find((choice) => choice.every((word, at) => words[place + at] === word))
+    if (style === undefined) left.push(words[place] as string)
+    place += style?.length ?? 1
+  }
+  return left
+}
+
 /** undefined for a model that reads any text. */
-function vocabularyOf(model: string): ReadonlySet<string> | undefined {
-  const words = (KNOWN_WORDS as Readonly<Record<string, readonly string[]>>)[model]
-  return words && new Set(words)
+function wordsOfModel<T>(of: Readonly<Record<string, T>>, model: string): T | undefined {
+  return Object.hasOwn(of, model) ? of[model] : undefined
 }
 
 async function askModeration(url: string, question: object): Promise<{ allowed: boolean; reason: string | undefined }> {

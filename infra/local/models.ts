@@ -32,12 +32,26 @@ export async function readModelCard(bundleDir: string): Promise<ModelCard> {
   throw refuse(problems.join('; '), manifest.error)
 }
 
-/** @returns the words that the model knows, undefined for one that reads any text */
-export async function readVocabulary(bundleDir: string): Promise<string[] | undefined> {
+/** What a model takes from a prompt, as far as the edge has to know it. */
+export interface Vocabulary {
+  /** All that it knows. */
+  readonly words: readonly string[]
+  /** What it takes as the picture's style wherever it stands, each in one or more of these words. */
+  readonly styles: readonly (readonly string[])[]
+}
+
+/** @returns undefined for a model that reads any text */
+export async function readVocabulary(bundleDir: string): Promise<Vocabulary | undefined> {
   const { prompt } = BundleManifest.parse(JSON.parse(await readFile(join(bundleDir, 'manifest.json'), 'utf8')))
   const { model } = JSON.parse(await readFile(join(bundleDir, prompt.tokenizer), 'utf8'))
   if (model.type !== 'WordLevel') return undefined
-  return Object.keys(model.vocab).filter((word) => /^[\p{L}\p{N}]+$/u.test(word))
+  const ids = Object.entries<number>(model.vocab)
+  const wordOf = new Map(ids.map(([word, id]) => [id, word]))
+  const choices = (prompt.styles ?? []).flatMap(({ tokens }) => tokens)
+  return {
+    words: ids.map(([word]) => word).filter((word) => /^[\p{L}\p{N}]+$/u.test(word)),
+    styles: choices.map((choice) => choice.map((id) => wordOf.get(id) as string)),
+  }
 }
 
 /**

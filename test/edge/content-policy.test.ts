@@ -50,6 +50,8 @@ describe('a blocked phrase', () => {
     'wea\u200bpon',
     'we\u00adapon',
     '\u{1d41b}lue 𝒸at',
+    // It becomes an i and a mark, which ends the word.
+    'a \u0130blue cat',
   ])('%j is refused', async (prompt) => {
     const response = await ask(prompt)
     expect(response.status).toBe(400)
@@ -66,16 +68,28 @@ describe('a blocked phrase', () => {
   })
 
   // The embedded model leaves out what it does not know, and draws the rest.
-  it.each(['a blue xyzzy cat', 'blue: unbelievable, cat', 'blue ǂ cat', 'blue zzz\u0336 cat'])(
-    'is refused in %j for a model that reads it',
-    async (prompt) => {
-      vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
-      expect((await ask(prompt)).status).toBe(202)
-      const embedded = edgeWith({ BLOCKED_PHRASES: '["blue cat","WEAPON"]', MODELS: EMBEDDED })
-      expect((await embedded(prompt)).status).toBe(400)
-      expect((await embedded('a blue car and a cat')).status).toBe(202)
-    },
-  )
+  it.each([
+    'a blue xyzzy cat',
+    'blue: unbelievable, cat',
+    'blue ǂ cat',
+    'blue zzz\u0336 cat',
+    // The style is taken out, wherever it stands.
+    'a blue mint cat',
+    'blue: fluent lilac, cat',
+  ])('is refused in %j for a model that reads it', async (prompt) => {
+    vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
+    expect((await ask(prompt)).status).toBe(202)
+    const embedded = edgeWith({ BLOCKED_PHRASES: '["blue cat","WEAPON"]', MODELS: EMBEDDED })
+    expect((await embedded(prompt)).status).toBe(400)
+    expect((await embedded('a blue car and a cat')).status).toBe(202)
+  })
+
+  it.each(['a mint cat', 'a cat, mint'])('that names a style is refused in %j only as it stands', async (prompt) => {
+    vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))
+    const embedded = edgeWith({ BLOCKED_PHRASES: '["mint cat"]', MODELS: EMBEDDED })
+    expect((await embedded(prompt)).status).toBe(prompt === 'a mint cat' ? 400 : 202)
+    expect((await embedded('a cat')).status).toBe(202)
+  })
 
   it('of words that a model does not know is no part of what is left of a prompt without them', async () => {
     vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response('{}'))

@@ -16,10 +16,13 @@ describe('MODELS in wrangler.toml', () => {
     expect(withModels(toml, cards)).toBe(toml)
   })
 
-  it('goes with the words that the playground knows of each model', async () => {
-    const words = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../edge/playground/words.json'), 'utf8'))
-    expect(words['emoji-96']).toEqual(await readVocabulary(join(BUNDLES_DIR, 'emoji-96')))
-    expect(words['emoji-96']).toContain('apple')
+  it('goes with the words that the edge and its page know of each model; otherwise run `npm run models:sync`', async () => {
+    const listed = (path: string) =>
+      JSON.parse(readFileSync(resolve(import.meta.dirname, '../../edge', path), 'utf8'))['emoji-96']
+    const vocabulary = await readVocabulary(join(BUNDLES_DIR, 'emoji-96'))
+    expect({ words: listed('playground/words.json'), styles: listed('style-words.json') }).toEqual(vocabulary)
+    expect(vocabulary?.words).toContain('apple')
+    expect(vocabulary?.styles).toContainEqual(['mint'])
   })
 
   it('is replaced, and nothing else', () => {
